@@ -1,0 +1,406 @@
+//! The table of finding codes. `docs/findings.md` is printed from it, so a code is described once.
+
+use super::Severity;
+use std::{fmt, str::FromStr};
+
+/// What stands behind a code, for `native-sidecar explain` and `docs/findings.md`.
+#[derive(Clone, Copy, Debug)]
+pub struct Explanation {
+    /// What the finding says about the pod.
+    pub meaning: &'static str,
+    /// Why it matters, in terms of what Kubernetes does.
+    pub why: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+    /// Where Kubernetes, a KEP or a vendor says so.
+    pub source: &'static str,
+}
+
+macro_rules! codes {
+    ($($variant:ident, $code:literal, $severity:ident {
+        meaning: $meaning:literal, why: $why:literal, remedy: $remedy:literal, source: $source:literal $(,)?
+    })+) => {
+        /// A stable, closed set of finding codes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code {
+            $(#[doc = $meaning] $variant,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of `docs/findings.md`.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The code as users write it: kebab-case.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)+ }
+            }
+
+            /// How much a finding of this code weighs.
+            #[must_use]
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)+ }
+            }
+
+            /// What the code means, why it matters and what to do.
+            #[must_use]
+            pub const fn explanation(self) -> Explanation {
+                match self {
+                    $(Self::$variant => Explanation { meaning: $meaning, why: $why, remedy: $remedy, source: $source },)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    NameNotFound, "name-not-found", Warning {
+        meaning: "A name in `native-sidecar.io/containers` matches no container of the pod.",
+        why: "An injector may be switched off in one namespace, so the other names are converted all the same; a misspelt name stays a regular container.",
+        remedy: "Correct the name, or remove it from the annotation if the container is gone for good.",
+        source: "Kubernetes: container names are unique within a pod (validation.go, validateContainers)",
+    }
+    RunOnceInit, "run-once-init", Warning {
+        meaning: "A name in `native-sidecar.io/containers` belongs to an init container that runs once.",
+        why: "Only regular containers are moved. Giving a run-once init container `restartPolicy: Always` would change what it does: nothing would wait for its end any more.",
+        remedy: "Take the name off the annotation. If it was meant to be a native sidecar, write `restartPolicy: Always` in the pod template.",
+        source: "KEP-753",
+    }
+    AlreadyNative, "already-native", Note {
+        meaning: "The container is an init container with `restartPolicy: Always` already.",
+        why: "There is nothing to do: an injector in native mode, the chart, or an earlier call of this webhook has done it.",
+        remedy: "Nothing. If it is always so, the name can be taken off the annotation.",
+        source: "KEP-753",
+    }
+    NameInBothLists, "name-in-both-lists", Fatal {
+        meaning: "The container's name is used both in `containers` and in `initContainers`.",
+        why: "Names are unique across both lists; the API server answers such a pod with 422 `Duplicate value`. The usual cause is an injector that was called again after its container had been moved.",
+        remedy: "Use the injector's own native mode, or let only one of the two write the container.",
+        source: "Kubernetes: pkg/apis/core/validation/validation.go, validateInitContainers",
+    }
+    InjectedAgain, "injected-again", Warning {
+        meaning: "An injector wrote a container again that an earlier call of the webhook had moved, and the second copy was removed.",
+        why: "The API server calls injectors again when a later webhook changes the pod. One that looks only among the regular containers does not find its own and adds it a second time; the API server would refuse the pod for the duplicate name.",
+        remedy: "Nothing for this pod. Use the injector's own native mode, or set its `reinvocationPolicy` to `Never`.",
+        source: "Kubernetes: reinvocation of mutating webhooks; pkg/apis/core/validation/validation.go, validateInitContainers",
+    }
+    OnlyContainerLeft, "only-container-left", Fatal {
+        meaning: "Moving the named containers would leave the pod without a regular container.",
+        why: "`spec.containers` must keep at least one element; the API server answers 422 `Required value`.",
+        remedy: "Leave the application itself off the annotation.",
+        source: "Kubernetes: pkg/apis/core/validation/validation.go, validateContainers",
+    }
+    MirrorPod, "mirror-pod", Fatal {
+        meaning: "The pod mirrors a static pod: a file on a node.",
+        why: "The kubelet runs the file, not the API object; a changed mirror pod no longer matches what runs and is deleted and recreated.",
+        remedy: "Write the native sidecar in the static pod's file on the node.",
+        source: "Kubernetes: annotation kubernetes.io/config.mirror; Admission Webhook Good Practices",
+    }
+    UnreadablePod, "unreadable-pod", Fatal {
+        meaning: "A field that the conversion has to read does not have the type Kubernetes gives it.",
+        why: "A patch built on a guess could be rejected by the API server, and a rejected patch rejects the pod.",
+        remedy: "Correct the field that the message names.",
+        source: "Kubernetes API reference, PodSpec",
+    }
+    UnsoundPatch, "unsound-patch", Fatal {
+        meaning: "The patch did not pass the webhook's own check, so it was not sent.",
+        why: "Every patch is applied to the pod it was made for and the result is checked before the answer; this one failed, which is a bug in native-sidecar.",
+        remedy: "Report it with the pod; the pod itself was admitted unchanged.",
+        source: "RFC 6902; Kubernetes: a patch that does not apply rejects the pod even under failurePolicy Ignore (mutating/dispatcher.go)",
+    }
+    UnknownAnnotation, "unknown-annotation", Warning {
+        meaning: "An annotation under the `native-sidecar.io` prefix is not one that the webhook knows.",
+        why: "It has no effect. A misspelt key looks as if a wish had been expressed, and nothing happens.",
+        remedy: "Correct the key; the README lists them all.",
+        source: "README, Annotations",
+    }
+    UnusedAnnotation, "unused-annotation", Warning {
+        meaning: "An annotation names a container that is not being moved.",
+        why: "`position.`, `startup-probe.` and `pre-stop.` only shape containers that this webhook moves, so it has no effect here.",
+        remedy: "Correct the container's name in the key, or list the container in `native-sidecar.io/containers`.",
+        source: "README, Annotations",
+    }
+    InvalidValue, "invalid-value", Blocker {
+        meaning: "The value of one of our annotations cannot be understood.",
+        why: "Carrying on without it would be a guess, and the guess could be the opposite of what was meant.",
+        remedy: "Correct the value as the message says. Accepting this finding ignores the annotation.",
+        source: "README, Annotations",
+    }
+    PositionNotFound, "position-not-found", Blocker {
+        meaning: "A `position.` annotation names an init container that the pod does not have.",
+        why: "The order was asked for because something depends on it; starting elsewhere could break that.",
+        remedy: "Correct the name after `before:` or `after:`. Accepting this finding uses the default place.",
+        source: "README, Annotations",
+    }
+    ContainerRestartPolicy, "container-restart-policy", Blocker {
+        meaning: "The container has a `restartPolicy` of its own that is not `Always`.",
+        why: "`Never` or `OnFailure` says that the container is meant to end; a native sidecar is always restarted.",
+        remedy: "Take the container off the annotation, or accept this finding to have its `restartPolicy` replaced by `Always`.",
+        source: "KEP-5307 (container restart rules, Kubernetes 1.34 and later)",
+    }
+    RestartPolicyRules, "restart-policy-rules", Blocker {
+        meaning: "The container has `restartPolicyRules`.",
+        why: "Kubernetes 1.34 and 1.35 forbid them beside `restartPolicy: Always` on an init container, and what they say about exit codes would no longer hold.",
+        remedy: "Remove the rules, or accept this finding to have them dropped when the container is moved.",
+        source: "Kubernetes: pkg/apis/core/validation/validation.go, validateInitContainerRestartPolicy",
+    }
+    NoStartupGate, "no-startup-gate", Warning {
+        meaning: "The container has a readiness probe, but nothing that holds the application back until it works.",
+        why: "Readiness does not gate the start: the application starts as soon as the sidecar's process runs. Only a startup probe or a postStart hook makes it wait.",
+        remedy: "Add `startup-probe.native-sidecar.io/<container>: readiness`, or a probe of another form; `none` says that no gate is wanted.",
+        source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, computeInitContainerActions",
+    }
+    ServerTooOld, "server-too-old", Fatal {
+        meaning: "The API server is older than 1.29.",
+        why: "Before 1.29 the field is dropped or the feature is off: the sidecar would become a run-once init container that never ends, and the pod would hang in Init for ever.",
+        remedy: "Upgrade the control plane to 1.29 or later; 1.33 made native sidecars stable.",
+        source: "KEP-753; Kubernetes: pkg/features/kube_features.go, SidecarContainers",
+    }
+    RestartPolicyDropped, "restart-policy-dropped", Fatal {
+        meaning: "The API server does not keep `restartPolicy: Always` on an init container.",
+        why: "A dry run showed that the field is lost: the feature gate is off, or another admission webhook built on old types strips it. The pod would hang in Init for ever.",
+        remedy: "Turn the feature gate SidecarContainers on, or update the webhook that strips the field; the webhook's log names the suspects.",
+        source: "Kubernetes: pkg/api/pod/util.go, dropDisabledFields; kubernetes/kubernetes#127701",
+    }
+    KubeletTooOld, "kubelet-too-old", Blocker {
+        meaning: "A node on which the pod may run has a kubelet older than the floor.",
+        why: "A kubelet before 1.28 runs the sidecar as a run-once init container and the pod hangs; 1.28 has the feature off, and rejects the pod.",
+        remedy: "Upgrade the nodes, or set `spec.nodeName`. If such nodes can never run this pod, accept the finding; the floor is the setting `--kubelet-floor`.",
+        source: "Kubernetes version skew policy; pkg/kubelet/lifecycle/predicate.go",
+    }
+    ResizePolicyRemoved, "resize-policy-removed", Note {
+        meaning: "`resizePolicy` was removed from the moved container.",
+        why: "Before 1.33 the API server forbids it on init containers, and writes it as a default when in-place resize is on.",
+        remedy: "Nothing; from 1.33 on it is kept.",
+        source: "Kubernetes: pkg/apis/core/v1/defaults.go, SetDefaults_Pod; validation.go, validateInitContainers",
+    }
+    NeverStartupProbe, "never-startup-probe", Blocker {
+        meaning: "The pod has `restartPolicy: Never`, the sidecar has a startup probe, and the kubelet may have a known bug.",
+        why: "On kubelets up to 1.32, 1.33.0-1.33.5 and 1.34.0-1.34.1 the probe's worker ends if the sidecar fails once, and the application never starts.",
+        remedy: "Upgrade the nodes, or remove the probe with `startup-probe.native-sidecar.io/<container>: none`.",
+        source: "kubernetes/kubernetes#132826",
+    }
+    KubeletRestartStartupProbe, "kubelet-restart-startup-probe", Warning {
+        meaning: "The sidecar has a startup probe, and a node runs a kubelet 1.35.0-1.35.3.",
+        why: "After a restart of such a kubelet, a crashed application container behind a sidecar with a startup probe is not restarted.",
+        remedy: "Upgrade the nodes to 1.35.4 or later, or remove the probe with `startup-probe.native-sidecar.io/<container>: none`.",
+        source: "kubernetes/kubernetes#137146",
+    }
+    StartupProbeWithheld, "startup-probe-withheld", Note {
+        meaning: "The startup probe that the catalogue or an annotation gives this sidecar was left out.",
+        why: "A kubelet in the cluster has a known bug with startup probes of native sidecars; without the probe the sidecar still starts first, but the application does not wait until it works.",
+        remedy: "Upgrade the nodes to get the probe.",
+        source: "kubernetes/kubernetes#132826, #137146",
+    }
+    HostPort, "host-port", Blocker {
+        meaning: "The container has a `hostPort` and the pod does not use the host's network.",
+        why: "The kubelet hands only the ports of regular containers to the container runtime, so with most network plugins the port would silently stop working.",
+        remedy: "Leave the container where it is, or use a Service. If your network plugin reads init containers (Cilium does), accept this finding.",
+        source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_sandbox.go, generatePodSandboxConfig",
+    }
+    HostNetworkPorts, "host-network-ports", Blocker {
+        meaning: "The pod uses the host's network, the container has ports, and the scheduler does not see them.",
+        why: "Before 1.33.6 and 1.34.0 the scheduler ignores host ports of native sidecars: two such pods may land on one node, and the second fails to bind.",
+        remedy: "Upgrade the control plane, keep such pods apart with anti-affinity and accept this finding, or leave the container where it is.",
+        source: "kubernetes/kubernetes#132037",
+    }
+    NamedPort, "named-port", Blocker {
+        meaning: "The container has named ports, and the control plane is older than 1.33.",
+        why: "Before 1.33 a Service whose `targetPort` is a name does not find the port of a native sidecar and loses its endpoints.",
+        remedy: "Use port numbers in Services and accept this finding, or upgrade the control plane to 1.33.",
+        source: "kubernetes/kubernetes#128850; staging/src/k8s.io/endpointslice/utils.go, findPort",
+    }
+    NamedPortSelectors, "named-port-selectors", Note {
+        meaning: "The container has named ports that monitoring or network policies may refer to.",
+        why: "Services resolve them, but some network plugins and scrape configurations look for names among regular containers only.",
+        remedy: "If a scrape target or a NetworkPolicy stops working after the move, refer to the port by number.",
+        source: "kubernetes/kubernetes#125285; prometheus/prometheus#14927",
+    }
+    StartDeadlock, "start-deadlock", Blocker {
+        meaning: "The sidecar's startup probe or postStart hook waits for a port of a regular container.",
+        why: "Regular containers start only after the sidecar has started, so neither would ever start.",
+        remedy: "Let the probe ask the sidecar itself, or set `startup-probe.native-sidecar.io/<container>: none`.",
+        source: "KEP-753, scenario 7",
+    }
+    PreStopQuit, "pre-stop-quit", Blocker {
+        meaning: "The sidecar's preStop hook ends the sidecar.",
+        why: "Once native, the hook runs at the start of the pod's termination, so the application would lose its sidecar while it still drains; nothing restarts it.",
+        remedy: "Set `pre-stop.native-sidecar.io/<container>: remove`: Kubernetes now stops the sidecar after the application by itself.",
+        source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, killContainersWithSyncResult",
+    }
+    PreStopSleep, "pre-stop-sleep", Warning {
+        meaning: "The sidecar's preStop hook only waits.",
+        why: "The wait kept the sidecar alive beside a draining application; a native sidecar outlives it anyway. The wait now delays the end of every Job and uses up the grace period.",
+        remedy: "Set `pre-stop.native-sidecar.io/<container>: remove`.",
+        source: "KEP-753, termination",
+    }
+    PreStopDrain, "pre-stop-drain", Note {
+        meaning: "The sidecar's preStop hook drains it without ending it.",
+        why: "It runs at the start of termination, which is what the vendor's own native form does as well.",
+        remedy: "Nothing.",
+        source: "Istio injection template; Kuma, kuma-sidecar",
+    }
+    PreStopEarly, "pre-stop-early", Warning {
+        meaning: "The sidecar has a preStop hook whose effect the webhook cannot tell.",
+        why: "Once native, the hook runs at the start of the pod's termination, beside a draining application, and at the end of every Job.",
+        remedy: "Check that it is harmless then; `pre-stop.native-sidecar.io/<container>: remove` removes it, `keep` says that it is fine.",
+        source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, killContainersWithSyncResult",
+    }
+    PostStartGates, "post-start-gates", Note {
+        meaning: "The sidecar has a postStart hook.",
+        why: "The application starts only after the hook has returned; if it fails, the sidecar is restarted and the application waits.",
+        remedy: "Nothing, if the hook waits for the sidecar itself. It must not wait for the application.",
+        source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, startContainer",
+    }
+    GracePeriodShort, "grace-period-short", Warning {
+        meaning: "The waits in the sidecars' preStop hooks use up the pod's whole grace period.",
+        why: "Application and sidecars share one `terminationGracePeriodSeconds`; sidecars stop last, and one whose turn comes after the budget is spent is killed after 2 seconds.",
+        remedy: "Raise `terminationGracePeriodSeconds`, or remove the waits with `pre-stop.native-sidecar.io/<container>: remove`.",
+        source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_termination_order.go",
+    }
+    RequestRises, "request-rises", Warning {
+        meaning: "The pod's effective resource request rises because the sidecar starts before a large init container.",
+        why: "A sidecar runs beside every init container after it, so their requests add up; the pod may be Pending or exceed a quota.",
+        remedy: "Place the sidecar last with `position.native-sidecar.io/<container>: last`, or lower the init container's request.",
+        source: "Kubernetes: staging/src/k8s.io/component-helpers/resource/helpers.go, AggregateContainerRequests",
+    }
+    PodResourcesExceeded, "pod-resources-exceeded", Fatal {
+        meaning: "The containers' effective request rises in a pod that sets `spec.resources`.",
+        why: "The aggregate of the containers must not exceed the pod's own request, which was fixed before the move; the API server answers 422.",
+        remedy: "Place the sidecar last with `position.native-sidecar.io/<container>: last`, or raise `spec.resources`.",
+        source: "Kubernetes: pkg/apis/core/validation/validation.go, validatePodResourceConsistency",
+    }
+    PodLimitAppears, "pod-limit-appears", Warning {
+        meaning: "After the move the kubelet limits the pod as a whole, which it did not before.",
+        why: "For sidecars the kubelet adds limits up along the list, so a container without a limit behind one with a limit counts as limited, and the pod's cgroup gets the sum.",
+        remedy: "Give every container a limit, or place the sidecars without limits first.",
+        source: "Kubernetes: pkg/kubelet/cm/helpers_linux.go, ResourceConfigForPod",
+    }
+    EphemeralStorageLimit, "ephemeral-storage-limit", Warning {
+        meaning: "The container has a limit on ephemeral storage.",
+        why: "The kubelet does not enforce a container's own limit on sidecars (seen up to 1.36); the pod's sum is still enforced.",
+        remedy: "If the limit protects the node, use a `sizeLimit` on the volumes it writes to.",
+        source: "kubernetes/kubernetes#138371",
+    }
+    ResourceFieldRewritten, "resource-field-rewritten", Note {
+        meaning: "An environment variable that named its own container in `resourceFieldRef` now leaves the name out.",
+        why: "For a named init container without that limit the kubelet gives 0; without the name it means the container itself and keeps its value.",
+        remedy: "Nothing.",
+        source: "Kubernetes: pkg/kubelet/kubelet_resources.go, defaultPodLimitsForDownwardAPI",
+    }
+    ResourceFieldZero, "resource-field-zero", Blocker {
+        meaning: "An environment variable of another container reads a limit of the moved container that is not set.",
+        why: "For a regular container the kubelet answers with the node's allocatable amount, for an init container with 0 (`GOMEMLIMIT=0`, for example).",
+        remedy: "Set the limit on the sidecar, or accept this finding if 0 is fine.",
+        source: "Kubernetes: pkg/kubelet/kubelet_pods.go, containerResourceRuntimeValue",
+    }
+    WindowsPod, "windows-pod", Blocker {
+        meaning: "The pod is for Windows nodes.",
+        why: "Native sidecars have not been tested on Windows by this project.",
+        remedy: "Accept this finding to convert it, and tell us how it went.",
+        source: "KEP-753",
+    }
+    BarePod, "bare-pod", Note {
+        meaning: "No controller owns the pod.",
+        why: "Applying the same manifest again would try to put the container back, which the API server refuses: a pod's containers cannot change.",
+        remedy: "Nothing for pods that are created once. If the manifest is applied again and again, use `native-sidecar convert` on it instead.",
+        source: "Kubernetes: pkg/apis/core/validation/validation.go, ValidatePodUpdate",
+    }
+    EngineContainer, "engine-container", Blocker {
+        meaning: "The container belongs to a workflow engine that watches it by its place in the pod.",
+        why: "Argo Workflows, Tekton, Knative, Spark and Airflow look for their containers among the regular ones, or need them to outlive the others; moved, the workload hangs or loses its output.",
+        remedy: "Leave the container off the annotation; use the engine's own setting where it has one.",
+        source: "KEP-753, scenario 7 (Knative); tektoncd/pipeline enable-kubernetes-sidecar",
+    }
+    OneShot, "one-shot", Blocker {
+        meaning: "The container is told to do its work once and end.",
+        why: "A native sidecar is restarted whenever it ends: it would run again and again, with growing delays, and the pod would never be ready.",
+        remedy: "Make it a plain init container, or drop the option that ends it.",
+        source: "KEP-753",
+    }
+    MeshStaysRegular, "mesh-stays-regular", Blocker {
+        meaning: "The sidecar needs the network, and the mesh proxy that carries it would start only later.",
+        why: "The mesh's init container has already redirected the pod's traffic to a proxy that is not running yet, so the sidecar starts into a black hole, and may never become ready.",
+        remedy: "Name the mesh proxy as well, first in the list, or use the mesh's own native mode.",
+        source: "GoogleCloudPlatform/cloud-sql-proxy#2424",
+    }
+    VendorSwitch, "vendor-switch", Note {
+        meaning: "The vendor of this sidecar can write the native form itself.",
+        why: "An injector in native mode knows more than a webhook after it, and needs no second change of the pod.",
+        remedy: "Use the switch that the message names.",
+        source: "the vendor's documentation, named in the catalogue",
+    }
+    VpaUnmanaged, "vpa-unmanaged", Note {
+        meaning: "A vertical pod autoscaler manages this pod.",
+        why: "Up to VPA 1.7 it only looks at regular containers, so the sidecar's requests are no longer adjusted.",
+        remedy: "Set the sidecar's requests yourself.",
+        source: "kubernetes/autoscaler#7229",
+    }
+    JobBackoffLimit, "job-backoff-limit", Note {
+        meaning: "The pod belongs to a Job with `restartPolicy: OnFailure`.",
+        why: "Restarts of a native sidecar count towards the Job's `backoffLimit`, also during start-up.",
+        remedy: "Raise `backoffLimit` if the sidecar restarts now and then.",
+        source: "Kubernetes: pkg/controller/job/job_controller.go, pastBackoffLimitOnFailure",
+    }
+    JobExitCodes, "job-exit-codes", Note {
+        meaning: "The pod belongs to a Job.",
+        why: "A `podFailurePolicy` rule on exit codes that names no container can match the 137 or 143 with which a sidecar is stopped.",
+        remedy: "Set `containerName` in such rules.",
+        source: "Kubernetes: pkg/controller/job/pod_failure_policy.go, matchOnExitCodes",
+    }
+}
+
+// === impl Code ===
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Code {
+    type Err = UnknownCode;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.iter().copied().find(|code| code.as_str() == text).ok_or(UnknownCode)
+    }
+}
+
+/// A text that is no finding code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such finding code; `native-sidecar explain` lists them")]
+pub struct UnknownCode;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_kebab_case_and_unique() {
+        let texts: BTreeSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(texts.len(), Code::ALL.len());
+        for text in texts {
+            assert!(text.chars().all(|c| c.is_ascii_lowercase() || c == '-'), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_code_reads_back() {
+        for code in Code::ALL {
+            assert_eq!(code.as_str().parse(), Ok(*code));
+        }
+        assert_eq!("host-prot".parse::<Code>(), Err(UnknownCode));
+    }
+
+    #[test]
+    fn every_code_is_explained_in_sentences() {
+        for code in Code::ALL {
+            let Explanation { meaning, why, remedy, source } = code.explanation();
+            for sentence in [meaning, why, remedy] {
+                assert!(sentence.ends_with('.') && !sentence.contains('\n'), "{code}: {sentence}");
+            }
+            assert!(!source.is_empty(), "{code}");
+        }
+    }
+}

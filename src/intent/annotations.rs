@@ -1,0 +1,80 @@
+//! The annotation keys, and which key was meant by one that is not ours.
+
+use crate::text::nearest;
+
+/// Containers to move, in start order.
+pub const CONTAINERS: &str = "native-sidecar.io/containers";
+/// Whether containers that the catalogue recognises move too.
+pub const KNOWN: &str = "native-sidecar.io/known";
+/// Finding codes that no longer hold the conversion back.
+pub const ACCEPT: &str = "native-sidecar.io/accept";
+/// What happens to a pod that cannot be converted.
+pub const ON_BLOCKER: &str = "native-sidecar.io/on-blocker";
+/// Written by the webhook: the containers that were moved, in start order.
+pub const CONVERTED: &str = "native-sidecar.io/converted";
+/// Written by the webhook: why the pod was left as it is.
+pub const BLOCKED: &str = "native-sidecar.io/blocked";
+/// Where a container goes among the init containers; the container's name follows.
+pub const POSITION_PREFIX: &str = "position.native-sidecar.io/";
+/// What must succeed before the application starts; the container's name follows.
+pub const STARTUP_PROBE_PREFIX: &str = "startup-probe.native-sidecar.io/";
+/// What becomes of the container's preStop hook; the container's name follows.
+pub const PRE_STOP_PREFIX: &str = "pre-stop.native-sidecar.io/";
+
+const DOMAIN: &str = "native-sidecar.io";
+const POD_KEYS: [&str; 6] = [CONTAINERS, KNOWN, ACCEPT, ON_BLOCKER, CONVERTED, BLOCKED];
+const CONTAINER_PREFIXES: [&str; 3] = [POSITION_PREFIX, STARTUP_PROBE_PREFIX, PRE_STOP_PREFIX];
+
+/// An annotation key under our prefix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Key<'k> {
+    Containers,
+    Known,
+    Accept,
+    OnBlocker,
+    Converted,
+    Blocked,
+    Position(&'k str),
+    StartupProbe(&'k str),
+    PreStop(&'k str),
+    Unknown { key: &'k str, likely: Option<String> },
+}
+
+// === impl Key ===
+
+impl<'k> Key<'k> {
+    /// Reads a key; `None` where it is not under our prefix.
+    pub(super) fn parse(key: &'k str) -> Option<Self> {
+        let (prefix, name) = key.split_once('/')?;
+        if prefix != DOMAIN && !prefix.strip_suffix(DOMAIN).is_some_and(|sub| sub.ends_with('.')) {
+            return None;
+        }
+        Some(match key {
+            CONTAINERS => Self::Containers,
+            KNOWN => Self::Known,
+            ACCEPT => Self::Accept,
+            ON_BLOCKER => Self::OnBlocker,
+            CONVERTED => Self::Converted,
+            BLOCKED => Self::Blocked,
+            _ if key.starts_with(POSITION_PREFIX) => Self::Position(name),
+            _ if key.starts_with(STARTUP_PROBE_PREFIX) => Self::StartupProbe(name),
+            _ if key.starts_with(PRE_STOP_PREFIX) => Self::PreStop(name),
+            _ => Self::Unknown { key, likely: likely(key, name) },
+        })
+    }
+
+    /// The container that the key is about, if it is about one.
+    pub(super) const fn container(&self) -> Option<&'k str> {
+        match *self {
+            Self::Position(name) | Self::StartupProbe(name) | Self::PreStop(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
+/// The known key closest to `key`, if one is close enough to be a slip of the pen.
+fn likely(key: &str, name: &str) -> Option<String> {
+    let of_containers = CONTAINER_PREFIXES.iter().map(|prefix| format!("{prefix}{name}"));
+    let candidates = POD_KEYS.iter().map(|&key| key.to_owned()).chain(of_containers);
+    nearest(key, candidates)
+}

@@ -1,0 +1,284 @@
+//! What the user asked for: the annotations of a pod, parsed once into an [`Intent`].
+//!
+//! Parsing never fails as a whole: what cannot be understood becomes a finding, and the rest stands.
+
+mod annotations;
+mod probe;
+
+pub use annotations::{
+    ACCEPT, BLOCKED, CONTAINERS, CONVERTED, KNOWN, ON_BLOCKER, POSITION_PREFIX, PRE_STOP_PREFIX, STARTUP_PROBE_PREFIX,
+};
+pub use probe::{ProbeError, StartupProbe, patient_probe};
+
+use crate::{
+    findings::{Code, Finding, UnknownCode},
+    pod::Pod,
+};
+use annotations::Key;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What annotations and the namespace ask for one pod.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Intent {
+    /// Names in `native-sidecar.io/containers`, in the order in which they are to start, each once.
+    pub containers: Vec<String>,
+    /// `native-sidecar.io/known`; `None` where the pod leaves it to its namespace.
+    pub known: Option<bool>,
+    /// Findings that no longer hold the conversion back.
+    pub accept: BTreeSet<Code>,
+    /// What happens to a pod that cannot be converted.
+    pub on_blocker: OnBlocker,
+    /// Wishes about single containers, by container name.
+    pub wishes: BTreeMap<String, Wishes>,
+    /// Names that an earlier call of the webhook recorded as converted, in start order.
+    pub converted: Vec<String>,
+    /// What could not be understood.
+    pub findings: Vec<Finding>,
+}
+
+/// What happens to a pod that cannot be converted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnBlocker {
+    /// The pod passes unchanged.
+    #[default]
+    Leave,
+    /// The pod is refused, with the reasons.
+    Deny,
+}
+
+/// Wishes about one container that moves.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wishes {
+    /// `position.native-sidecar.io/<container>`.
+    pub position: Option<Position>,
+    /// `startup-probe.native-sidecar.io/<container>`.
+    pub startup_probe: Option<StartupProbe>,
+    /// `pre-stop.native-sidecar.io/<container>`.
+    pub pre_stop: Option<PreStop>,
+}
+
+/// A place among the init containers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Position {
+    /// In front of all others.
+    First,
+    /// Behind all others.
+    Last,
+    /// Directly in front of the named init container.
+    Before(String),
+    /// Directly behind the named init container.
+    After(String),
+}
+
+/// What becomes of the container's preStop hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreStop {
+    /// It stays as it is.
+    Keep,
+    /// It is removed.
+    Remove,
+}
+
+/// Why the value of an annotation was not understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum ValueError {
+    #[error("expected \"true\" or \"false\"")]
+    Bool,
+    #[error("expected `leave` or `deny`")]
+    Action,
+    #[error("expected `first`, `last`, `before:<init container>` or `after:<init container>`")]
+    Place,
+    #[error("expected `keep` or `remove`")]
+    Hook,
+    #[error("{0:?}: {UnknownCode}")]
+    FindingCode(String),
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+}
+
+// === impl Intent ===
+
+impl Intent {
+    /// Reads the annotations of `pod`.
+    #[must_use]
+    pub fn of(pod: &Pod<'_>) -> Self {
+        let mut intent = Self::default();
+        for (key, value) in pod.metadata.annotations.iter().flatten() {
+            let Some(parsed) = Key::parse(key) else { continue };
+            if let Err(error) = intent.read(&parsed, value) {
+                intent.findings.push(invalid_value(key, value, &parsed, &error));
+            }
+        }
+        intent
+    }
+
+    /// What the pod wishes for the container called `name`.
+    #[must_use]
+    pub fn wishes(&self, name: &str) -> Option<&Wishes> {
+        self.wishes.get(name)
+    }
+
+    /// Asks for `names` as if the pod's annotation listed them; a list given by hand wins over the pod's own.
+    pub fn ask_for(&mut self, names: &str) {
+        self.containers = list(names);
+    }
+
+    /// Warns about wishes for containers that `moves` does not say are moving.
+    pub fn unused_wishes(&self, moves: impl Fn(&str) -> bool) -> impl Iterator<Item = Finding> {
+        self.wishes.keys().filter(move |name| !moves(name)).map(|name| {
+            let message = "is named by an annotation of ours but is not being moved, so the annotation has no effect; \
+                           correct the name in the key";
+            Finding::container(Code::UnusedAnnotation, name, message)
+        })
+    }
+
+    fn read(&mut self, key: &Key<'_>, value: &str) -> Result<(), ValueError> {
+        let value = value.trim();
+        match *key {
+            Key::Containers => self.containers = list(value),
+            Key::Converted => self.converted = list(value),
+            Key::Blocked => {}
+            Key::Known => self.known = Some(boolean(value)?),
+            Key::Accept => self.accept = codes(value)?,
+            Key::OnBlocker => self.on_blocker = on_blocker(value)?,
+            Key::Position(name) => self.wish(name).position = Some(position(value)?),
+            Key::StartupProbe(name) => self.wish(name).startup_probe = Some(value.parse()?),
+            Key::PreStop(name) => self.wish(name).pre_stop = Some(pre_stop(value)?),
+            Key::Unknown { key, ref likely } => self.findings.push(unknown_annotation(key, likely.as_deref())),
+        }
+        Ok(())
+    }
+
+    fn wish(&mut self, container: &str) -> &mut Wishes {
+        self.wishes.entry(container.to_owned()).or_default()
+    }
+}
+
+/// A comma list: white space around names, empty parts and repeats are tolerated; the first mention counts.
+fn list(value: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
+}
+
+fn boolean(value: &str) -> Result<bool, ValueError> {
+    value.parse().map_err(|_| ValueError::Bool)
+}
+
+fn codes(value: &str) -> Result<BTreeSet<Code>, ValueError> {
+    list(value).into_iter().map(|code| code.parse().map_err(|_| ValueError::FindingCode(code))).collect()
+}
+
+fn on_blocker(value: &str) -> Result<OnBlocker, ValueError> {
+    match value {
+        "leave" => Ok(OnBlocker::Leave),
+        "deny" => Ok(OnBlocker::Deny),
+        _ => Err(ValueError::Action),
+    }
+}
+
+fn position(value: &str) -> Result<Position, ValueError> {
+    match value.split_once(':').map(|(place, name)| (place.trim(), name.trim())) {
+        None if value == "first" => Ok(Position::First),
+        None if value == "last" => Ok(Position::Last),
+        Some(("before", name)) if !name.is_empty() => Ok(Position::Before(name.to_owned())),
+        Some(("after", name)) if !name.is_empty() => Ok(Position::After(name.to_owned())),
+        _ => Err(ValueError::Place),
+    }
+}
+
+fn pre_stop(value: &str) -> Result<PreStop, ValueError> {
+    match value {
+        "keep" => Ok(PreStop::Keep),
+        "remove" => Ok(PreStop::Remove),
+        _ => Err(ValueError::Hook),
+    }
+}
+
+fn invalid_value(key: &str, value: &str, parsed: &Key<'_>, error: &ValueError) -> Finding {
+    let message = format!("annotation {key}: {error}, found {:?}", shorten(value));
+    match parsed.container() {
+        Some(container) => Finding::container(Code::InvalidValue, container, message),
+        None => Finding::pod(Code::InvalidValue, message),
+    }
+}
+
+fn unknown_annotation(key: &str, likely: Option<&str>) -> Finding {
+    let advice = likely.map_or_else(|| "see the README for the list".to_owned(), |key| format!("did you mean {key}?"));
+    Finding::pod(Code::UnknownAnnotation, format!("annotation {key} is not one we know and has no effect; {advice}"))
+}
+
+/// Enough of a value to recognise it.
+fn shorten(value: &str) -> String {
+    const ENOUGH: usize = 40;
+    if value.chars().count() <= ENOUGH {
+        return value.to_owned();
+    }
+    value.chars().take(ENOUGH).chain("…".chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn intent(annotations: &[(&str, &str)]) -> Intent {
+        let annotations: BTreeMap<_, _> = annotations.iter().copied().collect();
+        let json = serde_json::json!({"metadata": {"annotations": annotations}}).to_string();
+        Intent::of(&Pod::parse(&json).unwrap())
+    }
+
+    #[test]
+    fn lists_tolerate_space_empty_parts_and_repeats() {
+        let intent = intent(&[(CONTAINERS, " b ,, a,b,\n c ,")]);
+        assert_eq!(intent.containers, ["b", "a", "c"]);
+        assert!(intent.findings.is_empty());
+    }
+
+    #[rstest]
+    #[case("first", Some(Position::First))]
+    #[case("last", Some(Position::Last))]
+    #[case("before:init", Some(Position::Before("init".into())))]
+    #[case(" after: init ", Some(Position::After("init".into())))]
+    #[case("after:", None)]
+    #[case("middle", None)]
+    #[case("", None)]
+    fn positions(#[case] value: &str, #[case] expected: Option<Position>) {
+        let intent = intent(&[("position.native-sidecar.io/proxy", value)]);
+        assert_eq!(intent.wishes("proxy").and_then(|wishes| wishes.position.clone()), expected);
+        assert_eq!(intent.findings.is_empty(), expected.is_some());
+    }
+
+    #[rstest]
+    #[case(KNOWN, "yes")]
+    #[case(ON_BLOCKER, "reject")]
+    #[case(ACCEPT, "host-port, host-prot")]
+    #[case("pre-stop.native-sidecar.io/a", "drop")]
+    #[case("startup-probe.native-sidecar.io/a", "http")]
+    fn a_value_that_does_not_parse_is_a_blocker(#[case] key: &str, #[case] value: &str) {
+        let findings = intent(&[(key, value)]).findings;
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings[0].code, Code::InvalidValue);
+        assert!(findings[0].message.contains(key), "{}", findings[0]);
+    }
+
+    #[rstest]
+    #[case("native-sidecar.io/container", "did you mean native-sidecar.io/containers?")]
+    #[case("postion.native-sidecar.io/a", "did you mean position.native-sidecar.io/a?")]
+    #[case("native-sidecar.io/zzzzzz", "see the README")]
+    fn an_unknown_key_is_a_warning_with_advice(#[case] key: &str, #[case] advice: &str) {
+        let findings = intent(&[(key, "x")]).findings;
+        assert_eq!(findings[0].code, Code::UnknownAnnotation);
+        assert!(findings[0].message.contains(advice), "{}", findings[0]);
+    }
+
+    #[test]
+    fn keys_of_others_are_none_of_our_business() {
+        let intent = intent(&[("example.com/native-sidecar.io", "x"), ("my-native-sidecar.io/containers", "x")]);
+        assert_eq!(intent, Intent::default());
+    }
+}

@@ -1,0 +1,25 @@
+//! `native-sidecar`: parses the arguments and runs the command.
+
+use clap::Parser;
+use native_sidecar::cli::Cli;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where nobody can be told, there is nothing else to do.
+            let _ = error.print();
+            // Not clap's own 2, which means that `convert` left a pod as it is.
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    match cli.run() {
+        Ok(code) => code,
+        Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("native-sidecar: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
