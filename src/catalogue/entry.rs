@@ -1,0 +1,326 @@
+//! One entry of the catalogue: types of the format, and how a container is recognised.
+
+use super::condition::{Condition, Image, captured, flag, glob};
+use crate::pod::{Container, Details, Pod};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+/// A known sidecar.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Entry {
+    /// The entry's own name.
+    pub name: String,
+    /// Who makes the sidecar.
+    pub vendor: String,
+    /// When it starts among other known sidecars.
+    pub stage: Stage,
+    /// How it is recognised.
+    pub recognise: Recognition,
+    /// Whether it moves only when it is named, never because known sidecars move.
+    #[serde(default)]
+    pub only_when_named: bool,
+    /// Whether its work needs the pod's network from the start.
+    #[serde(default)]
+    pub needs_network: bool,
+    /// The vendor's own switch to the native form, as a sentence; empty where there is none.
+    #[serde(default)]
+    pub switch: String,
+    /// Any of these means that the container does its work once and ends.
+    #[serde(default)]
+    pub one_shot: Vec<Condition>,
+    /// Any of these means that its readiness waits for the application, so that it must not gate it.
+    #[serde(default)]
+    pub readiness_waits_for_application: Vec<Condition>,
+    /// Where it goes among the init containers.
+    #[serde(default)]
+    pub place: Place,
+    /// Named values that probes and hooks refer to as `{name}`.
+    #[serde(default)]
+    pub values: BTreeMap<String, Vec<ValueSource>>,
+    /// The startup probe of the native form; the first alternative whose conditions hold.
+    #[serde(default)]
+    pub startup_probe: Vec<StartupProbeForm>,
+    /// What becomes of the postStart hook.
+    #[serde(default)]
+    pub post_start: Hook,
+    /// What becomes of the preStop hook.
+    #[serde(default)]
+    pub pre_stop: Hook,
+    /// Environment variables that the native form adds.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Words that the native form appends to the command.
+    pub command: Option<CommandSuffix>,
+    /// The vendor's bookkeeping in annotations.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, AnnotationRewrite>,
+    /// Annotations that the native form sets.
+    #[serde(default)]
+    pub set_annotations: BTreeMap<String, String>,
+}
+
+/// When a sidecar starts among others: first the network, last what faces the outside.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Mesh proxies and VPNs: all others may need them.
+    Network,
+    /// Tokens and secrets.
+    Identity,
+    /// Logs, metrics and traces: they outlive what they collect from.
+    Telemetry,
+    /// Databases and files.
+    Data,
+    /// What serves others from beside the application.
+    Edge,
+}
+
+/// How a container is recognised: its name, and its image or another sign.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Recognition {
+    /// Globs of container names; one must match.
+    pub containers: Vec<String>,
+    /// Globs of image repositories, matched from the right by whole path components.
+    #[serde(default)]
+    pub images: Vec<String>,
+    /// Conditions of which one may stand in for the image.
+    #[serde(default)]
+    pub signs: Vec<Condition>,
+    /// Conditions of which none may hold.
+    #[serde(default)]
+    pub except: Vec<Condition>,
+}
+
+/// A place among the init containers.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Place {
+    /// In front of all init containers but those of `behind`.
+    #[serde(default)]
+    pub front: bool,
+    /// With `front`: init containers that move in front of the sidecar, in this order.
+    #[serde(default)]
+    pub behind: Vec<String>,
+    /// With `front`: init containers that move directly behind the sidecar.
+    #[serde(default)]
+    pub before: Vec<String>,
+    /// Directly behind the last of these that is there; `{suffix}` is what `*` stands for in the container's name.
+    #[serde(default)]
+    pub after: Vec<String>,
+    /// Where none of `after` is there: behind the mesh proxy and in front of all others, instead of last.
+    #[serde(default)]
+    pub early: bool,
+}
+
+/// Where a named value comes from.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ValueSource {
+    /// A flag of the command line.
+    pub flag: Option<String>,
+    /// A literal environment variable.
+    pub env: Option<String>,
+    /// An annotation of the pod.
+    pub annotation: Option<String>,
+    /// The last port of a comma list behind a flag of an init container, unless the list has `unless`.
+    pub excluded_port: Option<ExcludedPort>,
+    /// A constant.
+    pub constant: Option<String>,
+    /// Only the text behind the last colon (`:8080`, `0.0.0.0:8080`).
+    pub port_of_address: bool,
+    /// Conditions that must all hold.
+    #[serde(rename = "if")]
+    pub conditions: Vec<Condition>,
+}
+
+/// The last port of a comma list that an injector appended to an init container's flag.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ExcludedPort {
+    /// Init containers whose flag is read.
+    pub containers: Vec<String>,
+    /// The flag, without dashes.
+    pub flag: String,
+    /// So many ports in front are not the ones that are looked for.
+    pub skip: usize,
+    /// Not where the rest of the list has this port.
+    pub unless: String,
+}
+
+/// One alternative of a startup probe.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct StartupProbeForm {
+    /// Conditions that must all hold.
+    #[serde(default, rename = "if")]
+    pub conditions: Vec<Condition>,
+    /// Whether it replaces a startup probe that the container brings.
+    #[serde(default)]
+    pub replace: bool,
+    /// What the probe is made from.
+    pub from: ProbeSource,
+    /// Fields that are set on it.
+    #[serde(default)]
+    pub with: Map<String, Value>,
+    /// Numeric fields that annotations of the pod override.
+    #[serde(default)]
+    pub with_annotations: BTreeMap<String, String>,
+}
+
+/// What a startup probe is made from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProbeSource {
+    /// The readiness probe with all its fields.
+    Readiness,
+    /// What the readiness probe asks, without its timings.
+    ReadinessHandler,
+    /// This handler.
+    Handler(Map<String, Value>),
+    /// No probe: the alternatives end here.
+    Nothing,
+}
+
+/// What becomes of a lifecycle hook.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Hook {
+    /// Commands that are dropped, word by word as globs; a last `...` stands for any further words.
+    pub drop: Vec<Vec<String>>,
+    /// Conditions under which one of `drop` stays all the same.
+    pub keep_if: Vec<Condition>,
+    /// The hook of the native form.
+    pub add: Option<Map<String, Value>>,
+    /// Conditions under which it is added.
+    #[serde(rename = "if")]
+    pub conditions: Vec<Condition>,
+    /// Whether it replaces whatever hooks the container brings, instead of yielding to them.
+    pub replace_all: bool,
+    /// Whether the vendor keeps the hook in the native form, whatever it does.
+    pub vendor_keeps: bool,
+}
+
+/// Words that the native form appends to the command.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CommandSuffix {
+    /// The words.
+    pub append: Vec<String>,
+    /// The flag that shows that they are there already.
+    pub unless_flag: String,
+}
+
+/// How an annotation that holds JSON follows the container from `containers` to `initContainers`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AnnotationRewrite {
+    /// Whether the lists hold names, or objects with a `name`.
+    #[serde(default)]
+    pub items_are_objects: bool,
+    /// What is left where the last item is gone.
+    pub when_empty: WhenEmpty,
+}
+
+/// What a JSON list becomes when its last item is gone.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenEmpty {
+    /// `null`, as Go writes a nil slice.
+    Null,
+    /// The key disappears, as Go writes an empty field marked `omitempty`.
+    Absent,
+}
+
+// === impl Entry ===
+
+impl Entry {
+    /// Whether this entry is about `container`.
+    #[must_use]
+    pub fn recognises(&self, pod: &Pod<'_>, container: &Container<'_>, details: &Details<'_>) -> bool {
+        let Recognition { containers, images, signs, except } = &self.recognise;
+        let image = Image::parse(&details.image);
+        let any = |conditions: &[Condition]| any_holds(conditions, pod, &container.name, details);
+        containers.iter().any(|pattern| glob(pattern, &container.name))
+            && (images.iter().any(|pattern| image.matches(pattern)) || any(signs))
+            && !any(except)
+    }
+
+    /// What the `*` of the pattern that recognised `container` stands for.
+    #[must_use]
+    pub fn suffix<'n>(&self, container: &'n str) -> &'n str {
+        self.recognise.containers.iter().find_map(|pattern| captured(pattern, container)).unwrap_or_default()
+    }
+
+    /// Whether the sidecar carries the traffic of the whole pod.
+    #[must_use]
+    pub const fn is_mesh_proxy(&self) -> bool {
+        self.place.front
+    }
+
+    /// Whether the vendor publishes a native form of its own.
+    #[must_use]
+    pub const fn has_vendor_form(&self) -> bool {
+        !self.switch.is_empty()
+    }
+
+    /// What can be wrong with an entry beyond its syntax.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.recognise.containers.is_empty() {
+            return Err("recognise.containers needs at least one pattern".into());
+        }
+        if self.recognise.images.is_empty() && self.recognise.signs.is_empty() {
+            return Err("recognise needs images or signs; a name alone proves nothing".into());
+        }
+        let moves_others = !self.place.behind.is_empty() || !self.place.before.is_empty();
+        if moves_others && !self.place.front {
+            return Err("place.behind and place.before go with place.front".into());
+        }
+        Ok(())
+    }
+}
+
+// === impl ValueSource ===
+
+impl ValueSource {
+    /// The value for `container`, where this source has one.
+    #[must_use]
+    pub fn value(&self, pod: &Pod<'_>, container: &str, details: &Details<'_>) -> Option<String> {
+        if !all_hold(&self.conditions, pod, container, details) {
+            return None;
+        }
+        let text = self
+            .annotation
+            .as_deref()
+            .and_then(|key| pod.annotation(key))
+            .or_else(|| flag(details, self.flag.as_deref()?))
+            .or_else(|| details.env_value(self.env.as_deref()?))
+            .map(str::to_owned)
+            .or_else(|| self.excluded_port.as_ref()?.find(pod))
+            .or_else(|| self.constant.clone())?;
+        if self.port_of_address { text.rsplit(':').next().map(str::to_owned) } else { Some(text) }
+    }
+}
+
+// === impl ExcludedPort ===
+
+impl ExcludedPort {
+    fn find(&self, pod: &Pod<'_>) -> Option<String> {
+        let (_, init) = self.containers.iter().find_map(|name| pod.init_container(name))?;
+        let details = init.details().ok()?;
+        let ports: Vec<&str> = flag(&details, &self.flag)?.split(',').map(str::trim).skip(self.skip).collect();
+        ports.last().filter(|_| !ports.contains(&self.unless.as_str())).map(|port| (*port).to_owned())
+    }
+}
+
+/// Whether every one of `conditions` holds.
+pub(crate) fn all_hold(conditions: &[Condition], pod: &Pod<'_>, name: &str, details: &Details<'_>) -> bool {
+    conditions.iter().all(|condition| condition.holds(pod, name, details))
+}
+
+/// Whether at least one of `conditions` holds.
+pub(crate) fn any_holds(conditions: &[Condition], pod: &Pod<'_>, name: &str, details: &Details<'_>) -> bool {
+    conditions.iter().any(|condition| condition.holds(pod, name, details))
+}
