@@ -1,0 +1,279 @@
+//! From plan to RFC 6902 operations, and the proof that they do what was planned.
+//!
+//! Only `add`, `remove` and `move` are written: a failing `test` would reject the pod, whatever the
+//! webhook's failurePolicy (kube-apiserver, mutating/dispatcher.go). Changes inside a container come first,
+//! while its index is still the one in the request.
+
+use super::{
+    native_form::{Change, NativeForm},
+    placement::Slot,
+    plan::{Move, Plan},
+};
+use crate::{
+    catalogue::{AnnotationRewrite, WhenEmpty},
+    intent::{BLOCKED, CONVERTED, Intent},
+    pod::{Details, Pod},
+};
+use json_patch::{AddOperation, MoveOperation, Patch, PatchOperation, RemoveOperation};
+use jsonptr::PointerBuf;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Kubernetes' limit on the sum of all annotations, in bytes.
+///
+/// Source: k8s.io/apimachinery/pkg/api/validation/objectmeta.go, `TotalAnnotationSizeLimitB`.
+const ANNOTATIONS_LIMIT: usize = 256 * 1024;
+
+/// Where a container is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Init(usize),
+    Regular(usize),
+}
+
+/// Operations, being collected.
+#[derive(Debug, Default)]
+struct Operations(Vec<PatchOperation>);
+
+/// The operations that carry out `plan`.
+pub(super) fn carry_out(pod: &Pod<'_>, plan: &Plan<'_, '_, '_>, intent: &Intent) -> Patch {
+    let mut operations = Operations::default();
+    operations.repair(plan);
+    for the_move in &plan.moves {
+        operations.reshape(the_move);
+    }
+    operations.reorder(pod, plan);
+    operations.annotate(pod, annotations(pod, plan, intent));
+    Patch(operations.0)
+}
+
+/// The operations for a pod that stays as it is: the repairs, which put back what was ours, and the reason.
+pub(super) fn explain(pod: &Pod<'_>, plan: &Plan<'_, '_, '_>) -> Patch {
+    let mut operations = Operations::default();
+    operations.repair(plan);
+    operations.remove_repeats(plan, (0..pod.spec.containers.len()).map(Source::Regular).collect());
+    let reasons: Vec<_> = plan.reasons.iter().map(ToString::to_string).collect();
+    let reason = crate::text::shorten(&reasons.join("; "), 1024);
+    operations.annotate(pod, BTreeMap::from([(BLOCKED.to_owned(), Some(reason))]));
+    Patch(operations.0)
+}
+
+/// Applies `patch` to the pod in `json` and checks what must hold afterwards.
+///
+/// # Errors
+///
+/// What does not hold, in a few words.
+pub(super) fn prove(json: &str, patch: &Patch, converted: &[String]) -> Result<(), String> {
+    let mut pod: Value = serde_json::from_str(json).map_err(|error| format!("the pod does not parse: {error}"))?;
+    json_patch::patch(&mut pod, patch).map_err(|error| format!("it does not apply: {error}"))?;
+    let list = |field: &str| pod["spec"][field].as_array().map(Vec::as_slice).unwrap_or_default();
+    let (regular, init) = (list("containers"), list("initContainers"));
+    if regular.is_empty() {
+        return Err("no regular container would be left".into());
+    }
+    let called = |name: &String| regular.iter().chain(init).filter(|container| container["name"] == **name).count();
+    if let Some(name) = converted.iter().find(|name| called(name) > 1) {
+        return Err(format!("two containers would be called {name:?}"));
+    }
+    let is_native = |name: &String| {
+        init.iter().any(|container| container["name"] == **name && container["restartPolicy"] == "Always")
+    };
+    if let Some(name) = converted.iter().find(|name| !is_native(name)) {
+        return Err(format!("container {name:?} would not be a native sidecar"));
+    }
+    let annotations = pod["metadata"]["annotations"].as_object();
+    let size: usize =
+        annotations.into_iter().flatten().map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
+    if size > ANNOTATIONS_LIMIT {
+        return Err(format!("the annotations would take {size} bytes, more than Kubernetes allows"));
+    }
+    Ok(())
+}
+
+/// The annotations to write; `None` removes one.
+fn annotations(pod: &Pod<'_>, plan: &Plan<'_, '_, '_>, intent: &Intent) -> BTreeMap<String, Option<String>> {
+    let mut annotations = BTreeMap::from([(CONVERTED.to_owned(), Some(plan.converted(pod, intent).join(",")))]);
+    if pod.annotation(BLOCKED).is_some() {
+        annotations.insert(BLOCKED.to_owned(), None);
+    }
+    for the_move in &plan.moves {
+        let Some(entry) = the_move.selected.entry else { continue };
+        for (key, value) in &entry.set_annotations {
+            annotations.insert(key.clone(), Some(value.clone()));
+        }
+        for (key, rewrite) in &entry.annotations {
+            let rewritten = annotations.get(key).cloned().flatten();
+            let current = rewritten.as_deref().or_else(|| pod.annotation(key));
+            if let Some(value) = current.and_then(|value| follow(value, the_move.name(), rewrite)) {
+                annotations.insert(key.clone(), Some(value));
+            }
+        }
+    }
+    annotations
+}
+
+/// Moves `name` from `containers` to `initContainers` in an injector's bookkeeping; `None` where it is not listed.
+fn follow(annotation: &str, name: &str, rewrite: &AnnotationRewrite) -> Option<String> {
+    let mut status: Value = serde_json::from_str(annotation).ok()?;
+    let listed = status.get_mut("containers")?.as_array_mut()?;
+    let is_it = |item: &Value| if rewrite.items_are_objects { item["name"] == name } else { item == name };
+    let item = listed.remove(listed.iter().position(is_it)?);
+    if listed.is_empty() {
+        let fields = status.as_object_mut()?;
+        match rewrite.when_empty {
+            WhenEmpty::Null => fields.insert("containers".into(), Value::Null),
+            WhenEmpty::Absent => fields.shift_remove("containers"),
+        };
+    }
+    match status.get_mut("initContainers").and_then(Value::as_array_mut) {
+        Some(listed) => listed.push(item),
+        None => status["initContainers"] = json!([item]),
+    }
+    Some(status.to_string())
+}
+
+// === impl Operations ===
+
+impl Operations {
+    fn add<'t>(&mut self, path: impl IntoIterator<Item = &'t str>, value: impl Into<Value>) {
+        let (path, value) = (PointerBuf::from_tokens(path), value.into());
+        self.0.push(PatchOperation::Add(AddOperation { path, value }));
+    }
+
+    fn remove<'t>(&mut self, path: impl IntoIterator<Item = &'t str>) {
+        self.0.push(PatchOperation::Remove(RemoveOperation { path: PointerBuf::from_tokens(path) }));
+    }
+
+    fn repair(&mut self, plan: &Plan<'_, '_, '_>) {
+        for index in &plan.repairs {
+            self.add(["spec", "initContainers", &index.to_string(), "restartPolicy"], "Always");
+        }
+    }
+
+    /// The changes inside a container that moves.
+    fn reshape(&mut self, the_move: &Move<'_, '_, '_>) {
+        let index = the_move.selected.index.to_string();
+        let at = ["spec", "containers", &*index];
+        let field = |name: &'static str| at.into_iter().chain([name]);
+        let (form, details) = (&the_move.form, &the_move.selected.details);
+        self.add(field("restartPolicy"), "Always");
+        if details.restart_policy_rules.is_some() {
+            self.remove(field("restartPolicyRules"));
+        }
+        if form.drop_resize_policy {
+            self.remove(field("resizePolicy"));
+        }
+        match &form.startup_probe {
+            Change::Set(probe) => self.add(field("startupProbe"), probe.clone()),
+            Change::Remove if details.startup_probe.is_some() => self.remove(field("startupProbe")),
+            Change::Remove | Change::Keep => {}
+        }
+        self.reshape_lifecycle(at, form, details);
+        self.reshape_env(at, form, details);
+        for (number, word) in form.command.iter().enumerate() {
+            match number {
+                0 if details.command.is_empty() => self.add(field("command"), json!([word])),
+                _ => self.add(field("command").chain(["-"]), word.clone()),
+            }
+        }
+    }
+
+    /// The hooks; `lifecycle` goes with the last one, as vendors write it.
+    fn reshape_lifecycle(&mut self, at: [&str; 3], form: &NativeForm, details: &Details<'_>) {
+        let field = |name: &'static str| at.into_iter().chain(["lifecycle", name]);
+        let hooks = [
+            ("postStart", &form.post_start, details.post_start().is_some()),
+            ("preStop", &form.pre_stop, details.pre_stop().is_some()),
+        ];
+        if hooks.iter().all(|(_, change, was)| **change == Change::Keep || (**change == Change::Remove && !was)) {
+            return;
+        }
+        let has_signal = details.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.stop_signal.is_some());
+        let stays = has_signal || hooks.iter().any(|(_, change, was)| change.leaves_something(*was));
+        match (&details.lifecycle, stays) {
+            (Some(_), false) => return self.remove(at.into_iter().chain(["lifecycle"])),
+            (None, true) => self.add(at.into_iter().chain(["lifecycle"]), json!({})),
+            _ => {}
+        }
+        for (name, change, was) in hooks {
+            match change {
+                Change::Set(hook) => self.add(field(name), hook.clone()),
+                Change::Remove if was => self.remove(field(name)),
+                Change::Remove | Change::Keep => {}
+            }
+        }
+    }
+
+    fn reshape_env(&mut self, at: [&str; 3], form: &NativeForm, details: &Details<'_>) {
+        let env = || at.into_iter().chain(["env"]);
+        for index in &form.own_resource_refs {
+            self.remove(env().chain([&*index.to_string(), "valueFrom", "resourceFieldRef", "containerName"]));
+        }
+        if details.env.is_none() && !form.env.is_empty() {
+            self.add(env(), json!([]));
+        }
+        for (name, value) in &form.env {
+            self.add(env().chain(["-"]), json!({"name": name, "value": value}));
+        }
+    }
+
+    /// Brings the init containers into their order, one place after the other.
+    fn reorder(&mut self, pod: &Pod<'_>, plan: &Plan<'_, '_, '_>) {
+        if !plan.moves.is_empty() && pod.spec.init_containers.is_none() {
+            self.add(["spec", "initContainers"], json!([]));
+        }
+        let mut init: Vec<_> = (0..pod.init_containers().len()).map(Source::Init).collect();
+        let mut regular: Vec<_> = (0..pod.spec.containers.len()).map(Source::Regular).collect();
+        for (at, slot) in plan.order.iter().enumerate() {
+            let wanted = match *slot {
+                Slot::Existing(index) => Source::Init(index),
+                Slot::Moved(index) => Source::Regular(plan.moves[index].selected.index),
+            };
+            if init.get(at) == Some(&wanted) {
+                continue;
+            }
+            let list = if matches!(wanted, Source::Init(_)) { &mut init } else { &mut regular };
+            let Some(from) = list.iter().position(|source| *source == wanted) else { continue };
+            list.remove(from);
+            let name = if matches!(wanted, Source::Init(_)) { "initContainers" } else { "containers" };
+            let to = if at == init.len() { "-".to_owned() } else { at.to_string() };
+            init.insert(at, wanted);
+            self.0.push(PatchOperation::Move(MoveOperation {
+                from: PointerBuf::from_tokens(["spec", name, &from.to_string()]),
+                path: PointerBuf::from_tokens(["spec", "initContainers", &to]),
+            }));
+        }
+        self.remove_repeats(plan, regular);
+    }
+
+    /// Removes second copies of what was moved earlier. `regular` is what the moves have left.
+    fn remove_repeats(&mut self, plan: &Plan<'_, '_, '_>, mut regular: Vec<Source>) {
+        for index in &plan.repeats {
+            if let Some(at) = regular.iter().position(|source| *source == Source::Regular(*index)) {
+                regular.remove(at);
+                self.remove(["spec", "containers", &at.to_string()]);
+            }
+        }
+    }
+
+    /// Writes annotations that differ from what the pod has.
+    fn annotate(&mut self, pod: &Pod<'_>, annotations: BTreeMap<String, Option<String>>) {
+        let differs = |(key, value): &(String, Option<String>)| pod.annotation(key) != value.as_deref();
+        let changes: Vec<_> = annotations.into_iter().filter(differs).collect();
+        if changes.is_empty() {
+            return;
+        }
+        if !pod.has_metadata {
+            self.add(["metadata"], json!({}));
+        }
+        if pod.metadata.annotations.is_none() {
+            self.add(["metadata", "annotations"], json!({}));
+        }
+        for (key, value) in changes {
+            match value {
+                Some(value) => self.add(["metadata", "annotations", &key], value),
+                None => self.remove(["metadata", "annotations", &key]),
+            }
+        }
+    }
+}

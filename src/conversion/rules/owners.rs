@@ -1,0 +1,82 @@
+//! Rules about whose pod it is.
+
+use super::{Situation, Subject};
+use crate::pod::Pod;
+
+/// A workload engine and the containers that it watches by their place.
+struct Engine {
+    name: &'static str,
+    /// Prefixes of labels or annotations by which its pods are told; empty where the names are enough.
+    marks: &'static [&'static str],
+    /// Container names; a last `*` stands for any further text.
+    containers: &'static [&'static str],
+}
+
+const ENGINES: [Engine; 5] = [
+    Engine { name: "Argo Workflows", marks: &["workflows.argoproj.io/"], containers: &["main", "wait", "init"] },
+    Engine { name: "Tekton", marks: &["tekton.dev/"], containers: &["step-*"] },
+    Engine { name: "Knative", marks: &[], containers: &["queue-proxy", "user-container"] },
+    Engine { name: "Spark", marks: &[], containers: &["spark-kubernetes-driver", "spark-kubernetes-executor"] },
+    Engine { name: "Airflow", marks: &["airflow", "dag_id", "kubernetes_executor"], containers: &["base"] },
+];
+
+pub(super) fn mirror_pod(situation: Situation<'_, '_, '_, '_>) -> Option<String> {
+    situation.pod.is_mirror().then(|| "the pod mirrors a file on a node and must not be changed; edit the file".into())
+}
+
+pub(super) fn windows_pod(situation: Situation<'_, '_, '_, '_>) -> Option<String> {
+    let windows = situation.pod.spec.os.name == "windows";
+    windows.then(|| "the pod is for Windows, where native sidecars are untested by us; accept this to try it".into())
+}
+
+pub(super) fn bare_pod(situation: Situation<'_, '_, '_, '_>) -> Option<String> {
+    situation.pod.controller().is_none().then(|| {
+        "no controller owns the pod; applying its manifest again would be refused, since containers cannot change"
+            .into()
+    })
+}
+
+/// Source: the VPA's admission controller marks the pods it changes with `vpaUpdates`.
+pub(super) fn vpa_unmanaged(situation: Situation<'_, '_, '_, '_>) -> Option<String> {
+    let managed = situation.pod.annotation("vpaUpdates").is_some();
+    managed.then(|| {
+        "a VerticalPodAutoscaler manages the pod and does not adjust native sidecars; set their requests yourself"
+            .into()
+    })
+}
+
+/// Source: `pkg/controller/job/job_controller.go`, `pastBackoffLimitOnFailure`.
+pub(super) fn job_backoff_limit(situation: Situation<'_, '_, '_, '_>) -> Option<String> {
+    let counts = is_job(situation.pod) && situation.pod.spec.restart_policy == "OnFailure";
+    counts.then(|| {
+        "restarts of a sidecar count towards the Job's backoffLimit; raise it if the sidecar restarts now and then"
+            .into()
+    })
+}
+
+/// Source: `pkg/controller/job/pod_failure_policy.go`, `matchOnExitCodes`.
+pub(super) fn job_exit_codes(situation: Situation<'_, '_, '_, '_>) -> Option<String> {
+    is_job(situation.pod).then(|| "a podFailurePolicy rule without containerName can match the 137 or 143 of a stopped sidecar; name the container".into())
+}
+
+pub(super) fn engine_container(
+    situation: Situation<'_, '_, '_, '_>,
+    subject: Subject<'_, '_, '_, '_>,
+) -> Option<String> {
+    let name = subject.the_move.name();
+    let engine = ENGINES.iter().find(|engine| engine.owns(situation.pod, name))?;
+    Some(format!("belongs to {}, which watches it where it is; take it off the annotation", engine.name))
+}
+
+fn is_job(pod: &Pod<'_>) -> bool {
+    pod.controller().is_some_and(|owner| owner.kind == "Job")
+}
+
+// === impl Engine ===
+
+impl Engine {
+    fn owns(&self, pod: &Pod<'_>, container: &str) -> bool {
+        let marked = self.marks.is_empty() || self.marks.iter().any(|mark| pod.is_marked(mark));
+        marked && self.containers.iter().any(|pattern| crate::catalogue::glob(pattern, container))
+    }
+}

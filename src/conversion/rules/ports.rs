@@ -1,0 +1,55 @@
+//! Rules about ports.
+
+use super::{Situation, Subject};
+use crate::{pod::Port, version::Version};
+
+/// Source: `pkg/kubelet/kuberuntime/kuberuntime_sandbox.go`, `generatePodSandboxConfig`.
+pub(super) fn host_port(situation: Situation<'_, '_, '_, '_>, subject: Subject<'_, '_, '_, '_>) -> Option<String> {
+    let host_port = |port: &Port<'_>| (port.host_port != 0).then_some(port.host_port);
+    let port = ports(subject).iter().find_map(host_port).filter(|_| !situation.pod.spec.host_network)?;
+    Some(format!(
+        "has hostPort {port}, which the kubelet does not hand to the runtime for init containers; use a Service, or accept this if your network plugin reads them"
+    ))
+}
+
+/// Source: kubernetes/kubernetes#132037, fixed in 1.33.6 and 1.34.0.
+pub(super) fn host_network_ports(
+    situation: Situation<'_, '_, '_, '_>,
+    subject: Subject<'_, '_, '_, '_>,
+) -> Option<String> {
+    let port = ports(subject).first().filter(|_| situation.pod.spec.host_network)?;
+    let blind = situation.settings.facts.server_before(Version::new(1, 33, 6));
+    blind.then(|| {
+        format!("uses port {} of the host's network, which the scheduler does not see before 1.33.6; upgrade, or accept this", port.container_port)
+    })
+}
+
+/// Source: staging/src/k8s.io/endpointslice/utils.go, `findPort`, since 1.33.
+pub(super) fn named_port(situation: Situation<'_, '_, '_, '_>, subject: Subject<'_, '_, '_, '_>) -> Option<String> {
+    // A vendor's own native form has the same name, and its Services do not use it.
+    if subject.the_move.selected.entry.is_some_and(crate::catalogue::Entry::has_vendor_form) {
+        return None;
+    }
+    let name = port_name(subject).filter(|_| situation.settings.facts.server_before(Version::new(1, 33, 0)))?;
+    Some(format!(
+        "has the named port {name:?}, which Services do not find before 1.33; use its number there and accept this"
+    ))
+}
+
+pub(super) fn named_port_selectors(
+    situation: Situation<'_, '_, '_, '_>,
+    subject: Subject<'_, '_, '_, '_>,
+) -> Option<String> {
+    let name = port_name(subject).filter(|_| !situation.settings.facts.server_before(Version::new(1, 33, 0)))?;
+    Some(format!(
+        "has the named port {name:?}; scrape configurations and network policies may look for it among regular containers only"
+    ))
+}
+
+fn port_name<'s>(subject: Subject<'s, '_, '_, '_>) -> Option<&'s str> {
+    ports(subject).iter().map(|port| &*port.name).find(|name| !name.is_empty())
+}
+
+fn ports<'s, 'a>(subject: Subject<'s, '_, 'a, '_>) -> &'s [Port<'a>] {
+    &subject.the_move.selected.details.ports
+}
