@@ -1,0 +1,143 @@
+//! The response side of an `AdmissionReview` (admission.k8s.io/v1).
+//!
+//! Source: k8s.io/api/admission/v1/types.go; what the API server does with each field is in
+//! k8s.io/apiserver, pkg/admission/plugin/webhook/mutating/dispatcher.go.
+
+use crate::{
+    conversion::{Conversion, Decision},
+    findings::{Finding, Severity},
+    text::{one_line, shorten},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use json_patch::Patch;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The API server cuts longer warnings, and drops those with control characters.
+const WARNING_LIMIT: usize = 256;
+/// The API server cuts all warnings once they have 4096 characters together.
+const WARNINGS_LIMIT: usize = 12;
+
+/// `response` of an `AdmissionReview`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Answer<'u> {
+    uid: &'u str,
+    allowed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Status>,
+    // Both or neither: a patch type without a patch is an invalid response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    patch: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    audit_annotations: BTreeMap<&'static str, String>,
+}
+
+/// Why a request is refused.
+#[derive(Debug, Serialize)]
+struct Status {
+    code: u16,
+    reason: &'static str,
+    message: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Review<'a, 'u> {
+    api_version: &'a str,
+    kind: &'static str,
+    response: &'a Answer<'u>,
+}
+
+// === impl Answer ===
+
+impl<'u> Answer<'u> {
+    /// Allowed, unchanged, and no word about it.
+    pub(super) const fn allowed(uid: &'u str) -> Self {
+        Self {
+            uid,
+            allowed: true,
+            status: None,
+            patch_type: None,
+            patch: None,
+            warnings: Vec::new(),
+            audit_annotations: BTreeMap::new(),
+        }
+    }
+
+    /// The answer that a conversion leads to.
+    pub(super) fn of(uid: &'u str, conversion: &Conversion) -> Self {
+        let mut answer = Self::allowed(uid);
+        if conversion.decision == Decision::Denied {
+            answer.refuse(&conversion.reasons);
+        }
+        answer.attach(&conversion.patch);
+        answer.warn(conversion);
+        answer.audit(conversion);
+        answer
+    }
+
+    /// The same with a warning.
+    pub(super) fn with_warning(mut self, warning: &str) -> Self {
+        self.warnings.push(presentable(warning));
+        self
+    }
+
+    /// The whole `AdmissionReview`, as JSON.
+    pub(super) fn into_review(self, api_version: &str) -> Vec<u8> {
+        let review = Review { api_version, kind: "AdmissionReview", response: &self };
+        // Strings, booleans and numbers with string keys always serialise.
+        serde_json::to_vec(&review).unwrap_or_default()
+    }
+
+    fn refuse(&mut self, reasons: &[Finding]) {
+        let reasons: Vec<_> = reasons.iter().map(|finding| one_line(&finding.to_string())).collect();
+        self.allowed = false;
+        self.status = Some(Status { code: 403, reason: "Forbidden", message: reasons.join("; ") });
+    }
+
+    fn attach(&mut self, patch: &Patch) {
+        if patch.is_empty() {
+            return;
+        }
+        // Paths and JSON values always serialise.
+        let json = serde_json::to_vec(patch).unwrap_or_default();
+        self.patch_type = Some("JSONPatch");
+        self.patch = Some(STANDARD.encode(json));
+    }
+
+    /// What held the conversion back, then what somebody should look at.
+    fn warn(&mut self, conversion: &Conversion) {
+        let left = "left unchanged: ";
+        let reasons = conversion.reasons.iter().filter(|_| self.allowed).map(|finding| format!("{left}{finding}"));
+        let warnings = conversion.findings.iter().filter(|finding| finding.severity() == Severity::Warning);
+        let mut all: Vec<_> = reasons.chain(warnings.map(ToString::to_string)).map(|text| presentable(&text)).collect();
+        if all.len() > WARNINGS_LIMIT {
+            let more = all.len() - WARNINGS_LIMIT + 1;
+            all.truncate(WARNINGS_LIMIT - 1);
+            all.push(presentable(&format!("and {more} more; see the audit annotation `findings`")));
+        }
+        self.warnings = all;
+    }
+
+    /// Keys are completed by the API server to `<webhook>/<key>`. The first value of a key wins when we are
+    /// called again, so a call that finds nothing to do says nothing.
+    fn audit(&mut self, conversion: &Conversion) {
+        if matches!(conversion.decision, Decision::NothingToDo | Decision::NotRequested)
+            && conversion.findings.is_empty()
+        {
+            return;
+        }
+        let codes: BTreeSet<_> = conversion.findings.iter().map(|finding| finding.code.as_str()).collect();
+        self.audit_annotations.insert("decision", conversion.decision.as_str().to_owned());
+        self.audit_annotations.insert("findings", codes.into_iter().collect::<Vec<_>>().join(","));
+    }
+}
+
+fn presentable(warning: &str) -> String {
+    shorten(&one_line(&format!("native-sidecar: {warning}")), WARNING_LIMIT)
+}

@@ -1,0 +1,169 @@
+//! `AdmissionReview` in, `AdmissionReview` out; nothing of HTTP.
+//!
+//! The one entry is [`review`]; the server and `native-sidecar review` both call it. Whatever comes in, a
+//! request whose uid can be read is allowed, except where the pod itself asks to be refused
+//! (`native-sidecar.io/on-blocker: deny`).
+
+mod answer;
+mod request;
+
+use crate::{
+    catalogue::Catalogue,
+    conversion::{self, ClusterFacts, Conversion, Decision, Settings},
+    findings::Finding,
+    pod::Pod,
+};
+use answer::Answer;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use json_patch::Patch;
+use request::{Envelope, Request, Unread};
+
+/// Which of the two endpoints was called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `/mutate`: only what the pod's own annotations ask for.
+    Annotated,
+    /// `/mutate/known`: known sidecars of the catalogue too, unless the pod says otherwise.
+    Known,
+}
+
+/// What an answer rests on beside the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'c> {
+    /// The known sidecars.
+    pub catalogue: &'c Catalogue,
+    /// What is known about the cluster.
+    pub facts: &'c ClusterFacts,
+}
+
+/// An answer, and what there is to say about it in logs and metrics.
+#[derive(Clone, Debug)]
+pub struct Reviewed {
+    /// The `AdmissionReview` to send back, as JSON.
+    pub body: Vec<u8>,
+    /// The decision's name, one of [`DECISIONS`].
+    pub decision: &'static str,
+    /// Whose request it was.
+    pub subject: Subject,
+    /// Everything found out about the pod.
+    pub findings: Vec<Finding>,
+}
+
+/// Who and what a request was about, as far as it could be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// `request.uid`.
+    pub uid: String,
+    /// `request.namespace`.
+    pub namespace: String,
+    /// The pod's `name` or `generateName`.
+    pub pod: String,
+    /// `Kind/name` of the pod's controller; empty where it has none.
+    pub owner: String,
+    /// `request.dryRun`.
+    pub dry_run: bool,
+}
+
+/// Why a body was not answered with an `AdmissionReview`: one sentence for the caller (HTTP 400).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotAReview(String);
+
+/// The request is not the creation of a pod.
+const NOT_APPLICABLE: &str = "not-applicable";
+/// The request's uid could be read, but not what it asks.
+const NOT_UNDERSTOOD: &str = "not-understood";
+/// Handling the request failed; it was allowed unchanged.
+const FAILED: &str = "failed";
+
+/// Every name that [`Reviewed::decision`] can have.
+pub const DECISIONS: [&str; 8] = [
+    Decision::NotRequested.as_str(),
+    Decision::NothingToDo.as_str(),
+    Decision::Converted.as_str(),
+    Decision::Blocked.as_str(),
+    Decision::Denied.as_str(),
+    NOT_APPLICABLE,
+    NOT_UNDERSTOOD,
+    FAILED,
+];
+
+/// Answers the `AdmissionReview` in `body`.
+///
+/// # Errors
+///
+/// When `body` is no `AdmissionReview` and not even a uid can be read from it.
+pub fn review(body: &[u8], route: Route, context: Context<'_>) -> Result<Reviewed, NotAReview> {
+    match Envelope::read(body) {
+        Ok(Envelope { api_version, request }) => Ok(decide(api_version, &request, route, context)),
+        Err(Unread { uid: Some(uid), api_version, reason }) => {
+            let subject = Subject { uid, ..Subject::default() };
+            Ok(unchanged(&api_version, subject, NOT_UNDERSTOOD, &reason))
+        }
+        Err(Unread { uid: None, reason, .. }) => Err(NotAReview(reason)),
+    }
+}
+
+/// The answer for a request whose handling failed beyond repair (a panic): allowed and unchanged, with a
+/// warning. `None` where the body does not even tell the request's uid.
+#[must_use]
+pub fn allowed_unchanged(body: &[u8], warning: &str) -> Option<Reviewed> {
+    let (uid, api_version) = match Envelope::read(body) {
+        Ok(Envelope { api_version, request }) => (request.uid.into_owned(), api_version.to_owned()),
+        Err(Unread { uid, api_version, .. }) => (uid?, api_version),
+    };
+    Some(unchanged(&api_version, Subject { uid, ..Subject::default() }, FAILED, warning))
+}
+
+/// The JSON Patch inside an answer of [`review`]; an empty list where there is none.
+///
+/// # Errors
+///
+/// What is wrong with an answer that this module did not write.
+pub fn decoded_patch(answer: &[u8]) -> Result<Patch, String> {
+    let answer: serde_json::Value = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    let Some(encoded) = answer["response"]["patch"].as_str() else { return Ok(Patch(Vec::new())) };
+    let json = STANDARD.decode(encoded).map_err(|error| error.to_string())?;
+    serde_json::from_slice(&json).map_err(|error| error.to_string())
+}
+
+fn decide(api_version: &str, request: &Request<'_>, route: Route, context: Context<'_>) -> Reviewed {
+    let mut subject = request.subject();
+    let Some(object) = request.created_pod() else {
+        let body = Answer::allowed(&subject.uid).into_review(api_version);
+        return Reviewed { body, decision: NOT_APPLICABLE, subject, findings: Vec::new() };
+    };
+    let settings =
+        Settings { catalogue: context.catalogue, facts: context.facts, known: route == Route::Known, containers: None };
+    let conversion = match Pod::parse(object) {
+        Ok(pod) => {
+            subject.describe(&pod);
+            conversion::convert_pod(object, &pod, settings)
+        }
+        Err(error) => Conversion::of_unreadable(&error),
+    };
+    let body = Answer::of(&subject.uid, &conversion).into_review(api_version);
+    Reviewed { body, decision: conversion.decision.as_str(), subject, findings: conversion.findings }
+}
+
+fn unchanged(api_version: &str, subject: Subject, decision: &'static str, warning: &str) -> Reviewed {
+    let body = Answer::allowed(&subject.uid).with_warning(warning).into_review(api_version);
+    Reviewed { body, decision, subject, findings: Vec::new() }
+}
+
+// === impl Subject ===
+
+impl Subject {
+    fn describe(&mut self, pod: &Pod<'_>) {
+        pod.display_name().clone_into(&mut self.pod);
+        if let Some(owner) = pod.controller() {
+            self.owner = format!("{}/{}", owner.kind, owner.name);
+        }
+        if self.namespace.is_empty() {
+            self.namespace = pod.metadata.namespace.clone().into_owned();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

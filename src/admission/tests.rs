@@ -1,0 +1,225 @@
+use super::*;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+fn ask_bytes(body: &[u8], route: Route) -> Result<Value, NotAReview> {
+    let (catalogue, facts) = (Catalogue::built_in(), ClusterFacts::default());
+    review(body, route, Context { catalogue: &catalogue, facts: &facts }).map(|reviewed| {
+        assert!(DECISIONS.contains(&reviewed.decision));
+        serde_json::from_slice(&reviewed.body).unwrap()
+    })
+}
+
+fn ask(review: &Value) -> Value {
+    ask_bytes(review.to_string().as_bytes(), Route::Annotated).unwrap()
+}
+
+fn pod() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"generateName": "pi-", "annotations": {"native-sidecar.io/containers": "sidecar"},
+                     "ownerReferences": [{"kind": "Job", "name": "pi", "controller": true}]},
+        "spec": {"containers": [{"name": "pi", "image": "perl:5.34.0"}, {"name": "sidecar", "image": "busybox"}]}
+    })
+}
+
+fn request_for(pod: &Value) -> Value {
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "u-1", "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "operation": "CREATE", "namespace": "default", "object": pod
+        }
+    })
+}
+
+fn patch(answer: &Value) -> Value {
+    let encoded = answer["response"]["patch"].as_str().unwrap();
+    serde_json::from_slice(&STANDARD.decode(encoded).unwrap()).unwrap()
+}
+
+#[test]
+fn an_annotated_pod_gets_a_patch() {
+    let answer = ask(&request_for(&pod()));
+    assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
+    assert_eq!(answer["kind"], "AdmissionReview");
+    assert_eq!(answer["response"]["uid"], "u-1");
+    assert_eq!(answer["response"]["allowed"], true);
+    assert_eq!(answer["response"]["patchType"], "JSONPatch");
+    assert_eq!(answer["response"]["auditAnnotations"]["decision"], "converted");
+    let expected = json!([
+        {"op": "add", "path": "/spec/containers/1/restartPolicy", "value": "Always"},
+        {"op": "add", "path": "/spec/initContainers", "value": []},
+        {"op": "move", "from": "/spec/containers/1", "path": "/spec/initContainers/-"},
+        {"op": "add", "path": "/metadata/annotations/native-sidecar.io~1converted", "value": "sidecar"},
+    ]);
+    assert_eq!(patch(&answer), expected);
+}
+
+#[test]
+fn the_subject_is_told_for_logs() {
+    let (catalogue, facts) = (Catalogue::built_in(), ClusterFacts::default());
+    let body = request_for(&pod()).to_string();
+    let context = Context { catalogue: &catalogue, facts: &facts };
+    let reviewed = review(body.as_bytes(), Route::Annotated, context).unwrap();
+    let expected = Subject {
+        uid: "u-1".into(),
+        namespace: "default".into(),
+        pod: "pi-".into(),
+        owner: "Job/pi".into(),
+        dry_run: false,
+    };
+    assert_eq!(reviewed.subject, expected);
+}
+
+#[rstest]
+#[case::update("operation", json!("UPDATE"))]
+#[case::delete("operation", json!("DELETE"))]
+#[case::subresource("subResource", json!("ephemeralcontainers"))]
+#[case::other_kind("kind", json!({"group": "apps", "version": "v1", "kind": "Deployment"}))]
+#[case::other_group("kind", json!({"group": "example.com", "version": "v1", "kind": "Pod"}))]
+#[case::other_resource("resource", json!({"group": "", "version": "v1", "resource": "podtemplates"}))]
+#[case::no_object("object", Value::Null)]
+fn everything_but_the_creation_of_pods_is_allowed_untouched(#[case] field: &str, #[case] value: Value) {
+    let mut review = request_for(&pod());
+    review["request"][field] = value;
+    let answer = ask(&review);
+    assert_eq!(answer["response"], json!({"uid": "u-1", "allowed": true}));
+}
+
+#[rstest]
+#[case::v1beta1("apiVersion", json!("admission.k8s.io/v1beta1"))]
+#[case::unknown_version("apiVersion", json!("admission.k8s.io/v2"))]
+#[case::no_version("apiVersion", Value::Null)]
+#[case::kind("kind", json!("Pod"))]
+fn what_is_not_understood_is_allowed_with_a_warning(#[case] field: &str, #[case] value: Value) {
+    let mut review = request_for(&pod());
+    review[field] = value.clone();
+    let answer = ask(&review);
+    assert_eq!(answer["response"]["uid"], "u-1");
+    assert_eq!(answer["response"]["allowed"], true);
+    assert!(answer["response"]["patch"].is_null() && answer["response"]["patchType"].is_null());
+    assert!(answer["response"]["warnings"][0].as_str().unwrap().contains("admissionReviewVersions: [v1]"));
+    if field == "apiVersion" && value.is_string() {
+        assert_eq!(answer["apiVersion"], value);
+    }
+}
+
+#[rstest]
+#[case::empty(b"")]
+#[case::text(b"hello")]
+#[case::json(b"{}")]
+#[case::list(b"[1,2]")]
+#[case::null_request(br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":null}"#)]
+#[case::no_uid(br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{}}"#)]
+#[case::empty_uid(br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":""}}"#)]
+#[case::cut(br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"#)]
+#[case::not_utf8(b"{\"apiVersion\":\"\xff\"}")]
+fn what_is_no_review_is_refused_in_one_sentence(#[case] body: &[u8]) {
+    let error = ask_bytes(body, Route::Annotated).unwrap_err().to_string();
+    assert!(error.starts_with("the body is not an AdmissionReview") || error.starts_with("this webhook"), "{error}");
+    assert!(!error.contains('\n'));
+    assert!(allowed_unchanged(body, "x").is_none());
+}
+
+#[test]
+fn nesting_beyond_what_json_readers_take_is_refused() {
+    let mut review = request_for(&pod());
+    let deep = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+    review["request"]["object"]["spec"]["x"] = deep(120);
+    assert!(ask_bytes(review.to_string().as_bytes(), Route::Annotated).is_ok());
+    review["request"]["object"]["spec"]["x"] = deep(125);
+    let text = review.to_string();
+    assert!(ask_bytes(text.as_bytes(), Route::Annotated).unwrap_err().to_string().contains("nests deeper"));
+    let endless = "[".repeat(1_000_000);
+    assert!(ask_bytes(endless.as_bytes(), Route::Annotated).is_err());
+    review["request"]["object"]["spec"]["x"] = json!("[".repeat(1_000));
+    assert!(ask_bytes(review.to_string().as_bytes(), Route::Annotated).is_ok(), "brackets in strings do not nest");
+}
+
+#[test]
+fn a_request_with_a_field_of_the_wrong_type_is_allowed_with_a_warning() {
+    let mut review = request_for(&pod());
+    review["request"]["dryRun"] = json!("yes");
+    let answer = ask(&review);
+    assert_eq!(answer["response"]["allowed"], true);
+    assert!(answer["response"]["patch"].is_null());
+    assert!(answer["response"]["warnings"][0].as_str().unwrap().contains("expected a boolean"));
+}
+
+#[test]
+fn a_pod_that_cannot_be_read_is_allowed_with_a_warning() {
+    let mut broken = pod();
+    broken["spec"]["containers"][1]["args"] = json!("not a list");
+    let answer = ask(&request_for(&broken));
+    assert_eq!(answer["response"]["allowed"], true);
+    assert_eq!(answer["response"]["auditAnnotations"]["findings"], "unreadable-pod");
+}
+
+#[test]
+fn dry_runs_are_answered_as_real_ones() {
+    let mut review = request_for(&pod());
+    let real = ask(&review);
+    review["request"]["dryRun"] = json!(true);
+    assert_eq!(ask(&review), real);
+}
+
+#[test]
+fn only_a_pod_that_asks_for_it_is_refused() {
+    let mut blocked = pod();
+    blocked["spec"]["containers"][1]["ports"] = json!([{"containerPort": 80, "hostPort": 80}]);
+    let left = ask(&request_for(&blocked));
+    assert_eq!(left["response"]["allowed"], true);
+    assert_eq!(left["response"]["auditAnnotations"]["decision"], "blocked");
+    assert!(patch(&left)[0]["value"].as_str().unwrap().starts_with("host-port: "));
+
+    blocked["metadata"]["annotations"]["native-sidecar.io/on-blocker"] = json!("deny");
+    let denied = ask(&request_for(&blocked));
+    assert_eq!(denied["response"]["allowed"], false);
+    assert!(denied["response"]["patch"].is_null());
+    assert!(denied["response"]["status"]["message"].as_str().unwrap().starts_with("host-port: "));
+}
+
+#[test]
+fn warnings_are_one_line_and_short() {
+    let mut odd = pod();
+    odd["metadata"]["annotations"][format!("native-sidecar.io/{}", "ä".repeat(400))] = json!("x");
+    odd["metadata"]["annotations"]["native-sidecar.io/containers"] = json!("sidecar, no\u{7}where");
+    for number in 0..30 {
+        odd["metadata"]["annotations"][format!("native-sidecar.io/zzzzzzzz{number}")] = json!("x");
+    }
+    let answer = ask(&request_for(&odd));
+    let warnings = answer["response"]["warnings"].as_array().unwrap();
+    assert!((2..=WARNINGS).contains(&warnings.len()));
+    for warning in warnings {
+        let warning = warning.as_str().unwrap();
+        assert!(warning.chars().count() <= 256 && !warning.chars().any(char::is_control), "{warning}");
+    }
+}
+
+const WARNINGS: usize = 12;
+
+#[test]
+fn the_known_route_moves_what_the_catalogue_knows() {
+    let mut known = pod();
+    known["metadata"]["annotations"] = json!({});
+    known["spec"]["containers"][1] =
+        json!({"name": "proxy", "image": "gcr.io/cloud-sql-connectors/cloud-sql-proxy:2.14.1"});
+    let body = request_for(&known).to_string();
+    assert!(ask_bytes(body.as_bytes(), Route::Annotated).unwrap()["response"]["patch"].is_null());
+    assert!(ask_bytes(body.as_bytes(), Route::Known).unwrap()["response"]["patch"].is_string());
+    known["metadata"]["annotations"] = json!({"native-sidecar.io/known": "false"});
+    let body = request_for(&known).to_string();
+    assert!(ask_bytes(body.as_bytes(), Route::Known).unwrap()["response"]["patch"].is_null());
+}
+
+#[test]
+fn a_failure_is_answered_as_allowed() {
+    let answer = allowed_unchanged(request_for(&pod()).to_string().as_bytes(), "it broke").unwrap();
+    assert_eq!(answer.decision, "failed");
+    let body: Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(body["response"]["uid"], "u-1");
+    assert_eq!(body["response"]["warnings"], json!(["native-sidecar: it broke"]));
+}

@@ -1,0 +1,127 @@
+//! JSON: one object, or several one after the other, as `kubectl` and `jq` take them.
+
+use super::error::{Flaw, Position};
+use serde_json::{Deserializer, Value};
+use std::{collections::HashSet, ops::Range};
+
+/// Documents, each with where it is.
+pub(super) type Located = Vec<(Range<usize>, Value)>;
+
+/// Objects that are being walked through: the keys seen so far, or `None` for an array.
+type Open = Vec<Option<HashSet<String>>>;
+
+/// The documents in `text`, each with where it is; `null` is no document.
+///
+/// # Errors
+///
+/// The number of the document that is wrong, and what is wrong with it.
+pub(super) fn read(text: &str) -> Result<Located, (usize, Flaw)> {
+    let mut documents = Vec::new();
+    let mut stream = Deserializer::from_str(text).into_iter::<Value>();
+    let mut start = 0;
+    while let Some(value) = stream.next() {
+        let number = documents.len() + 1;
+        let value = value.map_err(|error| (number, syntax(&error)))?;
+        let range = start..stream.byte_offset();
+        start = range.end;
+        if let Some((key, offset)) = duplicate(&text[range.clone()]) {
+            let position = Position::of(text, range.start + offset);
+            return Err((number, Flaw::at(position, duplicate_key(&key))));
+        }
+        if !value.is_null() {
+            documents.push((range, value));
+        }
+    }
+    Ok(documents)
+}
+
+/// What is said about a key that stands twice in one object.
+pub(super) fn duplicate_key(key: &str) -> String {
+    format!("duplicate key {key:?}: readers disagree on which of the two counts; remove one")
+}
+
+fn syntax(error: &serde_json::Error) -> Flaw {
+    let what = error.to_string();
+    let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
+    let position = Position { line: error.line(), column: error.column().max(1) };
+    Flaw::at(position, format!("this is not JSON: {what}; correct the file"))
+}
+
+/// The first key that stands twice in one object, and where; `json` is known to be JSON.
+///
+/// `serde_json` keeps the last of two equal keys without a word. Walking over text that is known to be
+/// right takes no more than strings and brackets.
+fn duplicate(json: &str) -> Option<(String, usize)> {
+    let bytes = json.as_bytes();
+    let mut open = Open::new();
+    let mut key_expected = false;
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'{' => open.push(Some(HashSet::new())),
+            b'[' => open.push(None),
+            b'}' | b']' => drop(open.pop()),
+            b'"' => {
+                let end = end_of_string(bytes, at);
+                if key_expected && let Some(Some(keys)) = open.last_mut() {
+                    let key: String = serde_json::from_str(&json[at..end]).ok()?;
+                    if !keys.insert(key.clone()) {
+                        return Some((key, at));
+                    }
+                }
+                key_expected = false;
+                at = end;
+                continue;
+            }
+            _ => {}
+        }
+        if !byte.is_ascii_whitespace() {
+            key_expected = matches!(byte, b'{' | b',');
+        }
+        at += 1;
+    }
+    None
+}
+
+/// The offset behind the string that begins at `start`.
+fn end_of_string(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(r#"{"a":1,"b":{"a":2},"c":[{"a":1},{"a":2}]}"#, None)]
+    #[case(r#"{"a":"a","b":["a","a","x,y"],"x":",\"b\":"}"#, None)]
+    #[case(r#"{"a":1, "a":2}"#, Some(("a", 8)))]
+    #[case(r#"{"x":[{"b\u0061":1,"ba":2}]}"#, Some(("ba", 19)))]
+    fn keys_twice_in_one_object(#[case] json: &str, #[case] expected: Option<(&str, usize)>) {
+        assert_eq!(duplicate(json), expected.map(|(key, offset)| (key.to_owned(), offset)));
+    }
+
+    #[test]
+    fn objects_may_follow_each_other_without_space() {
+        let documents = read("{\"a\":1}{\"b\":2}\n null {\"c\":3}\n").unwrap();
+        assert_eq!(documents.len(), 3);
+        assert_eq!(documents[1].0, 7..14);
+    }
+
+    #[test]
+    fn errors_tell_document_and_place() {
+        let (number, flaw) = read("{}\n{\"a\": tru}\n").unwrap_err();
+        assert_eq!((number, flaw.position.unwrap().line), (2, 2));
+        let (number, flaw) = read("{}\n{\"a\":\n1, \"a\": 2}\n").unwrap_err();
+        assert_eq!((number, flaw.position), (2, Some(Position { line: 3, column: 4 })));
+    }
+}

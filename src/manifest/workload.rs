@@ -1,0 +1,299 @@
+//! Pod templates in documents: which kinds have one, where it is, and whose pods come from it.
+
+use crate::text::one_line;
+use json_patch::{
+    AddOperation, Patch, PatchOperation,
+    jsonptr::{Pointer, PointerBuf},
+};
+use serde_json::{Map, Value, json};
+use std::fmt;
+
+/// What an object is called.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ObjectName {
+    /// `kind`.
+    pub kind: String,
+    /// `metadata.namespace`; empty where the manifest leaves it open.
+    pub namespace: String,
+    /// `metadata.name`, or `metadata.generateName` with a `*`.
+    pub name: String,
+}
+
+/// A pod template, and where it is in its document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// The object that the template belongs to.
+    pub object: ObjectName,
+    /// The way to the template in the document; empty for a document that is itself a Pod.
+    pub path: PointerBuf,
+    /// The kind that will own the pods; `None` where the document is the pod.
+    pub owner: Option<&'static str>,
+}
+
+/// A patch that does not fit the template it was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the patch would change metadata.ownerReferences, which were only shown to the conversion")]
+pub struct UnfitPatch;
+
+/// A kind with a pod template: its API groups, its name, the way to the template, the owner of the pods.
+type Kind = (&'static [&'static str], &'static str, &'static [&'static str], Option<&'static str>);
+
+/// Sources: k8s.io/api, `core/v1`, `apps/v1`, `batch/v1`; `extensions` and the betas keep the places.
+const KINDS: [Kind; 9] = [
+    (&[""], "Pod", &[], None),
+    (&[""], "PodTemplate", &["template"], Some("PodTemplate")),
+    (&[""], "ReplicationController", &["spec", "template"], Some("ReplicationController")),
+    (&["apps", "extensions"], "Deployment", &["spec", "template"], Some("ReplicaSet")),
+    (&["apps", "extensions"], "ReplicaSet", &["spec", "template"], Some("ReplicaSet")),
+    (&["apps"], "StatefulSet", &["spec", "template"], Some("StatefulSet")),
+    (&["apps", "extensions"], "DaemonSet", &["spec", "template"], Some("DaemonSet")),
+    (&["batch"], "Job", &["spec", "template"], Some("Job")),
+    (&["batch"], "CronJob", &["spec", "jobTemplate", "spec", "template"], Some("Job")),
+];
+
+/// How deep lists are looked into: a list of lists is odd enough.
+const LIST_DEPTH: usize = 4;
+
+/// All pod templates in `document`.
+///
+/// # Errors
+///
+/// The number of the item of a `List` that is no object.
+pub(super) fn templates(document: &Value) -> Result<Vec<Template>, usize> {
+    let mut found = Vec::new();
+    collect(document, &PointerBuf::new(), None, LIST_DEPTH, &mut found)?;
+    Ok(found)
+}
+
+fn collect(
+    object: &Value,
+    path: &PointerBuf,
+    list: Option<(&str, &str)>,
+    depth: usize,
+    found: &mut Vec<Template>,
+) -> Result<(), usize> {
+    // The items of a typed list need not repeat what they are.
+    let (of_version, of_kind) = list.unwrap_or_default();
+    let version = object["apiVersion"].as_str().unwrap_or(of_version);
+    let kind = object["kind"].as_str().unwrap_or(of_kind);
+    if let Some(items) = object["items"].as_array().filter(|_| depth > 0 && is_list(version, kind)) {
+        let of_kind = kind.strip_suffix("List").unwrap_or_default();
+        for (index, item) in items.iter().enumerate() {
+            if !item.is_object() {
+                return Err(index + 1);
+            }
+            let path = below(path, &["items", &index.to_string()]);
+            collect(item, &path, Some((version, of_kind)), depth - 1, found)?;
+        }
+        return Ok(());
+    }
+    let group = group(version);
+    let known = KINDS.iter().find(|(groups, name, ..)| *name == kind && groups.contains(&group));
+    if let Some((_, _, way, owner)) = known {
+        let path = below(path, way);
+        let is_there = way.iter().try_fold(object, |object, token| object.get(token)).is_some_and(Value::is_object);
+        if is_there {
+            found.push(Template { object: ObjectName::of(object, kind), path, owner: *owner });
+        }
+    }
+    Ok(())
+}
+
+/// `v1` `List`, or the list of one of our kinds.
+fn is_list(version: &str, kind: &str) -> bool {
+    let group = group(version);
+    kind == "List" && group.is_empty()
+        || kind
+            .strip_suffix("List")
+            .is_some_and(|of| KINDS.iter().any(|(groups, name, ..)| *name == of && groups.contains(&group)))
+}
+
+fn group(version: &str) -> &str {
+    version.split_once('/').map_or("", |(group, _)| group)
+}
+
+fn below(path: &PointerBuf, tokens: &[&str]) -> PointerBuf {
+    let mut path = path.clone();
+    for token in tokens {
+        path.push_back(*token);
+    }
+    path
+}
+
+fn prefixed(prefix: &PointerBuf, path: &Pointer) -> PointerBuf {
+    let mut whole = prefix.clone();
+    whole.append(path);
+    whole
+}
+
+/// `operation` with each of its paths changed.
+pub(super) fn with_paths(operation: &PatchOperation, mut change: impl FnMut(&mut PointerBuf)) -> PatchOperation {
+    let mut operation = operation.clone();
+    match &mut operation {
+        PatchOperation::Add(add) => change(&mut add.path),
+        PatchOperation::Remove(remove) => change(&mut remove.path),
+        PatchOperation::Replace(replace) => change(&mut replace.path),
+        PatchOperation::Test(test) => change(&mut test.path),
+        PatchOperation::Move(shift) => {
+            change(&mut shift.from);
+            change(&mut shift.path);
+        }
+        PatchOperation::Copy(copy) => {
+            change(&mut copy.from);
+            change(&mut copy.path);
+        }
+    }
+    operation
+}
+
+// === impl ObjectName ===
+
+impl ObjectName {
+    /// What `object`, which is a `kind`, is called.
+    fn of(object: &Value, kind: &str) -> Self {
+        let metadata = &object["metadata"];
+        let text = |field: &str| metadata[field].as_str().map(one_line).unwrap_or_default();
+        let generated = || metadata["generateName"].as_str().map(|name| format!("{}*", one_line(name)));
+        let name = Some(text("name")).filter(|name| !name.is_empty()).or_else(generated);
+        Self {
+            kind: one_line(kind),
+            namespace: text("namespace"),
+            name: name.unwrap_or_else(|| "(without a name)".to_owned()),
+        }
+    }
+
+    /// What the document as a whole is called.
+    #[must_use]
+    pub fn of_document(document: &Value) -> Self {
+        Self::of(document, document["kind"].as_str().unwrap_or("(without a kind)"))
+    }
+}
+
+/// `Deployment/shop/web`, or `Deployment/web` where the namespace is open.
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.namespace.is_empty() {
+            write!(f, "{}/{}", self.kind, self.name)
+        } else {
+            write!(f, "{}/{}/{}", self.kind, self.namespace, self.name)
+        }
+    }
+}
+
+// === impl Template ===
+
+impl Template {
+    /// The pod that `document`'s template makes, as JSON for [`crate::conversion::convert`].
+    ///
+    /// A pod in the cluster names its controller, which the conversion looks at (a Job's pod is not treated
+    /// like a Deployment's), so the pod shown names it too. It is never written to the document.
+    #[must_use]
+    pub fn pod(&self, document: &Value) -> String {
+        let mut pod = document.pointer(self.path.as_str()).cloned().unwrap_or_default();
+        if let (Some(owner), Some(fields)) = (self.owner, pod.as_object_mut()) {
+            let metadata = fields.entry("metadata").or_insert(Value::Null);
+            if metadata.is_null() {
+                *metadata = Value::Object(Map::new());
+            }
+            if let Some(metadata) = metadata.as_object_mut() {
+                let owner = json!([{"kind": owner, "name": self.object.name, "controller": true}]);
+                metadata.insert("ownerReferences".to_owned(), owner);
+            }
+        }
+        pod.to_string()
+    }
+
+    /// `patch`, made for the pod of [`Self::pod`], as a patch of `document`.
+    ///
+    /// # Errors
+    ///
+    /// When the patch touches what was only shown.
+    pub fn patch_of_document(&self, patch: &Patch, document: &Value) -> Result<Patch, UnfitPatch> {
+        let is_synthetic =
+            |path: &Pointer| self.owner.is_some() && path.as_str().starts_with("/metadata/ownerReferences");
+        if patch.0.iter().any(|operation| is_synthetic(operation.path())) {
+            return Err(UnfitPatch);
+        }
+        let mut operations: Vec<_> =
+            patch.0.iter().map(|operation| with_paths(operation, |path| *path = prefixed(&self.path, path))).collect();
+        let metadata = below(&self.path, &["metadata"]);
+        let has_metadata = document.pointer(metadata.as_str()).is_some_and(Value::is_object);
+        let wants_it = patch.0.iter().any(|operation| operation.path().as_str().starts_with("/metadata/"));
+        let brings_it = patch.0.iter().any(|operation| operation.path().as_str() == "/metadata");
+        if wants_it && !has_metadata && !brings_it {
+            let add = AddOperation { path: metadata, value: Value::Object(Map::new()) };
+            operations.insert(0, PatchOperation::Add(add));
+        }
+        Ok(Patch(operations))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn places(document: &Value) -> Vec<(String, String, Option<&'static str>)> {
+        let found = templates(document).unwrap();
+        found.into_iter().map(|t| (t.object.to_string(), t.path.to_string(), t.owner)).collect()
+    }
+
+    #[rstest]
+    #[case("v1", "Pod", json!({}), "", None)]
+    #[case("v1", "PodTemplate", json!({"template": {}}), "/template", Some("PodTemplate"))]
+    #[case("v1", "ReplicationController", json!({"spec": {"template": {}}}), "/spec/template", Some("ReplicationController"))]
+    #[case("apps/v1", "Deployment", json!({"spec": {"template": {}}}), "/spec/template", Some("ReplicaSet"))]
+    #[case("extensions/v1beta1", "Deployment", json!({"spec": {"template": {}}}), "/spec/template", Some("ReplicaSet"))]
+    #[case("apps/v1", "StatefulSet", json!({"spec": {"template": {}}}), "/spec/template", Some("StatefulSet"))]
+    #[case("batch/v1", "Job", json!({"spec": {"template": {}}}), "/spec/template", Some("Job"))]
+    #[case("batch/v1", "CronJob", json!({"spec": {"jobTemplate": {"spec": {"template": {}}}}}), "/spec/jobTemplate/spec/template", Some("Job"))]
+    fn kinds(
+        #[case] version: &str,
+        #[case] kind: &str,
+        #[case] mut object: Value,
+        #[case] path: &str,
+        #[case] owner: Option<&'static str>,
+    ) {
+        object["apiVersion"] = version.into();
+        object["kind"] = kind.into();
+        object["metadata"] = json!({"name": "x"});
+        assert_eq!(places(&object), [(format!("{kind}/x"), path.to_owned(), owner)]);
+    }
+
+    #[rstest]
+    #[case(json!({"apiVersion": "v1", "kind": "ConfigMap"}))]
+    #[case(json!({"apiVersion": "serving.knative.dev/v1", "kind": "Deployment", "spec": {"template": {}}}))]
+    #[case(json!({"apiVersion": "apps/v1", "kind": "Pod"}))]
+    #[case(json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": null}}))]
+    #[case(json!({"apiVersion": "apps/v1", "kind": "Deployment", "spec": []}))]
+    #[case(json!({"kind": 1, "apiVersion": []}))]
+    fn others(#[case] object: Value) {
+        assert_eq!(places(&object), []);
+    }
+
+    #[test]
+    fn lists() {
+        let pod = json!({"metadata": {"generateName": "p-", "namespace": "n"}});
+        let list = json!({"apiVersion": "v1", "kind": "PodList", "items": [pod]});
+        let outer = json!({"apiVersion": "v1", "kind": "List", "items": [{"kind": "Secret"}, list]});
+        assert_eq!(places(&outer), [("Pod/n/p-*".to_owned(), "/items/1/items/0".to_owned(), None)]);
+        assert_eq!(templates(&json!({"apiVersion": "v1", "kind": "List", "items": [{}, 1]})), Err(2));
+    }
+
+    #[test]
+    fn the_owner_is_shown_and_metadata_made_where_there_is_none() {
+        let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"template": {"spec": {}}}});
+        let template = &templates(&job).unwrap()[0];
+        let shown = r#"{"spec":{},"metadata":{"ownerReferences":[{"kind":"Job","name":"j","controller":true}]}}"#;
+        assert_eq!(template.pod(&job), shown);
+        let patch = |operations: Value| serde_json::from_value::<Patch>(operations).unwrap();
+        let annotate = patch(json!([{"op": "add", "path": "/metadata/annotations", "value": {}}]));
+        let expected = patch(json!([
+            {"op": "add", "path": "/spec/template/metadata", "value": {}},
+            {"op": "add", "path": "/spec/template/metadata/annotations", "value": {}},
+        ]));
+        assert_eq!(template.patch_of_document(&annotate, &job), Ok(expected));
+        let unfit = patch(json!([{"op": "remove", "path": "/metadata/ownerReferences"}]));
+        assert_eq!(template.patch_of_document(&unfit, &job), Err(UnfitPatch));
+    }
+}

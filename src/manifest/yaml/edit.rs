@@ -1,0 +1,546 @@
+//! A JSON Patch carried out on YAML text, so that comments, quotes and order stay as their author wrote them.
+//!
+//! Lines are cut, inserted and shifted; nothing else is touched. Whatever is out of the ordinary (a change
+//! inside an alias or a list in brackets) gives `None`, and so does a result that does not read as
+//! the value that the patch asks for: the caller then writes the document anew.
+
+use super::{
+    super::workload::with_paths,
+    node::{Content, Node, parse},
+    value::{is_merge, key_text},
+    write::{Writer, flow_scalar},
+};
+use granit_parser::ScalarStyle;
+use json_patch::{
+    Patch, PatchOperation,
+    jsonptr::{Pointer, PointerBuf},
+};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// How much may be read, in bytes: each operation reads the text anew.
+const WORK_LIMIT: usize = 32 << 20;
+
+/// A node with the entry it is the value of.
+#[derive(Clone, Copy)]
+struct Place<'n> {
+    node: &'n Node,
+    key: Option<&'n Node>,
+}
+
+/// Lines of a list item, and the column of its dash.
+struct Item {
+    lines: String,
+    dash: usize,
+}
+
+/// Carries out `patch` on the document in `text`, whose value is then `wanted`.
+pub(super) fn patched(text: &str, patch: &Patch, wanted: &Value) -> Option<String> {
+    let crlf = text.contains("\r\n");
+    let plain = if crlf { text.replace("\r\n", "\n") } else { text.to_owned() };
+    let edited = item_by_item(&plain, patch).or_else(|| apply_all(&plain, &patch.0))?;
+    let edited = if crlf { edited.replace('\n', "\r\n") } else { edited };
+    (super::value_of(&edited).ok()?? == *wanted).then_some(edited)
+}
+
+/// Carries out `patch` on a `List`, each item by itself: its lines are YAML too, a list of one.
+fn item_by_item(text: &str, patch: &Patch) -> Option<String> {
+    let mut of_items: BTreeMap<usize, Vec<PatchOperation>> = BTreeMap::new();
+    for operation in &patch.0 {
+        let (item, _) = item_of(operation.path())?;
+        let mut stays = true;
+        let inner = with_paths(operation, |path| match item_of(path) {
+            Some((index, below)) if index == item => *path = below,
+            _ => stays = false,
+        });
+        of_items.entry(item).or_default().push(Some(inner).filter(|_| stays)?);
+    }
+    let root = parse(text).ok()??;
+    let Content::Sequence { items, flow: false } = &find(&root, Pointer::parse("/items").ok()?)?.node.content else {
+        return None;
+    };
+    let (mut edited, mut copied) = (String::new(), 0);
+    for (index, operations) in &of_items {
+        let item = items.get(*index)?;
+        dash_column(text, item)?;
+        let (start, end) = (line_start(text, item.start), line_end(text, item.end));
+        edited.push_str(text.get(copied..start)?);
+        edited.push_str(&apply_all(&text[start..end], operations)?);
+        copied = end;
+        if copied < text.len() && !edited.ends_with('\n') {
+            edited.push('\n');
+        }
+    }
+    edited.push_str(&text[copied..]);
+    Some(edited)
+}
+
+/// The number of the item in `/items/7/spec`, and the way in it as `/0/spec`.
+fn item_of(path: &Pointer) -> Option<(usize, PointerBuf)> {
+    let (index, below) = path.as_str().strip_prefix("/items/")?.split_once('/')?;
+    Some((index.parse().ok()?, PointerBuf::parse(format!("/0/{below}")).ok()?))
+}
+
+fn apply_all(text: &str, operations: &[PatchOperation]) -> Option<String> {
+    if text.len().saturating_mul(operations.len()) > WORK_LIMIT {
+        return None;
+    }
+    let mut edited = text.to_owned();
+    for operation in operations {
+        edited = apply(&edited, operation)?;
+    }
+    Some(edited)
+}
+
+fn apply(text: &str, operation: &PatchOperation) -> Option<String> {
+    let root = parse(text).ok()??;
+    match operation {
+        PatchOperation::Add(add) => insert(text, &root, &add.path, &add.value),
+        PatchOperation::Replace(replace) => insert(text, &root, &replace.path, &replace.value),
+        PatchOperation::Remove(remove) => delete(text, &root, &remove.path),
+        PatchOperation::Move(shift) => {
+            let (text, item) = cut_item(text, &root, &shift.from)?;
+            paste_item(&text, &parse(&text).ok()??, &shift.path, &item)
+        }
+        PatchOperation::Copy(_) | PatchOperation::Test(_) => None,
+    }
+}
+
+// --- Finding the place
+
+/// The place that `path` leads to.
+fn find<'n>(root: &'n Node, path: &Pointer) -> Option<Place<'n>> {
+    let mut place = Place { node: root, key: None };
+    for token in path.tokens() {
+        let token = token.decoded();
+        place = match &place.node.content {
+            Content::Mapping { entries, .. } => {
+                let (key, node) = entries.iter().find(|(key, _)| is_key(key, &token))?;
+                Place { node, key: Some(key) }
+            }
+            Content::Sequence { items, .. } => Place { node: items.get(token.parse::<usize>().ok()?)?, key: None },
+            Content::Scalar { .. } | Content::Alias(_) => return None,
+        };
+    }
+    Some(place)
+}
+
+fn is_key(key: &Node, name: &str) -> bool {
+    !is_merge(key) && key_text(key).is_some_and(|text| text == name)
+}
+
+fn line_start(text: &str, at: usize) -> usize {
+    text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1)
+}
+
+/// The offset behind the line end at or after `at`.
+fn line_end(text: &str, at: usize) -> usize {
+    text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |newline| at + newline + 1)
+}
+
+fn column(text: &str, at: usize) -> usize {
+    at - line_start(text, at)
+}
+
+/// Whether nothing but spaces stands before `at` on its line.
+fn is_first_on_line(text: &str, at: usize) -> bool {
+    text[line_start(text, at)..at].bytes().all(|byte| byte == b' ')
+}
+
+/// The column of a list's dashes, where each stands first on its line or behind nothing but spaces.
+fn dash_column(text: &str, item: &Node) -> Option<usize> {
+    let line = &text[line_start(text, item.start)..item.start];
+    let spaces = line.len() - line.trim_start_matches(' ').len();
+    line[spaces..].starts_with("- ").then_some(spaces)
+}
+
+/// The indentation of a line that is nothing but a comment.
+fn comment_column(line: &str) -> Option<usize> {
+    let body = line.trim_start_matches(' ');
+    body.starts_with('#').then_some(line.len() - body.len())
+}
+
+/// Where the comment lines begin that stand right above the line at `start`, in the same column.
+fn with_comments_above(text: &str, mut start: usize, column: usize) -> usize {
+    while start > 0 {
+        let above = line_start(text, start - 1);
+        if comment_column(&text[above..start]) != Some(column) {
+            break;
+        }
+        start = above;
+    }
+    start
+}
+
+/// Where the lines of `node` end, with the comment lines below that stand further right than `column`.
+fn end_of_lines(text: &str, node: &Node, column: usize) -> usize {
+    let mut end = line_end(text, node.end);
+    while let Some(line) = text.get(end..line_end(text, end)) {
+        if comment_column(line).is_none_or(|found| found <= column) {
+            break;
+        }
+        end += line.len();
+    }
+    end
+}
+
+/// An entry's last node: the value, or the key where there is no value.
+fn last((key, value): &(Node, Node)) -> &Node {
+    if value.end > key.end { value } else { key }
+}
+
+/// Whether the document's lists stand further right than their keys.
+fn indents_lists(text: &str, root: &Node) -> bool {
+    let mut style = None;
+    root.walk(&mut |node| {
+        let Content::Mapping { entries, flow: false } = &node.content else { return };
+        for (key, value) in entries {
+            let Content::Sequence { items, flow: false } = &value.content else { continue };
+            let dash = items.first().and_then(|item| dash_column(text, item));
+            style = style.or_else(|| dash.map(|dash| dash > column(text, key.start)));
+        }
+    });
+    style.unwrap_or_default()
+}
+
+fn spliced(text: &str, start: usize, end: usize, replacement: &str) -> String {
+    format!("{}{replacement}{}", &text[..start], &text[end..])
+}
+
+/// `text` with whole lines inserted at `at`, which is the start of a line or the end of the text.
+fn with_lines(text: &str, at: usize, lines: &str) -> String {
+    let line_end = if at > 0 && !text[..at].ends_with('\n') { "\n" } else { "" };
+    spliced(text, at, at, &format!("{line_end}{lines}"))
+}
+
+// --- Adding and replacing
+
+fn insert(text: &str, root: &Node, path: &Pointer, value: &Value) -> Option<String> {
+    let (parent, token) = path.split_back()?;
+    let (place, token) = (find(root, parent)?, token.decoded());
+    let writer = Writer { indent_lists: indents_lists(text, root) };
+    match &place.node.content {
+        Content::Mapping { entries, flow } => match entries.iter().find(|(key, _)| is_key(key, &token)) {
+            Some(entry) => replace_entry(text, entry, &token, value, *flow, writer),
+            None if *flow => {
+                let lines = |column| {
+                    let mut lines = " ".repeat(column);
+                    writer.entry(&mut lines, &token, value, column);
+                    lines
+                };
+                Some(insert_in_flow(text, place, entries.last().map(last), &pair(&token, value)?, lines))
+            }
+            None => insert_entry(text, entries, &token, value, writer),
+        },
+        Content::Sequence { items, flow: true } if token == "-" => {
+            let written = serde_json::to_string(value).ok()?;
+            Some(insert_in_flow(text, place, items.last(), &written, |_| String::new()))
+        }
+        Content::Sequence { items, flow: false } => {
+            let dash = dash_column(text, items.first()?)?;
+            let mut lines = " ".repeat(dash);
+            writer.item(&mut lines, value, dash);
+            paste(text, items, &token, dash, &lines)
+        }
+        _ => None,
+    }
+}
+
+/// `key: value` as it stands between braces.
+fn pair(key: &str, value: &Value) -> Option<String> {
+    Some(format!("{}: {}", serde_json::to_string(key).ok()?, serde_json::to_string(value).ok()?))
+}
+
+fn replace_entry(
+    text: &str,
+    (key, value): &(Node, Node),
+    name: &str,
+    wanted: &Value,
+    flow: bool,
+    writer: Writer,
+) -> Option<String> {
+    let on_one_line = !text[value.start..value.end].contains('\n') && value.end > value.start;
+    let simple = |node: &Node| {
+        let quoted_or_plain = |style| !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        node.tag.is_none() && matches!(node.content, Content::Scalar { style, .. } if quoted_or_plain(style))
+    };
+    if on_one_line && simple(value) && !wanted.is_array() && !wanted.is_object() {
+        let is_text_of_lines = wanted.as_str().is_some_and(|text| text.contains('\n'));
+        let written = if flow || is_text_of_lines { wanted.to_string() } else { flow_scalar(wanted) };
+        return Some(spliced(text, value.start, value.end, &written));
+    }
+    if flow {
+        return None;
+    }
+    let end = line_end(text, value.end.max(key.end));
+    let mut lines = String::new();
+    writer.entry(&mut lines, name, wanted, column(text, key.start));
+    Some(spliced(text, key.start, end, &lines))
+}
+
+fn insert_entry(text: &str, entries: &[(Node, Node)], name: &str, value: &Value, writer: Writer) -> Option<String> {
+    let (first, _) = entries.first()?;
+    let column = column(text, first.start);
+    let mut lines = " ".repeat(column);
+    writer.entry(&mut lines, name, value, column);
+    let neighbour =
+        super::super::stands_before(name).and_then(|name| entries.iter().find(|(key, _)| is_key(key, name)));
+    let at = match neighbour {
+        Some((key, _)) if is_first_on_line(text, key.start) => {
+            with_comments_above(text, line_start(text, key.start), column)
+        }
+        _ => end_of_lines(text, last(entries.last()?), column),
+    };
+    Some(with_lines(text, at, &lines))
+}
+
+/// Adds to a collection in brackets: behind its last member, or as lines below where it is empty.
+fn insert_in_flow(
+    text: &str,
+    place: Place<'_>,
+    last: Option<&Node>,
+    written: &str,
+    lines: impl Fn(usize) -> String,
+) -> String {
+    if let Some(last) = last {
+        return spliced(text, last.end, last.end, &format!(", {written}"));
+    }
+    let inside = || spliced(text, place.node.start + 1, place.node.start + 1, written);
+    let is_mapping = text[place.node.start..place.node.end].starts_with('{');
+    let key = place.key.filter(|_| is_mapping);
+    let below = key.and_then(|key| below_key(text, place.node, key, &lines(column(text, key.start) + 2)));
+    below.unwrap_or_else(inside)
+}
+
+/// `lines` below `key`, in place of the empty brackets that are its value.
+fn below_key(text: &str, empty: &Node, key: &Node, lines: &str) -> Option<String> {
+    let head = text[..empty.start].trim_end();
+    let rest = &text[empty.end..line_end(text, empty.end)];
+    let alone = rest.trim().is_empty() || rest.trim_start().starts_with('#');
+    let on_line_of_key = line_start(text, head.len()) == line_start(text, key.start);
+    if !alone || !on_line_of_key {
+        return None;
+    }
+    let opened = format!("{head}{}", rest.trim_end());
+    let below = &text[line_end(text, empty.end)..];
+    Some(format!("{opened}\n{lines}{below}"))
+}
+
+// --- Removing
+
+fn delete(text: &str, root: &Node, path: &Pointer) -> Option<String> {
+    let (parent, token) = path.split_back()?;
+    let token = token.decoded();
+    match &find(root, parent)?.node.content {
+        Content::Mapping { entries, flow: false } => delete_entry(text, entries, &token),
+        Content::Sequence { flow: false, .. } => cut_item(text, root, path).map(|(text, _)| text),
+        _ => None,
+    }
+}
+
+fn delete_entry(text: &str, entries: &[(Node, Node)], name: &str) -> Option<String> {
+    let index = entries.iter().position(|(key, _)| is_key(key, name))?;
+    let (key, _) = &entries[index];
+    if entries.len() < 2 {
+        return None;
+    }
+    let column = column(text, key.start);
+    let end = end_of_lines(text, last(&entries[index]), column);
+    if is_first_on_line(text, key.start) {
+        let start = with_comments_above(text, line_start(text, key.start), column);
+        return Some(spliced(text, start, end, ""));
+    }
+    // The first entry behind a dash: the next one takes its place.
+    let (next, _) = entries.get(index + 1)?;
+    (line_start(text, next.start) == end).then(|| spliced(text, key.start, next.start, ""))
+}
+
+// --- Moving list items
+
+fn cut_item(text: &str, root: &Node, path: &Pointer) -> Option<(String, Item)> {
+    let (parent, token) = path.split_back()?;
+    let Content::Sequence { items, flow: false } = &find(root, parent)?.node.content else { return None };
+    let item = items.get(token.decoded().parse::<usize>().ok()?).filter(|_| items.len() > 1)?;
+    let dash = dash_column(text, item)?;
+    let start = with_comments_above(text, line_start(text, item.start), dash);
+    let end = end_of_lines(text, item, dash);
+    let mut lines = text[start..end].to_owned();
+    if !lines.ends_with('\n') {
+        lines.push('\n');
+    }
+    Some((spliced(text, start, end, ""), Item { lines, dash }))
+}
+
+fn paste_item(text: &str, root: &Node, path: &Pointer, item: &Item) -> Option<String> {
+    let (parent, token) = path.split_back()?;
+    let place = find(root, parent)?;
+    let Content::Sequence { items, flow } = &place.node.content else { return None };
+    match (items.first(), place.key) {
+        (Some(first), _) if !flow => {
+            let dash = dash_column(text, first)?;
+            paste(text, items, &token.decoded(), dash, &item.at(dash))
+        }
+        (None, Some(key)) => {
+            let indent = if indents_lists(text, root) { 2 } else { 0 };
+            let lines = item.at(column(text, key.start) + indent);
+            below_key(text, place.node, key, &lines)
+        }
+        _ => None,
+    }
+}
+
+/// Puts `lines` before the item that `token` names, or behind the last one.
+fn paste(text: &str, items: &[Node], token: &str, dash: usize, lines: &str) -> Option<String> {
+    let at = match token.parse::<usize>().ok().and_then(|index| items.get(index)) {
+        Some(item) => {
+            dash_column(text, item)?;
+            with_comments_above(text, line_start(text, item.start), dash)
+        }
+        None => end_of_lines(text, items.last()?, dash),
+    };
+    Some(with_lines(text, at, lines))
+}
+
+// === impl Item ===
+
+impl Item {
+    /// The lines with their dash at `column`.
+    fn at(&self, column: usize) -> String {
+        self.lines.split_inclusive('\n').map(|line| self.shifted(line, column)).collect()
+    }
+
+    fn shifted(&self, line: &str, column: usize) -> String {
+        if line.trim().is_empty() {
+            return line.to_owned();
+        }
+        if column >= self.dash {
+            return " ".repeat(column - self.dash) + line;
+        }
+        let spaces = line.len() - line.trim_start_matches(' ').len();
+        line[spaces.min(self.dash - column)..].to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use serde_json::json;
+
+    fn edit(text: &str, operations: &Value) -> Option<String> {
+        let patch: Patch = serde_json::from_value(operations.clone()).expect("the operations are a patch");
+        let mut wanted = super::super::value_of(text).unwrap_or_default().unwrap_or_default();
+        json_patch::patch(&mut wanted, &patch).expect("the operations fit the text");
+        patched(text, &patch, &wanted)
+    }
+
+    const POD: &str = "\
+# the pod
+spec:
+  # what it runs
+  containers:
+  - name: app # the application
+    args: [\"a\", 'b']
+
+  # helps
+  - name: proxy
+    image: \"proxy:1\"   # pinned
+    script: |
+      one
+        two
+
+      three
+    # end of proxy
+  - resizePolicy: []
+    name: last
+# end
+";
+
+    #[test]
+    fn a_container_moves_with_its_comments() {
+        let operations = json!([
+            {"op": "add", "path": "/spec/containers/1/restartPolicy", "value": "Always"},
+            {"op": "add", "path": "/spec/initContainers", "value": []},
+            {"op": "move", "from": "/spec/containers/1", "path": "/spec/initContainers/-"},
+        ]);
+        let expected = "\
+# the pod
+spec:
+  initContainers:
+  # helps
+  - name: proxy
+    image: \"proxy:1\"   # pinned
+    script: |
+      one
+        two
+
+      three
+    restartPolicy: Always
+    # end of proxy
+  # what it runs
+  containers:
+  - name: app # the application
+    args: [\"a\", 'b']
+
+  - resizePolicy: []
+    name: last
+# end
+";
+        assert_eq!(edit(POD, &operations).unwrap(), expected);
+    }
+
+    #[rstest]
+    #[case::first_entry_behind_a_dash(
+        json!([{"op": "remove", "path": "/spec/containers/2/resizePolicy"}]), "  - name: last\n# end\n")]
+    #[case::in_brackets(
+        json!([{"op": "add", "path": "/spec/containers/0/args/-", "value": "c: d"}]), "[\"a\", 'b', \"c: d\"]\n")]
+    #[case::scalar_keeps_its_comment(
+        json!([{"op": "replace", "path": "/spec/containers/1/image", "value": "proxy:2"}]), "image: proxy:2   # pinned\n")]
+    #[case::lines_replaced(
+        json!([{"op": "add", "path": "/spec/containers/1/script", "value": "x"}]), "    script: x\n    # end of proxy\n")]
+    #[case::a_structure(
+        json!([{"op": "add", "path": "/spec/containers/2/startupProbe", "value": {"exec": {"command": ["true", "x"]}}}]),
+        "    name: last\n    startupProbe:\n      exec:\n        command:\n        - \"true\"\n        - x\n# end\n")]
+    fn single_changes(#[case] operations: Value, #[case] expected: &str) {
+        let edited = edit(POD, &operations).unwrap();
+        assert!(edited.contains(expected), "{edited}");
+    }
+
+    #[rstest]
+    #[case("a: {}\nb: 1\n", "/a/k", json!("v"), Some("a:\n  k: v\nb: 1\n"))]
+    #[case("a: {} # none\n", "/a/k", json!("v"), Some("a: # none\n  k: v\n"))]
+    #[case("a: {b: 1}\n", "/a/k", json!("v"), Some("a: {b: 1, \"k\": \"v\"}\n"))]
+    #[case("x: {a: {}}\n", "/x/a/k", json!("v"), Some("x: {a: {\"k\": \"v\"}}\n"))]
+    #[case("a:\n  b: 1", "/a/k", json!("yes"), Some("a:\n  b: 1\n  k: \"yes\"\n"))]
+    #[case("a:\n", "/a", json!({"k": 1}), Some("a:\n  k: 1\n"))]
+    #[case("a: &x {b: 1}\nc: *x\n", "/c/k", json!("v"), None)]
+    #[case("a: &x\n  b: 1\nc: *x\n", "/a/k", json!("v"), None)]
+    #[case("x: &x {b: 1}\na:\n  <<: *x\n  c: 1\n", "/a/k", json!("v"), Some("x: &x {b: 1}\na:\n  <<: *x\n  c: 1\n  k: v\n"))]
+    #[case("a:\r\n  b: 1\r\n", "/a/k", json!("v"), Some("a:\r\n  b: 1\r\n  k: v\r\n"))]
+    fn additions(#[case] text: &str, #[case] path: &str, #[case] value: Value, #[case] expected: Option<&str>) {
+        let operations = json!([{"op": "add", "path": path, "value": value}]);
+        assert_eq!(edit(text, &operations).as_deref(), expected);
+    }
+
+    #[test]
+    fn items_are_shifted_to_where_their_list_stands() {
+        let text = "i:\n    - a: 1\nc:\n- b: |\n    x\n  z: 1\n- d: 2\n";
+        let operations = json!([{"op": "move", "from": "/c/0", "path": "/i/0"}]);
+        let there = edit(text, &operations).unwrap();
+        assert_eq!(there, "i:\n    - b: |\n        x\n      z: 1\n    - a: 1\nc:\n- d: 2\n");
+        let back = json!([{"op": "move", "from": "/i/0", "path": "/c/0"}]);
+        assert_eq!(edit(&there, &back).unwrap(), text);
+    }
+
+    #[test]
+    fn items_of_a_list_are_edited_each_by_itself() {
+        let text = "items: # all\n- a: {}\n\n# second\n- b: 1 # one\n- c: [1]\n# end";
+        let operations = json!([
+            {"op": "add", "path": "/items/2/d", "value": 1},
+            {"op": "replace", "path": "/items/1/b", "value": 2},
+            {"op": "add", "path": "/items/0/a/x", "value": "y"},
+        ]);
+        let expected = "items: # all\n- a:\n    x: \"y\"\n\n# second\n- b: 2 # one\n- c: [1]\n  d: 1\n# end";
+        assert_eq!(edit(text, &operations).unwrap(), expected);
+    }
+}
