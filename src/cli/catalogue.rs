@@ -1,0 +1,66 @@
+//! `native-sidecar catalogue`: the known sidecars.
+
+use crate::catalogue::{Catalogue, CatalogueError, Stage};
+use clap::Args;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+/// List the known sidecars, in the order in which they start.
+#[derive(Args, Debug)]
+pub struct CatalogueArgs {
+    /// Catalogue that adds to the built-in one and overrides it.
+    #[arg(long, value_name = "FILE")]
+    catalogue: Option<PathBuf>,
+
+    /// Print the built-in catalogue as YAML, to start one of your own from.
+    #[arg(long)]
+    yaml: bool,
+}
+
+/// Why the catalogue could not be listed.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The catalogue could not be used.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// The list could not be written.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When the catalogue cannot be used, or the output cannot be written.
+pub fn run(args: &CatalogueArgs, stdout: &mut dyn Write) -> Result<ExitCode, ListError> {
+    if args.yaml {
+        stdout.write_all(Catalogue::built_in_text().as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let catalogue = Catalogue::with_file(args.catalogue.as_deref())?;
+    let mut entries: Vec<_> = catalogue.entries().iter().collect();
+    entries.sort_by_key(|entry| entry.stage);
+    writeln!(stdout, "{:<11}{:<31} {:<40} IMAGES", "STAGE", "NAME", "CONTAINERS")?;
+    for entry in entries {
+        let recognition = &entry.recognise;
+        let (containers, images) = (recognition.containers.join(","), recognition.images.join(","));
+        writeln!(stdout, "{:<11}{:<31} {containers:<40} {images}", entry.stage, entry.name)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::Network => "network",
+            Self::Identity => "identity",
+            Self::Telemetry => "telemetry",
+            Self::Data => "data",
+            Self::Edge => "edge",
+        })
+    }
+}

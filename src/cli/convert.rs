@@ -1,0 +1,385 @@
+//! `native-sidecar convert`: what the webhook does, done to manifests.
+
+use crate::{
+    catalogue::CatalogueError,
+    cli::{
+        input::{self, InputError},
+        offline::Offline,
+    },
+    conversion::{Conversion, Decision, Settings, convert},
+    findings::{Finding, Severity},
+    manifest::{Format, Manifest, ManifestError, ObjectName, Side, Template, UnfitPatch, Written},
+};
+use clap::{Args, ValueEnum};
+use json_patch::{Patch, PatchError};
+use serde::Serialize;
+use similar::{ChangeTag, TextDiff};
+use std::{
+    fmt::Write as _,
+    io::{ErrorKind, Read, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Convert manifests offline, as the webhook would convert their pods.
+///
+/// Reads YAML or JSON: single documents, several of them, and Lists. Pod templates are found in Pod, PodTemplate,
+/// ReplicationController, Deployment, ReplicaSet, StatefulSet, DaemonSet, Job and CronJob; the annotations that
+/// count are those of the pod template. Everything else comes out as it came in.
+///
+/// In YAML only the lines concerned change: comments, quotes and order stay. Where that is impossible (an anchor,
+/// an alias or brackets at the place of a change), the document is written anew, comments in it are lost, and
+/// a line on standard error says so.
+// The text is the command's help, where backticks would be noise.
+#[allow(clippy::doc_markdown)]
+#[derive(Args, Debug)]
+#[command(after_help = "Exit status:
+  0  converted, or nothing to do
+  1  an error; nothing is written to standard output
+  2  a pod was left as it is because of a blocker; all else is converted and written
+
+Examples:
+  helm template shop ./chart | native-sidecar convert | kubectl apply -f -
+  native-sidecar convert --known --kubernetes 1.31 -o diff deploy/*.yaml")]
+pub struct ConvertArgs {
+    /// Files to read, in this order; `-` is standard input.
+    #[arg(value_name = "FILE", default_value = "-")]
+    files: Vec<PathBuf>,
+
+    /// Containers to move in every pod, in start order, instead of those that its annotation lists.
+    #[arg(long, value_name = "NAME,...")]
+    containers: Option<String>,
+
+    /// Move the containers that the catalogue knows, unless the pod's annotation says otherwise.
+    #[arg(long)]
+    known: bool,
+
+    #[command(flatten)]
+    offline: Offline,
+
+    /// What to print; the format of the (first) input when not given.
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Output>,
+
+    /// Also print notes, and a line for each pod that was converted.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+/// What is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// The documents as YAML, with `---` between them.
+    Yaml,
+    /// The documents as JSON, one object after the other.
+    Json,
+    /// A JSON Patch (RFC 6902) for the document; for several documents an array of {file, document, kind, namespace,
+    /// name, patch}, one for each that changes.
+    Patch,
+    /// A unified diff of each file, in YAML.
+    Diff,
+}
+
+/// How a run ended that was no error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything asked for was done.
+    Done,
+    /// At least one pod was left as it is because of a blocker.
+    Left,
+}
+
+/// Why nothing was converted: one line, and nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum ConvertError {
+    /// A file could not be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The catalogue could not be used.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// An input is no manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A conversion's patch does not fit its template; a bug.
+    #[error("{object}: {source}; please report this")]
+    Unfit {
+        /// The object.
+        object: ObjectName,
+        /// What is wrong.
+        source: UnfitPatch,
+    },
+    /// A patch does not apply to its document; a bug.
+    #[error("{file}: document {document}: the patch does not apply: {source}; please report this")]
+    Patch {
+        /// The file.
+        file: String,
+        /// The document, counted from 1.
+        document: usize,
+        /// What is wrong.
+        source: PatchError,
+    },
+    /// The output could not be made.
+    #[error("cannot write JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The output could not be written.
+    #[error("cannot write to standard output: {0}")]
+    Output(std::io::Error),
+}
+
+/// A patch, and the document it is for.
+#[derive(Serialize)]
+struct DocumentPatch {
+    file: String,
+    document: usize,
+    kind: String,
+    namespace: String,
+    name: String,
+    patch: Patch,
+}
+
+/// What was done, and what there is to say about it.
+#[derive(Default)]
+struct Report {
+    lines: String,
+    verbose: bool,
+    documents: usize,
+    converted: usize,
+    nothing_to_do: usize,
+    not_requested: usize,
+    left: usize,
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When an input cannot be read or is no manifest, or the output cannot be written. Standard output is then empty.
+pub fn run(
+    args: &ConvertArgs,
+    stdin: &mut dyn Read,
+    stdout: &mut dyn Write,
+    stderr: &mut dyn Write,
+) -> Result<Outcome, ConvertError> {
+    let catalogue = args.offline.catalogue()?;
+    let facts = args.offline.facts();
+    let settings =
+        Settings { catalogue: &catalogue, facts: &facts, known: args.known, containers: args.containers.as_deref() };
+    let mut manifests = args.files.iter().map(|path| read(path, stdin)).collect::<Result<Vec<_>, _>>()?;
+    let mut report = Report { verbose: args.verbose, ..Report::default() };
+    let mut patches = Vec::new();
+    for manifest in &mut manifests {
+        patches.append(&mut convert_manifest(manifest, settings, &mut report)?);
+    }
+    let output = rendered(&manifests, patches, args.output.unwrap_or_else(|| format_of(&manifests)))?;
+    // Reports come first: whoever closes standard output early still gets them. Nobody is told when
+    // standard error itself is closed.
+    let _ = write!(stderr, "{report}");
+    match stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(ConvertError::Output(error)),
+        _ => Ok(report.outcome()),
+    }
+}
+
+fn read(path: &Path, stdin: &mut dyn Read) -> Result<Manifest, ConvertError> {
+    if path != Path::new("-") {
+        return Ok(Manifest::read(&path.display().to_string(), &input::read(path)?)?);
+    }
+    let mut bytes = Vec::new();
+    stdin.read_to_end(&mut bytes).map_err(InputError::Stdin)?;
+    Ok(Manifest::read("standard input", &bytes)?)
+}
+
+fn format_of(manifests: &[Manifest]) -> Output {
+    match manifests.first().map(|manifest| manifest.format) {
+        Some(Format::Json) => Output::Json,
+        _ => Output::Yaml,
+    }
+}
+
+fn convert_manifest(
+    manifest: &mut Manifest,
+    settings: Settings<'_>,
+    report: &mut Report,
+) -> Result<Vec<DocumentPatch>, ConvertError> {
+    let mut patches = Vec::new();
+    for index in 0..manifest.documents().len() {
+        report.documents += 1;
+        let patch = convert_document(manifest, index, settings, report)?;
+        if patch.0.is_empty() {
+            continue;
+        }
+        let document = index + 1;
+        let written = manifest.apply(index, &patch);
+        let file = || manifest.name.clone();
+        let written = written.map_err(|source| ConvertError::Patch { file: file(), document, source })?;
+        if written == Written::Anew {
+            report.anew(&manifest.name, document);
+        }
+        let value = manifest.documents()[index].value(Side::After);
+        let ObjectName { kind, namespace, name } = ObjectName::of_document(value);
+        patches.push(DocumentPatch { file: file(), document, kind, namespace, name, patch });
+    }
+    Ok(patches)
+}
+
+/// The patch that converts all pod templates in one document.
+fn convert_document(
+    manifest: &Manifest,
+    index: usize,
+    settings: Settings<'_>,
+    report: &mut Report,
+) -> Result<Patch, ConvertError> {
+    let value = manifest.documents()[index].value(Side::Before);
+    let mut operations = Vec::new();
+    for template in manifest.templates(index)? {
+        let conversion = convert(&template.pod(value), settings);
+        report.add(&template, &conversion);
+        // The webhook notes on the pod why it was left; a manifest is left as it is, and the report tells.
+        if conversion.decision == Decision::Converted {
+            let patch = template.patch_of_document(&conversion.patch, value);
+            let object = || template.object.clone();
+            operations.append(&mut patch.map_err(|source| ConvertError::Unfit { object: object(), source })?.0);
+        }
+    }
+    Ok(Patch(operations))
+}
+
+fn rendered(manifests: &[Manifest], patches: Vec<DocumentPatch>, output: Output) -> Result<String, ConvertError> {
+    match output {
+        Output::Yaml => Ok(Manifest::all_as_yaml(manifests, Side::After)),
+        Output::Json => json(manifests),
+        Output::Patch => patch(manifests, patches),
+        Output::Diff => Ok(manifests.iter().map(diff).collect()),
+    }
+}
+
+fn json(manifests: &[Manifest]) -> Result<String, ConvertError> {
+    let mut out = String::new();
+    for document in manifests.iter().flat_map(Manifest::documents) {
+        out.push_str(&serde_json::to_string_pretty(document.value(Side::After))?);
+        out.push('\n');
+    }
+    Ok(out)
+}
+
+fn patch(manifests: &[Manifest], mut patches: Vec<DocumentPatch>) -> Result<String, ConvertError> {
+    let documents: usize = manifests.iter().map(|manifest| manifest.documents().len()).sum();
+    let json = if documents == 1 {
+        serde_json::to_string_pretty(&patches.pop().map(|only| only.patch).unwrap_or_default())?
+    } else {
+        serde_json::to_string_pretty(&patches)?
+    };
+    Ok(json + "\n")
+}
+
+/// A unified diff that `patch` and `git apply -p0` take, with the object's name behind each hunk's line numbers.
+fn diff(manifest: &Manifest) -> String {
+    let (before, after) = (manifest.yaml(Side::Before), manifest.yaml(Side::After));
+    let text = |pieces: &[(Option<usize>, String)]| pieces.iter().map(|(_, text)| text.as_str()).collect::<String>();
+    let (old, new) = (text(&before), text(&after));
+    let lines = TextDiff::from_lines(&old, &new);
+    let mut unified = lines.unified_diff();
+    let mut out = String::new();
+    for hunk in unified.context_radius(3).iter_hunks() {
+        if out.is_empty() {
+            out = format!("--- {name}\n+++ {name}\n", name = manifest.name);
+        }
+        let change = hunk.iter_changes().find(|change| change.tag() != ChangeTag::Equal);
+        let place = change.and_then(|change| match change.old_index() {
+            Some(line) => document_at(&before, line),
+            None => document_at(&after, change.new_index()?),
+        });
+        let document = place.and_then(|index| manifest.documents().get(index));
+        let name = document.map(|document| ObjectName::of_document(document.value(Side::Before)).to_string());
+        let hunk = hunk.to_string();
+        let (header, body) = hunk.split_once('\n').unwrap_or((&hunk, ""));
+        out.push_str(header);
+        // Writing to a string cannot fail.
+        let _ = writeln!(out, " {}", name.unwrap_or_default());
+        out.push_str(body);
+    }
+    out
+}
+
+/// The document that line `line` belongs to, both counted from 0.
+fn document_at(pieces: &[(Option<usize>, String)], line: usize) -> Option<usize> {
+    let mut above = 0;
+    let piece = pieces.iter().find(|(_, text)| {
+        above += text.matches('\n').count();
+        above > line
+    });
+    piece.or_else(|| pieces.last()).and_then(|(document, _)| *document)
+}
+
+// === impl Outcome ===
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::Left => Self::from(2),
+        }
+    }
+}
+
+// === impl Report ===
+
+impl Report {
+    fn add(&mut self, template: &Template, conversion: &Conversion) {
+        let Conversion { decision, findings, reasons, .. } = conversion;
+        let unsaid = reasons.iter().filter(|reason| !findings.contains(reason));
+        for finding in findings.iter().chain(unsaid) {
+            self.finding(&template.object, finding);
+        }
+        let outcome = match decision {
+            Decision::Converted => "converted",
+            Decision::NothingToDo => "nothing to do",
+            Decision::NotRequested => "not asked for",
+            Decision::Blocked => "left as it is",
+            Decision::Denied => "left as it is; the webhook would refuse its pods",
+        };
+        *match decision {
+            Decision::Converted => &mut self.converted,
+            Decision::NothingToDo => &mut self.nothing_to_do,
+            Decision::NotRequested => &mut self.not_requested,
+            Decision::Blocked | Decision::Denied => &mut self.left,
+        } += 1;
+        if self.verbose || matches!(decision, Decision::Blocked | Decision::Denied) {
+            self.line(&template.object.to_string(), outcome);
+        }
+    }
+
+    fn finding(&mut self, object: &ObjectName, finding: &Finding) {
+        if self.verbose || finding.severity() > Severity::Note {
+            self.line(&object.to_string(), &format!("{} {finding}", finding.severity()));
+        }
+    }
+
+    fn anew(&mut self, file: &str, document: usize) {
+        let what = format!("document {document}: written anew, without the comments in it");
+        self.line(file, &what);
+    }
+
+    fn line(&mut self, subject: &str, what: &str) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.lines, "{subject}: {what}");
+    }
+
+    fn outcome(&self) -> Outcome {
+        if self.left > 0 { Outcome::Left } else { Outcome::Done }
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { lines, documents, converted, nothing_to_do, not_requested, left, .. } = self;
+        let templates = converted + nothing_to_do + not_requested + left;
+        let plural = |count: &usize| if *count == 1 { "" } else { "s" };
+        write!(f, "{lines}{documents} document{}, {templates} pod template{}", plural(documents), plural(&templates))?;
+        writeln!(
+            f,
+            ": {converted} converted, {left} left, {nothing_to_do} with nothing to do, {not_requested} not asked for"
+        )
+    }
+}

@@ -1,0 +1,81 @@
+//! `native-sidecar review`: one `AdmissionReview` in, one out, without a server.
+
+use crate::{
+    admission::{self, Context, Route},
+    catalogue::CatalogueError,
+    cli::{
+        input::{self, InputError},
+        offline::Offline,
+    },
+};
+use clap::Args;
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+/// Answer one `AdmissionReview` as the server would, and print the answer.
+#[derive(Args, Debug)]
+pub struct ReviewArgs {
+    /// File with the AdmissionReview as JSON; `-` is standard input.
+    #[arg(value_name = "FILE", default_value = "-")]
+    file: PathBuf,
+
+    /// Answer as /mutate/known does: move the containers that the catalogue knows.
+    #[arg(long)]
+    known: bool,
+
+    #[command(flatten)]
+    offline: Offline,
+
+    /// Print the decoded JSON Patch instead of the whole answer.
+    #[arg(long)]
+    patch: bool,
+}
+
+/// Why a review could not be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum ReviewError {
+    /// The input could not be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// The catalogue could not be used.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// The input is no AdmissionReview; the server would answer 400.
+    #[error(transparent)]
+    NotAReview(#[from] admission::NotAReview),
+    /// The answer could not be written.
+    #[error("cannot write to standard output: {0}")]
+    Output(#[from] std::io::Error),
+    /// The answer is not what this program writes itself.
+    #[error("the answer does not read back: {0}")]
+    Answer(String),
+}
+
+/// Runs the command.
+///
+/// # Errors
+///
+/// When the input cannot be read or is no `AdmissionReview`, or the output cannot be written.
+pub fn run(args: &ReviewArgs, stdout: &mut dyn Write) -> Result<ExitCode, ReviewError> {
+    let body = input::read(&args.file)?;
+    let catalogue = args.offline.catalogue()?;
+    let facts = args.offline.facts();
+    let route = if args.known { Route::Known } else { Route::Annotated };
+    let reviewed = admission::review(&body, route, Context { catalogue: &catalogue, facts: &facts })?;
+    let shown = if args.patch { decoded_patch(&reviewed.body)? } else { pretty(&reviewed.body)? };
+    writeln!(stdout, "{shown}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pretty(body: &[u8]) -> Result<String, ReviewError> {
+    let value: serde_json::Value = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    serde_json::to_string_pretty(&value).map_err(|error| unreadable(&error))
+}
+
+fn decoded_patch(body: &[u8]) -> Result<String, ReviewError> {
+    let patch = admission::decoded_patch(body).map_err(ReviewError::Answer)?;
+    serde_json::to_string_pretty(&patch).map_err(|error| unreadable(&error))
+}
+
+fn unreadable(error: &serde_json::Error) -> ReviewError {
+    ReviewError::Answer(error.to_string())
+}

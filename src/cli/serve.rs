@@ -1,0 +1,330 @@
+//! `native-sidecar serve`: the webhook.
+
+mod cluster;
+
+pub use cluster::ClusterArgs;
+
+use crate::{
+    catalogue::{Catalogue, CatalogueError},
+    cluster::{ConnectError, certificates::SettingsError},
+    conversion::{ClusterFacts, Version},
+    server::{
+        self, CertificateSource, ConnectionLimits, Drain, Metrics, Patience, Server, Settings, Webhook,
+        logging::{self, Format},
+    },
+};
+use arc_swap::ArcSwap;
+use clap::Args;
+use cluster::Loops;
+use jiff::SignedDuration;
+use prometheus_client::registry::Registry;
+use std::{env, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+/// Serve the admission webhook.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Address and port for admission reviews, over HTTPS. Port 0 takes any that is free; the log says which.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443", env = "NATIVE_SIDECAR_LISTEN")]
+    #[arg(help_heading = LISTENING)]
+    pub listen: SocketAddr,
+
+    /// Address and port for /livez, /readyz and /metrics, over plain HTTP.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", env = "NATIVE_SIDECAR_HEALTH_LISTEN")]
+    #[arg(help_heading = LISTENING)]
+    pub health_listen: SocketAddr,
+
+    /// Certificate chain to serve, as PEM, the server's own certificate first. Looked at for changes. Without
+    /// it, and outside a cluster, a throw-away certificate for localhost is made.
+    #[arg(long, value_name = "FILE", requires = "tls_key", env = "NATIVE_SIDECAR_TLS_CERT")]
+    #[arg(help_heading = CERTIFICATES)]
+    pub tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate, as PEM: PKCS#8, SEC1 or PKCS#1.
+    #[arg(long, value_name = "FILE", requires = "tls_cert", env = "NATIVE_SIDECAR_TLS_KEY")]
+    #[arg(help_heading = CERTIFICATES)]
+    pub tls_key: Option<PathBuf>,
+
+    /// Write the CA of the throw-away certificate to this file, so that clients can be told to trust it.
+    #[arg(long, value_name = "FILE", conflicts_with = "tls_cert", env = "NATIVE_SIDECAR_THROWAWAY_CA")]
+    #[arg(help_heading = CERTIFICATES)]
+    pub throwaway_ca: Option<PathBuf>,
+
+    /// CAs, as PEM, of which clients need a certificate. Looked at for changes. The API server has a client
+    /// certificate only if its admission configuration gives it one.
+    #[arg(long, value_name = "FILE", env = "NATIVE_SIDECAR_CLIENT_CA")]
+    #[arg(help_heading = CERTIFICATES)]
+    pub client_ca: Option<PathBuf>,
+
+    /// Common names or DNS names of which a client's certificate needs one. Any will do when none is given.
+    #[arg(long = "client-name", value_name = "NAME", requires = "client_ca", value_delimiter = ',')]
+    #[arg(env = "NATIVE_SIDECAR_CLIENT_NAME", help_heading = CERTIFICATES)]
+    pub client_names: Vec<String>,
+
+    /// How often the files above are looked at for changes.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = period)]
+    #[arg(env = "NATIVE_SIDECAR_RELOAD_INTERVAL", help_heading = CERTIFICATES)]
+    pub reload_interval: Duration,
+
+    /// Catalogue of known sidecars that adds to the built-in one and overrides it.
+    #[arg(long, value_name = "FILE", env = "NATIVE_SIDECAR_CATALOGUE")]
+    #[arg(help_heading = CONVERSION)]
+    pub catalogue: Option<PathBuf>,
+
+    /// Oldest kubelet that may run a converted pod.
+    #[arg(long, value_name = "VERSION", default_value = "1.29", env = "NATIVE_SIDECAR_KUBELET_FLOOR")]
+    #[arg(help_heading = CONVERSION)]
+    pub kubelet_floor: Version,
+
+    /// How log lines look.
+    #[arg(long, value_name = "FORMAT", value_enum, default_value = "json", env = "NATIVE_SIDECAR_LOG_FORMAT")]
+    #[arg(help_heading = LOGS)]
+    pub log_format: Format,
+
+    /// What is logged: a level, or levels by module such as `info,native_sidecar=debug`.
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "NATIVE_SIDECAR_LOG_LEVEL")]
+    #[arg(help_heading = LOGS)]
+    pub log_level: String,
+
+    /// How long to keep serving once told to stop, while the Service's endpoints are being updated.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
+    #[arg(env = "NATIVE_SIDECAR_DRAIN_DELAY", help_heading = SHUTDOWN)]
+    pub drain_delay: Duration,
+
+    /// How long to wait after that for requests under way. Both together must be less than the pod's
+    /// `terminationGracePeriodSeconds`.
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = duration)]
+    #[arg(env = "NATIVE_SIDECAR_DRAIN_TIMEOUT", help_heading = SHUTDOWN)]
+    pub drain_timeout: Duration,
+
+    /// Longest TLS handshake.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = period)]
+    #[arg(env = "NATIVE_SIDECAR_HANDSHAKE_TIMEOUT", help_heading = LIMITS)]
+    pub handshake_timeout: Duration,
+
+    /// Longest time from the handshake to the end of the first request's headers.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = period)]
+    #[arg(env = "NATIVE_SIDECAR_HEADER_TIMEOUT", help_heading = LIMITS)]
+    pub header_timeout: Duration,
+
+    /// Longest time that a request's body may take to arrive.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = period)]
+    #[arg(env = "NATIVE_SIDECAR_BODY_TIMEOUT", help_heading = LIMITS)]
+    pub body_timeout: Duration,
+
+    /// Longest time from a request's headers to its answer.
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = period)]
+    #[arg(env = "NATIVE_SIDECAR_REQUEST_TIMEOUT", help_heading = LIMITS)]
+    pub request_timeout: Duration,
+
+    /// How long an HTTP/1.1 connection may wait for its next request. The API server keeps connections for 90
+    /// seconds; a shorter time here makes calls fail now and then.
+    #[arg(long, value_name = "TIME", default_value = "150s", value_parser = period)]
+    #[arg(env = "NATIVE_SIDECAR_IDLE_TIMEOUT", help_heading = LIMITS)]
+    pub idle_timeout: Duration,
+
+    /// What is asked of the API server.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// Why the webhook could not be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// No certificate was given where a throw-away one is of no use.
+    #[error(
+        "no serving certificate: inside a cluster the API server has to trust it, so a throw-away one is of no use; \
+         give --certificate-secret to have one managed, or --tls-cert and --tls-key from a mounted Secret"
+    )]
+    NoCertificate,
+    /// `--log-level` is no filter.
+    #[error("--log-level {0:?} is not understood; give error, warn, info, debug or trace")]
+    LogLevel(String),
+    /// The catalogue could not be used.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// The system does not let us handle signals.
+    #[error("cannot handle signals: {0}")]
+    Signals(io::Error),
+    /// The runtime could not be started.
+    #[error("cannot start the threads that serve requests: {0}")]
+    Runtime(io::Error),
+    /// The address that was bound cannot be told.
+    #[error("cannot tell the address that was bound: {0}")]
+    Address(io::Error),
+    /// There is no API server to talk to.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// Settings of managed certificates cannot work.
+    #[error(transparent)]
+    Certificates(#[from] SettingsError),
+    /// The server could not start, or was stopped at once.
+    #[error(transparent)]
+    Server(#[from] server::Error),
+}
+
+const LISTENING: &str = "Listening";
+const CERTIFICATES: &str = "Certificates";
+const CONVERSION: &str = "Conversion";
+const LOGS: &str = "Logs";
+const SHUTDOWN: &str = "Shutdown";
+const LIMITS: &str = "Limits";
+
+/// Serves until SIGTERM or SIGINT, then drains. A second signal ends at once.
+///
+/// # Errors
+///
+/// When the server cannot start, or a second signal cuts the drain short.
+pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
+    logging::begin(args.log_format, &args.log_level).map_err(|_| ServeError::LogLevel(args.log_level.clone()))?;
+    let stop = server::signals().map_err(ServeError::Signals)?;
+    let mut webhook = args.webhook()?;
+    let mut registry = Registry::default();
+    let loops = args.cluster.begin(args.kubelet_floor, &webhook.facts, &mut registry).await?;
+    webhook.metrics = Arc::new(Metrics::beside(registry));
+    let server = Server::bind(args.settings(in_cluster(), &loops)?, webhook).await?;
+    let address = server.address().map_err(ServeError::Address)?;
+    let health = server.health_address().map_err(ServeError::Address)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, %health, "serving");
+    Ok(server.run(stop).await?)
+}
+
+/// The kubelet sets this variable in every container.
+fn in_cluster() -> bool {
+    env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+}
+
+// === impl ServeArgs ===
+
+impl ServeArgs {
+    /// The webhook that these arguments ask for.
+    ///
+    /// # Errors
+    ///
+    /// When the catalogue cannot be used.
+    pub fn webhook(&self) -> Result<Webhook, ServeError> {
+        let catalogue = Catalogue::with_file(self.catalogue.as_deref())?;
+        let facts = ClusterFacts { kubelet_floor: self.kubelet_floor, ..ClusterFacts::default() };
+        let webhook = Webhook::new(Arc::new(catalogue), Arc::new(ArcSwap::from_pointee(facts)));
+        let patience = Patience { body: self.body_timeout, request: self.request_timeout };
+        Ok(Webhook { patience, ..webhook })
+    }
+
+    /// The server that these arguments ask for.
+    ///
+    /// # Errors
+    ///
+    /// When they give no certificate `in_cluster`.
+    fn settings(self, in_cluster: bool, loops: &Loops) -> Result<Settings, ServeError> {
+        let certificate = self.certificate(in_cluster, loops)?;
+        Ok(Settings {
+            trusted: loops.trusted.clone(),
+            listen: self.listen,
+            health_listen: self.health_listen,
+            certificate,
+            client_ca: self.client_ca,
+            client_names: self.client_names,
+            reload_interval: self.reload_interval,
+            limits: ConnectionLimits {
+                handshake: self.handshake_timeout,
+                headers: self.header_timeout,
+                idle: self.idle_timeout,
+            },
+            drain: Drain { delay: self.drain_delay, timeout: self.drain_timeout },
+        })
+    }
+
+    fn certificate(&self, in_cluster: bool, loops: &Loops) -> Result<CertificateSource, ServeError> {
+        if let Some(store) = &loops.certificates {
+            return Ok(CertificateSource::Given(Arc::clone(store)));
+        }
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(certificate), Some(key)) => {
+                Ok(CertificateSource::Files { certificate: certificate.clone(), key: key.clone() })
+            }
+            _ if in_cluster => Err(ServeError::NoCertificate),
+            _ => Ok(CertificateSource::Throwaway { ca: self.throwaway_ca.clone() }),
+        }
+    }
+}
+
+/// `500ms`, `10s`, `2m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+    duration.ok_or_else(|| "expected a time such as 500ms, 10s or 2m".to_owned())
+}
+
+/// A duration that is not zero.
+fn period(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be longer than zero".to_owned()),
+        period => Ok(period),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use rstest::rstest;
+
+    #[derive(Parser)]
+    struct Serve {
+        #[command(flatten)]
+        args: ServeArgs,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<ServeArgs, clap::Error> {
+        Serve::try_parse_from([&["serve"], arguments].concat()).map(|serve| serve.args)
+    }
+
+    #[test]
+    fn a_single_command_is_enough_outside_a_cluster() {
+        let settings = parse(&[]).unwrap().settings(false, &Loops::default()).unwrap();
+        assert!(matches!(settings.certificate, CertificateSource::Throwaway { ca: None }));
+        assert_eq!(settings.listen.port(), 8443);
+        assert_eq!(settings.drain, Drain::default());
+        assert_eq!(settings.limits, ConnectionLimits::default());
+    }
+
+    #[test]
+    fn defaults_are_the_librarys_own() {
+        let webhook = parse(&[]).unwrap().webhook().unwrap();
+        assert_eq!(webhook.patience, Patience::default());
+        assert_eq!(**webhook.facts.load(), ClusterFacts::default());
+    }
+
+    #[test]
+    fn no_throw_away_certificate_in_a_cluster() {
+        let refused = parse(&[]).unwrap().settings(true, &Loops::default()).unwrap_err().to_string();
+        assert!(refused.contains("--tls-cert"), "{refused}");
+        let files = ["--tls-cert", "tls.crt", "--tls-key", "tls.key"];
+        let settings = parse(&files).unwrap().settings(true, &Loops::default()).unwrap();
+        assert!(matches!(settings.certificate, CertificateSource::Files { .. }));
+    }
+
+    #[rstest]
+    #[case::half_a_pair(&["--tls-cert", "tls.crt"])]
+    #[case::the_other_half(&["--tls-key", "tls.key"])]
+    #[case::two_certificates(&["--tls-cert", "c", "--tls-key", "k", "--throwaway-ca", "ca"])]
+    #[case::names_without_a_ca(&["--client-name", "kube-apiserver"])]
+    #[case::no_version(&["--kubelet-floor", "latest"])]
+    #[case::no_time(&["--drain-delay", "soon"])]
+    #[case::back_in_time(&["--drain-delay=-5s"])]
+    #[case::never(&["--reload-interval", "0s"])]
+    #[case::two_sources(&["--certificate-secret", "s", "--tls-cert", "c", "--tls-key", "k"])]
+    #[case::no_bool(&["--cluster-facts", "yes"])]
+    fn refused(#[case] arguments: &[&str]) {
+        assert!(parse(arguments).is_err());
+    }
+
+    #[test]
+    fn every_flag_is_an_environment_variable_too() {
+        use clap::CommandFactory;
+        for argument in Serve::command().get_arguments() {
+            let flag = argument.get_long().unwrap();
+            let variable = format!("NATIVE_SIDECAR_{}", flag.replace('-', "_").to_uppercase());
+            assert_eq!(argument.get_env().unwrap(), variable.as_str());
+        }
+    }
+}

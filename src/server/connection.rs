@@ -1,0 +1,258 @@
+//! Accepting connections, and letting go of them without losing a request.
+//!
+//! Unlike a plain accept loop this one tells apart three ways to stop. While the server drains it still
+//! accepts, and ends each connection at the moment at which no request can be lost: HTTP/1.1 with the answer
+//! that says `Connection: close`, HTTP/2 with GOAWAY. Only what is idle after that is closed from our side,
+//! and a connection that was accepted is always let to finish its first request.
+
+use super::{
+    lifecycle::{Lifecycle, Phase},
+    metrics::Metrics,
+    tls::Tls,
+};
+use axum::{Router, body::Body};
+use futures::FutureExt;
+use http::Request;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tokio_rustls::server::TlsStream;
+use tower::ServiceExt;
+
+/// How much a request line and headers may take.
+const HEADER_BYTES: u32 = 64 * 1024;
+/// Requests at a time on one HTTP/2 connection.
+const HTTP2_STREAMS: u32 = 100;
+/// An HTTP/2 client that has not answered a ping for this long is gone.
+const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// How often an HTTP/2 client is pinged.
+const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
+/// How long a closing server waits for a connection that it has accepted to come up with a request.
+const LAST_CALL: Duration = Duration::from_secs(1);
+/// Pause after a failed accept: out of file descriptors, most likely, which does not get better by trying harder.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long a connection may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// For the TLS handshake.
+    pub handshake: Duration,
+    /// From the handshake to the end of the first request's headers.
+    pub headers: Duration,
+    /// From one answer to the end of the next request's headers. The API server keeps idle connections for 90
+    /// seconds; whoever closes first while the other is sending costs that request, so let it be the API server.
+    pub idle: Duration,
+}
+
+/// One listening socket and what is served there.
+pub(super) struct Listener {
+    pub(super) socket: TcpListener,
+    /// `None` serves plain HTTP.
+    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) router: Router,
+    pub(super) limits: ConnectionLimits,
+    pub(super) lifecycle: Lifecycle,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// What every connection of a listener needs.
+struct Service {
+    tls: Option<Arc<Tls>>,
+    router: Router,
+    limits: ConnectionLimits,
+    lifecycle: Lifecycle,
+    metrics: Arc<Metrics>,
+    http1: auto::Builder<TokioExecutor>,
+    http2: auto::Builder<TokioExecutor>,
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Serves until the server closes, then returns the connections that are not finished yet.
+    pub(super) async fn serve(self) -> JoinSet<()> {
+        let Self { socket, tls, router, limits, lifecycle, metrics } = self;
+        let closing = lifecycle.clone();
+        let mut closing = pin!(closing.reached(Phase::Closing));
+        let service = Arc::new(Service::new(tls, router, limits, lifecycle, metrics));
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = socket.accept() => welcome(accepted, &service, &mut connections).await,
+                Some(ended) = connections.join_next() => note(ended),
+                () = &mut closing => break,
+            }
+        }
+        // Those whom the system has already let in on our behalf would find the door shut in their face.
+        while let Some(Ok(accepted)) = socket.accept().now_or_never() {
+            welcome(Ok(accepted), &service, &mut connections).await;
+        }
+        connections
+    }
+}
+
+async fn welcome(accepted: io::Result<(TcpStream, SocketAddr)>, service: &Arc<Service>, all: &mut JoinSet<()>) {
+    match accepted {
+        Ok((stream, peer)) => {
+            // Answers are small and awaited; without this they wait for more to come.
+            let _ = stream.set_nodelay(true);
+            all.spawn(Arc::clone(service).handle(stream, peer));
+        }
+        Err(error) => {
+            tracing::warn!(error = error.to_string(), "cannot accept a connection");
+            sleep(ACCEPT_PAUSE).await;
+        }
+    }
+}
+
+fn note(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(error = error.to_string(), "a connection ended in a panic; please report this bug");
+    }
+}
+
+// === impl Service ===
+
+impl Service {
+    fn new(
+        tls: Option<Arc<Tls>>,
+        router: Router,
+        limits: ConnectionLimits,
+        lifecycle: Lifecycle,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let builder = builder(limits);
+        let (http1, http2) = (builder.clone().http1_only(), builder.http2_only());
+        Self { tls, router, limits, lifecycle, metrics, http1, http2 }
+    }
+
+    async fn handle(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let Some(tls) = &self.tls else { return self.converse(stream, Protocol::Http1).await };
+        match timeout(self.limits.handshake, tls.acceptor().accept(stream)).await {
+            Ok(Ok(stream)) => {
+                let protocol = Protocol::of(&stream);
+                self.converse(stream, protocol).await;
+            }
+            Ok(Err(error)) => self.failed(&error, peer),
+            Err(_) => self.failed(&io::Error::from(io::ErrorKind::TimedOut), peer),
+        }
+    }
+
+    fn failed(&self, error: &io::Error, peer: SocketAddr) {
+        // Load balancers and `tcpSocket` probes connect and leave without a word.
+        if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) {
+            return;
+        }
+        self.metrics.handshake_failed();
+        let reason = error.to_string();
+        tracing::info!(%peer, reason, "TLS handshake failed; `bad certificate` and `unknown CA` point to caBundle");
+    }
+
+    async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, protocol: Protocol) {
+        let begun = Arc::new(Notify::new());
+        let first = Arc::clone(&begun);
+        let service = self.router.clone().map_request(move |request: Request<_>| {
+            first.notify_one();
+            request.map(Body::new)
+        });
+        let connection =
+            self.builder(protocol).serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let mut connection = pin!(connection);
+        // In both, the connection comes first: what it has already received must not be lost to a shutdown.
+        tokio::select! {
+            biased;
+            _ = &mut connection => return,
+            () = begun.notified() => {}
+            () = self.given_up() => return,
+        }
+        tokio::select! {
+            biased;
+            _ = &mut connection => return,
+            () = self.lifecycle.reached(protocol.last_phase()) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        // An error here is the client's: it went away, or broke the protocol.
+        let _ = connection.await;
+    }
+
+    /// When a connection has had enough time for its first request.
+    async fn given_up(&self) {
+        let last_call = async {
+            self.lifecycle.reached(Phase::Closing).await;
+            sleep(LAST_CALL).await;
+        };
+        tokio::select! {
+            () = sleep(self.limits.headers) => {}
+            () = last_call => {}
+        }
+    }
+
+    const fn builder(&self, protocol: Protocol) -> &auto::Builder<TokioExecutor> {
+        match protocol {
+            Protocol::Http1 => &self.http1,
+            Protocol::Http2 => &self.http2,
+        }
+    }
+}
+
+fn builder(limits: ConnectionLimits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // Runs from the end of the last answer, not from a request's first byte.
+        .header_read_timeout(limits.idle)
+        .max_buf_size(HEADER_BYTES as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HTTP2_PING_INTERVAL)
+        .keep_alive_timeout(HTTP2_PING_TIMEOUT)
+        .max_concurrent_streams(HTTP2_STREAMS)
+        .max_header_list_size(HEADER_BYTES);
+    builder
+}
+
+// === impl Protocol ===
+
+impl Protocol {
+    /// What the two sides agreed on; HTTP/1.1 where the client had no say.
+    fn of(stream: &TlsStream<TcpStream>) -> Self {
+        let (_, session) = stream.get_ref();
+        if session.alpn_protocol() == Some(b"h2") { Self::Http2 } else { Self::Http1 }
+    }
+
+    /// When a connection without a request is ended from our side. GOAWAY loses nothing; closing an HTTP/1.1
+    /// connection may cross a request on its way, so it has the whole drain to end with an answer instead.
+    const fn last_phase(self) -> Phase {
+        match self {
+            Self::Http1 => Phase::Closing,
+            Self::Http2 => Phase::Draining,
+        }
+    }
+}
+
+// === impl ConnectionLimits ===
+
+/// A handshake takes the API server at most 10 seconds.
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self { handshake: Duration::from_secs(10), headers: Duration::from_secs(10), idle: Duration::from_secs(150) }
+    }
+}

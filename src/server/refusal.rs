@@ -1,0 +1,76 @@
+//! Answers that are no `AdmissionReview`: a status and one sentence for whoever called.
+
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header::CONTENT_TYPE};
+
+/// Why a request is not answered with an `AdmissionReview`. To the API server each is a failed call, so under
+/// `failurePolicy: Ignore` the pod is created unchanged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The body is no `AdmissionReview`; the sentence says why.
+    #[error("{0}")]
+    NotAReview(String),
+    /// The body ended early.
+    #[error("the request's body could not be read to its end")]
+    BodyBroken,
+    /// Nothing is served at this path.
+    #[error("nothing is served here; send AdmissionReviews to /mutate or /mutate/known")]
+    UnknownPath,
+    /// Another method than POST.
+    #[error("send AdmissionReviews with POST")]
+    WrongMethod,
+    /// The body took too long to arrive.
+    #[error("the request's body did not arrive in time")]
+    BodyTooSlow,
+    /// The body is larger than any `AdmissionReview` of a pod can be.
+    #[error("the request's body is larger than {0} bytes, which no AdmissionReview of a pod is")]
+    BodyTooLarge(usize),
+    /// The body is declared to be something else than JSON.
+    #[error("send AdmissionReviews as JSON, with the header `Content-Type: application/json`")]
+    NotJson,
+    /// The handler panicked, and the request's uid could not be read.
+    #[error("handling the request failed because of a bug in native-sidecar; its log says where")]
+    Failed,
+    /// The request took longer than a request may.
+    #[error("the request took too long to handle")]
+    TooSlow,
+}
+
+/// The statuses of all refusals: the label values of `native_sidecar_http_errors_total`.
+pub const STATUSES: [StatusCode; 8] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::INTERNAL_SERVER_ERROR,
+    StatusCode::SERVICE_UNAVAILABLE,
+];
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::NotAReview(_) | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::UnknownPath => StatusCode::NOT_FOUND,
+            Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        tracing::info!(status = status.as_u16(), reason = self.to_string(), "request refused");
+        (status, [(CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{self}\n")).into_response()
+    }
+}

@@ -1,0 +1,193 @@
+//! How connections are encrypted, and who may connect.
+
+use super::certificate::{self, CertificateError, CertificateStore};
+use arc_swap::ArcSwap;
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{CryptoProvider, aws_lc_rs},
+    pki_types::{CertificateDer, UnixTime},
+    server::{
+        WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+    version::{TLS12, TLS13},
+};
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+use x509_parser::parse_x509_certificate;
+
+/// The server's side of TLS: 1.2 and 1.3, HTTP/2 and HTTP/1.1, and the certificate that is in the store at the
+/// moment of each handshake.
+#[derive(Debug)]
+pub struct Tls {
+    config: ArcSwap<ServerConfig>,
+    certificates: Arc<CertificateStore>,
+    client_names: Vec<String>,
+}
+
+/// Why TLS could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The client CA bundle is no PEM.
+    #[error("the client CA cannot be used: {0}")]
+    Bundle(#[from] CertificateError),
+    /// The client CA bundle cannot be trusted.
+    #[error("the client CA cannot be used: {0}")]
+    Authority(String),
+    /// The TLS library refuses its settings.
+    #[error("TLS cannot be set up: {0}")]
+    Library(#[from] Error),
+}
+
+/// Lets in the clients that `inner` lets in and whose certificate bears one of `names`.
+#[derive(Debug)]
+struct NamedClients {
+    inner: Arc<dyn ClientCertVerifier>,
+    names: Vec<String>,
+}
+
+// === impl Tls ===
+
+impl Tls {
+    /// TLS with the certificate in `certificates` and without client certificates. Once
+    /// [`require_clients_of`](Self::require_clients_of) is called, a client must bear one of `client_names` as
+    /// its common name or DNS name; any, where there are none.
+    ///
+    /// # Errors
+    ///
+    /// When the TLS library refuses its settings.
+    pub fn new(certificates: Arc<CertificateStore>, client_names: Vec<String>) -> Result<Self, TlsError> {
+        let config = config(Arc::clone(&certificates), WebPkiClientVerifier::no_client_auth())?;
+        Ok(Self { config: ArcSwap::from_pointee(config), certificates, client_names })
+    }
+
+    /// From now on only clients with a certificate of one of the CAs in `bundle` (PEM) may connect.
+    ///
+    /// # Errors
+    ///
+    /// When `bundle` is no bundle of CAs; what was required before stays.
+    pub fn require_clients_of(&self, bundle: &[u8]) -> Result<(), TlsError> {
+        let clients = self.verifier(bundle)?;
+        // A new configuration comes with a new session cache, so no client gets in by resuming a session
+        // which a CA that is no longer trusted has opened.
+        self.config.store(Arc::new(config(Arc::clone(&self.certificates), clients)?));
+        Ok(())
+    }
+
+    /// What accepts the next connection.
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.config.load_full())
+    }
+
+    fn verifier(&self, bundle: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in certificate::read_chain(bundle)? {
+            roots.add(certificate).map_err(|error| TlsError::Authority(error.to_string()))?;
+        }
+        let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+            .build()
+            .map_err(|error| TlsError::Authority(error.to_string()))?;
+        if self.client_names.is_empty() {
+            return Ok(inner);
+        }
+        Ok(Arc::new(NamedClients { inner, names: self.client_names.clone() }))
+    }
+}
+
+/// Cryptography by aws-lc; the feature `prefer-post-quantum` puts X25519MLKEM768, which Kubernetes' own clients
+/// prefer as well, in front.
+pub(super) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+fn config(certificates: Arc<CertificateStore>, clients: Arc<dyn ClientCertVerifier>) -> Result<ServerConfig, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])?
+        .with_client_cert_verifier(clients)
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+// === impl NamedClients ===
+
+impl NamedClients {
+    fn admits(&self, certificate: &CertificateDer<'_>) -> bool {
+        let Ok((_, certificate)) = parse_x509_certificate(certificate) else { return false };
+        let subject = certificate.subject();
+        let mut common_names = subject.iter_common_name().filter_map(|name| name.as_str().ok());
+        common_names.any(|name| self.lists(name)) || certificate::names(&certificate).iter().any(|n| self.lists(n))
+    }
+
+    fn lists(&self, name: &str) -> bool {
+        self.names.iter().any(|listed| listed == name)
+    }
+}
+
+impl ClientCertVerifier for NamedClients {
+    fn offer_client_auth(&self) -> bool {
+        self.inner.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.inner.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self.inner.verify_client_cert(end_entity, intermediates, now)?;
+        // Only now: what an unverified certificate says about itself is worth nothing.
+        if self.admits(end_entity) {
+            return Ok(verified);
+        }
+        Err(Error::InvalidCertificate(rustls::CertificateError::NotValidForName))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::NamedGroup;
+
+    #[test]
+    fn post_quantum_key_exchange_comes_first() {
+        assert_eq!(provider().kx_groups[0].name(), NamedGroup::X25519MLKEM768);
+    }
+
+    #[test]
+    fn a_bundle_must_hold_certificates() {
+        let tls = Tls::new(Arc::new(CertificateStore::new()), Vec::new()).unwrap();
+        assert!(matches!(tls.require_clients_of(b""), Err(TlsError::Bundle(CertificateError::NoCertificate))));
+    }
+}
