@@ -1,0 +1,185 @@
+//! The golden cases: for every directory of `tests/cases`, the pure function, the same pod as an admission
+//! request, and the same pod a second time. `UPDATE_CASES=1 cargo test --test cases` rewrites `result.json`.
+
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod support;
+
+use native_sidecar::{
+    admission,
+    conversion::{Conversion, Decision},
+    findings::{Code, Severity},
+    pod::Pod,
+};
+use rstest::rstest;
+use serde::Serialize;
+use serde_json::Value;
+use similar::TextDiff;
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    path::{Path, PathBuf},
+};
+use support::{Case, all_cases, catalogue, patched, root, yaml};
+
+/// `result.json`.
+#[derive(Serialize)]
+struct Golden {
+    decision: &'static str,
+    findings: Vec<String>,
+    reasons: Vec<String>,
+    patch: json_patch::Patch,
+    /// The pod afterwards; left out where nothing changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<Value>,
+}
+
+#[rstest]
+fn the_result_is_the_recorded_one(#[files("tests/cases/*/case.yaml")] path: PathBuf) {
+    let case = read(&path);
+    let golden = Golden::of(&case, &case.convert());
+    let actual = serde_json::to_string_pretty(&golden).unwrap() + "\n";
+    let file = case.directory.join("result.json");
+    if env::var_os("UPDATE_CASES").is_some() {
+        fs::write(&file, &actual).unwrap();
+    }
+    let recorded = fs::read_to_string(&file).unwrap_or_default();
+    if recorded != actual {
+        let diff = TextDiff::from_lines(&recorded, &actual);
+        let diff = diff.unified_diff().header("recorded", "now").to_string();
+        panic!("{}: {}\n{diff}", case.name, case.settings.shows);
+    }
+}
+
+/// Where a case has `native.yaml`, written by hand from the vendor's sources, the result equals it.
+#[rstest]
+fn the_result_is_what_the_vendor_writes(#[files("tests/cases/*/native.yaml")] path: PathBuf) {
+    let case = read(&path);
+    let result = patched(&case.pod, &case.convert().patch);
+    let native = yaml(&path);
+    for list in ["initContainers", "containers"] {
+        let pretty = |pod: &Value| serde_json::to_string_pretty(&pod["spec"][list]).unwrap();
+        let (native_text, result_text) = (pretty(&native), pretty(&result));
+        let diff = TextDiff::from_lines(&native_text, &result_text);
+        assert!(
+            native["spec"][list] == result["spec"][list],
+            "{}\n{}",
+            case.name,
+            diff.unified_diff().header("vendor", "result")
+        );
+    }
+    for (key, value) in native["metadata"]["annotations"].as_object().into_iter().flatten() {
+        assert_eq!(result["metadata"]["annotations"][key], *value, "annotation {key} of {}", case.name);
+    }
+}
+
+#[rstest]
+fn an_admission_request_gets_the_same_answer(#[files("tests/cases/*/case.yaml")] path: PathBuf) {
+    let case = read(&path);
+    if case.is_a_request() {
+        let answer = admission::review(case.request().as_bytes(), case.route(), case.context()).unwrap();
+        case.check_answer(&answer.body);
+    }
+}
+
+#[rstest]
+fn a_second_pass_changes_nothing(#[files("tests/cases/*/case.yaml")] path: PathBuf) {
+    let case = read(&path);
+    let first = case.convert().patch;
+    if first.is_empty() {
+        return;
+    }
+    let after = patched(&case.pod, &first).to_string();
+    let again = case.convert_pod(&after);
+    assert!(again.patch.is_empty(), "{}", serde_json::to_string_pretty(&again.patch).unwrap());
+}
+
+/// Runs over what is there now: the tests above know only the cases that were there when they were compiled.
+#[test]
+fn every_case_is_complete() {
+    for entry in fs::read_dir(root()).unwrap() {
+        let directory = entry.unwrap().path();
+        let files: BTreeSet<_> =
+            fs::read_dir(&directory).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        let has = |name: &str| files.contains(name);
+        let directory = directory.display();
+        assert!(has("case.yaml"), "{directory} has no case.yaml");
+        assert!(has("pod.yaml") != has("pod.json"), "{directory} needs pod.yaml or pod.json");
+        assert!(has("result.json"), "{directory} has no result.json; tests/README.md says how to write it");
+        let known = ["case.yaml", "pod.yaml", "pod.json", "native.yaml", "result.json"];
+        let stray = files.iter().find(|file| !known.contains(&file.as_str()));
+        assert_eq!(stray, None, "{directory} has a file that is none of a case");
+    }
+}
+
+#[rstest]
+fn a_case_says_what_it_shows(#[files("tests/cases/*/case.yaml")] path: PathBuf) {
+    let case = read(&path);
+    let shows = &case.settings.shows;
+    assert!(shows.ends_with('.') && !shows.contains('\n'), "one sentence, please: {shows:?}");
+    assert!(case.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{}", case.name);
+}
+
+#[test]
+fn every_known_sidecar_has_a_case() {
+    let shown: BTreeSet<String> = all_cases().iter().flat_map(recognised).collect();
+    let missing: Vec<_> = catalogue().entries().iter().filter(|entry| !shown.contains(&entry.name)).collect();
+    assert!(missing.is_empty(), "no case converts {:?}", missing.iter().map(|entry| &entry.name).collect::<Vec<_>>());
+}
+
+#[test]
+fn every_finding_has_a_case() {
+    let found: BTreeSet<Code> =
+        all_cases().iter().flat_map(|case| case.convert().findings).map(|finding| finding.code).collect();
+    let missing: Vec<_> = Code::ALL.iter().filter(|code| !found.contains(code)).map(|code| code.as_str()).collect();
+    assert!(missing.is_empty(), "no case finds {missing:?}");
+}
+
+#[test]
+fn every_blocker_has_a_case_that_is_blocked_and_one_that_accepts_it() {
+    let conversions: Vec<Conversion> = all_cases().iter().map(Case::convert).collect();
+    for code in Code::ALL.iter().copied().filter(|code| code.severity() == Severity::Blocker) {
+        let blocks = |conversion: &&Conversion| conversion.reasons.iter().any(|reason| reason.code == code);
+        let accepts = |conversion: &&Conversion| {
+            conversion.decision == Decision::Converted && conversion.findings.iter().any(|found| found.code == code)
+        };
+        assert!(conversions.iter().any(|conversion| blocks(&conversion)), "no case is blocked by {code}");
+        assert!(conversions.iter().any(|conversion| accepts(&conversion)), "no case accepts {code}");
+    }
+}
+
+fn read(file: &Path) -> Case {
+    Case::read(file.parent().unwrap())
+}
+
+/// The names of the catalogue's entries for what `case` converts.
+fn recognised(case: &Case) -> Vec<String> {
+    let result = patched(&case.pod, &case.convert().patch);
+    let converted = result["metadata"]["annotations"]["native-sidecar.io/converted"].as_str().unwrap_or_default();
+    let Ok(pod) = Pod::parse(&case.pod) else { return Vec::new() };
+    let regular = converted.split(',').filter_map(|name| pod.container(name));
+    let entry = |(_, container)| {
+        let container: &native_sidecar::pod::Container<'_> = container;
+        catalogue().recognise(&pod, container, &container.details().ok()?)
+    };
+    regular.filter_map(entry).map(|entry| entry.name.clone()).collect()
+}
+
+// === impl Golden ===
+
+impl Golden {
+    fn of(case: &Case, conversion: &Conversion) -> Self {
+        let lines = |findings: &[native_sidecar::findings::Finding]| -> Vec<String> {
+            findings.iter().map(|finding| format!("{} {finding}", finding.severity())).collect()
+        };
+        let changed = !conversion.patch.is_empty();
+        Self {
+            decision: conversion.decision.as_str(),
+            findings: lines(&conversion.findings),
+            reasons: lines(&conversion.reasons),
+            patch: conversion.patch.clone(),
+            pod: changed.then(|| patched(&case.pod, &conversion.patch)),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Every golden case again, over a real TLS socket: HTTP/1.1 and HTTP/2 take turns.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+#[path = "server/support.rs"]
+#[allow(dead_code, reason = "shared with the server's own tests, which use more of it")]
+mod server;
+
+use arc_swap::ArcSwap;
+use http_body_util::Full;
+use hyper::Request;
+use native_sidecar::{catalogue::Catalogue, server::Webhook};
+use std::sync::Arc;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_case_is_answered_as_recorded() {
+    let (ca, folder) = (server::Authority::new(), tempfile::tempdir().unwrap());
+    ca.server().write(folder.path());
+    let facts = Arc::new(ArcSwap::default());
+    let webhook = Webhook::new(Arc::new(Catalogue::built_in()), Arc::clone(&facts));
+    let running = server::start_with(server::settings(server::files(folder.path())), webhook).await;
+    let mut connections = Vec::new();
+    for protocol in ["http/1.1", "h2"] {
+        connections.push(server::Client::new(&ca.pem(), protocol, None).connect(running.address).await.unwrap());
+    }
+
+    let cases: Vec<_> = support::all_cases().into_iter().filter(support::Case::is_a_request).collect();
+    assert!(cases.len() > 200);
+    for (number, case) in cases.iter().enumerate() {
+        facts.store(Arc::new(case.facts.clone()));
+        let request = Request::post(format!("https://localhost{}", case.path()))
+            .header("host", "localhost")
+            .header("content-type", "application/json")
+            .body(Full::from(case.request()))
+            .unwrap();
+        let response = connections[number % 2].send(request).await.unwrap();
+        assert_eq!(response.status(), 200, "{}", case.name);
+        case.check_answer(server::text(response).await.unwrap().as_bytes());
+    }
+}

@@ -1,0 +1,130 @@
+//! The small commands as processes: `review`, `explain`, `catalogue`.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{
+    io::Write,
+    process::{Command, Output, Stdio},
+};
+
+fn run(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_native-sidecar"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that does not read its input may have closed it already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", stderr(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Asserts a failure that is told in one line.
+fn fails_saying(output: &Output, what: &str) {
+    let message = stderr(output);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.starts_with("native-sidecar: ") && message.contains(what), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
+#[test]
+fn every_sample_is_converted() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("samples");
+    let samples = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let reviews: Vec<_> =
+        samples.filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect();
+    assert!(reviews.len() >= 4);
+    for path in reviews {
+        let answer = stdout(&run(&["review", path.to_str().unwrap()], ""));
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["response"]["auditAnnotations"]["decision"], "converted", "{}", path.display());
+    }
+}
+
+#[test]
+fn the_readme_shows_the_patch_of_the_pi_job() {
+    let patch = stdout(&run(&["review", "--patch", "samples/pi-job.json"], ""));
+    let patch: Vec<serde_json::Value> = serde_json::from_str(&patch).unwrap();
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let shown: Vec<serde_json::Value> = readme
+        .lines()
+        .filter(|line| line.starts_with("{\"op\":"))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(shown, patch);
+}
+
+#[test]
+fn the_readme_shows_the_converted_pi_job() {
+    let converted = stdout(&run(&["convert", "samples/pi-job.yaml"], ""));
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    assert!(readme.contains(&converted), "{converted}");
+}
+
+#[test]
+fn wrong_arguments_are_an_error_like_any_other() {
+    assert_eq!(run(&["convert", "--no-such-flag"], "").status.code(), Some(1));
+    assert_eq!(run(&["--help"], "").status.code(), Some(0));
+}
+
+#[test]
+fn review_reads_standard_input() {
+    let sample = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/samples/pi-job.json")).unwrap();
+    assert!(stdout(&run(&["review"], &sample)).contains("\"patchType\": \"JSONPatch\""));
+}
+
+#[test]
+fn review_takes_a_version_into_account() {
+    let answer = stdout(&run(&["review", "--kubernetes", "1.28", "samples/pi-job.json"], ""));
+    assert!(answer.contains("server-too-old"), "{answer}");
+    assert!(answer.contains("\"allowed\": true"), "{answer}");
+}
+
+#[test]
+fn review_says_what_is_wrong_in_one_line() {
+    fails_saying(&run(&["review", "no-such-file"], ""), "cannot read no-such-file");
+    fails_saying(&run(&["review"], "hello"), "the body is not an AdmissionReview");
+    fails_saying(&run(&["review", "--catalogue", "README.md", "samples/pi-job.json"], ""), "README.md");
+}
+
+#[test]
+fn explain_knows_every_code_it_lists() {
+    let list = stdout(&run(&["explain"], ""));
+    let codes: Vec<_> = list.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    assert!(codes.contains(&"host-port"));
+    for code in codes {
+        let text = stdout(&run(&["explain", code], ""));
+        assert!(text.starts_with(code) && text.contains("What to do:"), "{text}");
+    }
+}
+
+#[test]
+fn explain_helps_with_a_slip_of_the_pen() {
+    fails_saying(&run(&["explain", "hostport"], ""), "did you mean host-port?");
+}
+
+#[test]
+fn the_page_of_findings_is_the_printed_one() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/findings.md")).unwrap();
+    assert_eq!(stdout(&run(&["explain", "--markdown"], "")), page);
+}
+
+#[test]
+fn the_printed_catalogue_can_be_read_back() {
+    let yaml = stdout(&run(&["catalogue", "--yaml"], ""));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), yaml).unwrap();
+    let listed = stdout(&run(&["catalogue", "--catalogue", file.path().to_str().unwrap()], ""));
+    assert_eq!(listed, stdout(&run(&["catalogue"], "")));
+}

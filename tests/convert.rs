@@ -1,0 +1,377 @@
+//! `native-sidecar convert`, run as a process.
+
+// The lint knows tests, but not the functions that they share.
+#![allow(clippy::unwrap_used)]
+
+use rstest::rstest;
+use serde_json::{Value, json};
+use std::{
+    fs,
+    io::Write,
+    process::{Command, Stdio},
+};
+
+/// What a run left behind.
+struct Run {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+fn run(args: &[&str], stdin: impl AsRef<[u8]>) -> Run {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_native-sidecar"))
+        .arg("convert")
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The program may end on an error before it has read all.
+    let _ = child.stdin.take().unwrap().write_all(stdin.as_ref());
+    let output = child.wait_with_output().unwrap();
+    Run {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+const DEPLOYMENT: &str = r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop} # in brackets
+spec:
+  selector:
+    matchLabels: {app: web}
+  template:
+    metadata:
+      labels: {app: web}
+      annotations:
+        # the proxy first
+        native-sidecar.io/containers: proxy
+    spec:
+      containers:
+        - name: web # the application
+          image: "web:1"
+          volumeMounts: []
+        # reaches the outside
+        - name: proxy
+          image: 'proxy:1'
+          args: ["--listen=:8080", "0644"]
+          tty: yes
+      volumes:
+        - name: secret
+          secret: {secretName: s, defaultMode: 0644}
+"#;
+
+const CONVERTED: &str = r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop} # in brackets
+spec:
+  selector:
+    matchLabels: {app: web}
+  template:
+    metadata:
+      labels: {app: web}
+      annotations:
+        # the proxy first
+        native-sidecar.io/containers: proxy
+        native-sidecar.io/converted: proxy
+    spec:
+      initContainers:
+        # reaches the outside
+        - name: proxy
+          image: 'proxy:1'
+          args: ["--listen=:8080", "0644"]
+          tty: yes
+          restartPolicy: Always
+      containers:
+        - name: web # the application
+          image: "web:1"
+          volumeMounts: []
+      volumes:
+        - name: secret
+          secret: {secretName: s, defaultMode: 0644}
+"#;
+
+const CONFIG_MAP: &str = "# kept\napiVersion: v1\nkind: ConfigMap\nmetadata:   {name: c}\ndata:\n  a: |+\n    x\n\n";
+
+fn pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "annotations": {"native-sidecar.io/containers": "proxy"}},
+        "spec": {"containers": [{"name": "web", "image": "web"}, {"name": "proxy", "image": "proxy"}]},
+    })
+}
+
+fn init_names(pod_spec: &Value) -> Vec<&str> {
+    let init = pod_spec["initContainers"].as_array().map(Vec::as_slice).unwrap_or_default();
+    init.iter().map(|container| container["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn yaml_changes_only_where_it_must() {
+    let run = run(&[], DEPLOYMENT);
+    assert_eq!((run.code, run.out.as_str()), (0, CONVERTED), "{}", run.err);
+    assert!(
+        run.err.ends_with("1 document, 1 pod template: 1 converted, 0 left, 0 with nothing to do, 0 not asked for\n")
+    );
+}
+
+#[test]
+fn windows_line_ends_stay() {
+    let run = run(&[], DEPLOYMENT.replace('\n', "\r\n"));
+    assert_eq!(run.out, CONVERTED.replace('\n', "\r\n"));
+}
+
+#[test]
+fn a_byte_order_mark_is_no_content() {
+    let run = run(&[], format!("\u{feff}{DEPLOYMENT}"));
+    assert_eq!(run.out, CONVERTED);
+}
+
+#[test]
+fn a_second_run_finds_nothing_to_do() {
+    let run = run(&[], CONVERTED);
+    assert_eq!((run.code, run.out.as_str()), (0, CONVERTED), "{}", run.err);
+}
+
+#[test]
+fn other_documents_come_out_byte_for_byte() {
+    let head = "# Source: chart/templates/a.yaml\n---\n# nothing here\n---\n";
+    let before = format!("{head}{CONFIG_MAP}--- # next\n{DEPLOYMENT}---\n...\n---\n{CONFIG_MAP}");
+    let run = run(&["-"], &before);
+    assert_eq!(run.out, before.replace(DEPLOYMENT, CONVERTED));
+    assert!(run.err.contains("3 documents, 1 pod template: 1 converted"), "{}", run.err);
+}
+
+#[rstest]
+#[case("")]
+#[case("---\n")]
+#[case("# nothing\n---\n\n---\n# here\n")]
+#[case("null\n")]
+fn nothing_in_nothing_out(#[case] text: &str) {
+    let run = run(&["-o", "json"], text);
+    assert_eq!((run.code, run.out.as_str()), (0, ""), "{}", run.err);
+}
+
+#[test]
+fn a_cron_jobs_template_is_told_to_be_a_jobs() {
+    let text = "apiVersion: batch/v1\nkind: CronJob\nmetadata:\n  name: night\nspec:\n  jobTemplate:\n    spec:\n      \
+                template:\n        spec:\n          restartPolicy: OnFailure\n          containers:\n          - name: work\n          \
+                - name: proxy\n";
+    let run = run(&["--containers", "proxy", "-v"], text);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.err.contains("CronJob/night: note job-exit-codes: "), "{}", run.err);
+    assert!(run.out.contains(
+        "initContainers:\n          - name: proxy\n            restartPolicy: Always\n          containers:"
+    ));
+    assert!(
+        run.out.contains("        metadata:\n          annotations:\n            native-sidecar.io/converted: proxy\n")
+    );
+    assert!(!run.out.contains("ownerReferences"));
+}
+
+#[test]
+fn lists_are_converted_item_by_item() {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Secret"}, pod("a"), pod("b")]});
+    let converted = run(&[], list.to_string());
+    let value: Value = serde_json::from_str(&converted.out).unwrap();
+    assert_eq!(value["items"][0], list["items"][0]);
+    assert_eq!(init_names(&value["items"][2]["spec"]), ["proxy"]);
+    let patch: Value = serde_json::from_str(&run(&["-o", "patch"], list.to_string()).out).unwrap();
+    assert!(patch[0]["path"].as_str().unwrap().starts_with("/items/1/"), "{patch}");
+}
+
+#[test]
+fn json_keeps_order_numbers_and_text() {
+    let mut pod = pod("p");
+    pod["spec"]["z"] =
+        serde_json::from_str(r#"[123456789012345678901234567890, 1e3, 1.10, "yes", "é😀", null, {}, []]"#).unwrap();
+    pod["a"] = json!("last");
+    let run = run(&[], pod.to_string());
+    let mut value: Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(value["spec"]["z"], pod["spec"]["z"]);
+    let keys: Vec<_> = value.as_object_mut().unwrap().keys().collect();
+    assert_eq!(keys, ["apiVersion", "kind", "metadata", "spec", "a"]);
+    let keys: Vec<_> = value["spec"].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["initContainers", "containers", "z"]);
+}
+
+#[test]
+fn json_objects_one_after_the_other() {
+    let run = run(&[], format!("{}{}\n{}", pod("a"), json!({"kind": "ConfigMap"}), pod("b")));
+    let values: Vec<Value> = serde_json::Deserializer::from_str(&run.out).into_iter().map(Result::unwrap).collect();
+    assert_eq!(values.len(), 3);
+    assert_eq!(init_names(&values[2]["spec"]), ["proxy"]);
+}
+
+#[test]
+fn formats_can_be_changed() {
+    let yaml = run(&["-o", "yaml"], format!("{}{}", pod("a"), pod("b"))).out;
+    assert_eq!(yaml.matches("---\n").count(), 1);
+    let json = run(&["-o", "json"], DEPLOYMENT).out;
+    let value: Value = serde_json::from_str(&json).unwrap();
+    let spec = &value["spec"]["template"]["spec"];
+    assert_eq!(spec["volumes"][0]["secret"]["defaultMode"], 420);
+    assert_eq!(spec["initContainers"][0]["args"], json!(["--listen=:8080", "0644"]));
+    assert_eq!(spec["initContainers"][0]["tty"], true);
+}
+
+#[test]
+fn a_patch_turns_the_document_into_the_result() {
+    let mut value: Value = serde_json::from_str(&run(&["-o", "json"], CONVERTED).out).unwrap();
+    let result = value.clone();
+    value = serde_json::from_str(&run(&["-o", "json", "--containers", "absent"], DEPLOYMENT).out).unwrap();
+    let patch: json_patch::Patch = serde_json::from_str(&run(&["-o", "patch"], DEPLOYMENT).out).unwrap();
+    json_patch::patch(&mut value, &patch).unwrap();
+    assert_eq!(value, result);
+}
+
+#[test]
+fn patches_of_several_documents_say_whose_they_are() {
+    let run = run(&["-o", "patch"], format!("{CONFIG_MAP}---\n{DEPLOYMENT}"));
+    let patches: Value = serde_json::from_str(&run.out).unwrap();
+    assert_eq!(patches.as_array().unwrap().len(), 1);
+    let name = ["file", "document", "kind", "namespace", "name"].map(|field| patches[0][field].to_string());
+    assert_eq!(name.join(" "), r#""standard input" 2 "Deployment" "shop" "web""#);
+}
+
+#[test]
+fn a_diff_names_file_and_object() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, text) = (folder.path().join("web.yaml"), format!("{CONFIG_MAP}---\n{DEPLOYMENT}"));
+    fs::write(&path, &text).unwrap();
+    let path = path.to_str().unwrap();
+    let run = run(&["-o", "diff", path], "");
+    let head = format!("--- {path}\n+++ {path}\n@@ -19,16 +19,19 @@ Deployment/shop/web\n");
+    assert!(run.out.starts_with(&head), "{}", run.out);
+    assert!(run.out.contains("+        native-sidecar.io/converted: proxy\n"), "{}", run.out);
+    assert_eq!(run.out.matches("@@").count(), 2, "{}", run.out);
+}
+
+#[test]
+fn files_come_out_in_the_order_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (a, b) = (file("a.yaml", DEPLOYMENT.trim_end()), file("b.yaml", CONFIG_MAP));
+    let run = run(&[&a, &b], "");
+    assert_eq!(run.out, format!("{CONVERTED}---\n{CONFIG_MAP}"));
+}
+
+#[test]
+fn anchors_are_unfolded_where_a_change_needs_it() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers: # all\n  - &base {name: web, image: i}\n  \
+                - <<: *base\n    name: proxy\n# end\n";
+    let run = run(&["--containers", "proxy"], text);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.out.contains("- name: web\n    image: i\n"), "{}", run.out);
+    assert!(
+        run.out.contains("  initContainers:\n  - name: proxy\n    image: i\n    restartPolicy: Always\n"),
+        "{}",
+        run.out
+    );
+    assert!(run.out.ends_with("# end\n"), "{}", run.out);
+    assert!(run.err.contains("standard input: document 1: written anew, without the comments in it\n"), "{}", run.err);
+}
+
+#[rstest]
+#[case::not_yaml("a: b: c\n", "standard input:1:5: document 1: this is not YAML: ")]
+#[case::second_document("a: 1\n---\nb: 2\n---\nc: [\n", "standard input:5:4: document 3: this is not YAML: ")]
+#[case::tab("a:\n\tb: 1\n", "indent with spaces")]
+#[case::duplicate("a: 1\n---\nb:\n  c: 1\n  c: 2\n", "standard input:5:3: document 2: duplicate key \"c\"")]
+#[case::duplicate_in_disguise("1: a\n\"1\": b\n", "duplicate key \"1\"")]
+#[case::duplicate_in_json("{\"a\":{\"b\":1,\n\"b\":2}}", "standard input:2:1: document 1: duplicate key \"b\"")]
+#[case::json("{\"a\": 1}{\"b\": tru", "standard input:1:17: document 2: this is not JSON: ")]
+#[case::list("- a\n", "expected a Kubernetes object with apiVersion and kind, found a list")]
+#[case::text("hello\n", "found a single value")]
+#[case::item("apiVersion: v1\nkind: List\nitems: [{}, 1]\n", "standard input: document 1, item 2: expected")]
+#[case::not_finite("a: .inf\n", "standard input:1:4: document 1: .inf has no form in JSON; quote it")]
+#[case::no_anchor("a: *b\n", "an anchor must stand before its alias")]
+#[case::own_alias("a: &b [*b]\n", "contains itself")]
+#[case::merge_order("x: &x {a: 1}\ny:\n  a: 2\n  <<: *x\n", "put `<<` first")]
+#[case::bare_colon("a: [b:]\n", "readers disagree")]
+#[case::null_key("~: 1\n", "a key must be a string")]
+fn bad_input_is_one_line_and_no_output(#[case] text: &str, #[case] expected: &str) {
+    let run = run(&[], text);
+    assert_eq!((run.code, run.out.as_str()), (1, ""), "{}", run.err);
+    assert!(run.err.contains(expected), "{}", run.err);
+    assert_eq!(run.err.matches('\n').count(), 1, "{}", run.err);
+}
+
+#[test]
+fn bytes_that_are_no_text() {
+    assert!(run(&[], b"a: 1\nb: \xff\n").err.contains(":2:4: this byte is not UTF-8"));
+    assert!(run(&[], b"\xff\xfea\0").err.contains("the file is UTF-16; save it as UTF-8"));
+}
+
+#[test]
+fn an_alias_bomb_is_refused() {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+        text.extend(format!("a{level}: &a{level} [{aliases}]\n").chars());
+    }
+    let run = run(&[], text);
+    assert_eq!(run.code, 1);
+    assert!(run.err.contains("the aliases unfold to more than 64 MiB"), "{}", run.err);
+}
+
+#[test]
+fn depth_is_limited() {
+    for text in ["[".repeat(100_000), format!("a: {}", "[".repeat(100_000)), "- ".repeat(100_000)] {
+        assert_eq!(run(&[], text).code, 1);
+    }
+}
+
+#[rstest]
+#[case("leave", "Pod/p: left as it is\n")]
+#[case("deny", "Pod/p: left as it is; the webhook would refuse its pods\n")]
+fn a_blocked_pod_is_left_and_the_exit_code_says_so(#[case] on_blocker: &str, #[case] expected: &str) {
+    let mut blocked = pod("p");
+    blocked["metadata"]["annotations"]["native-sidecar.io/on-blocker"] = on_blocker.into();
+    blocked["spec"]["initContainers"] = json!([{"name": "proxy"}]);
+    let input = format!("{blocked}{}", pod("q"));
+    let run = run(&[], input);
+    assert_eq!(run.code, 2, "{}", run.err);
+    assert!(run.err.contains("Pod/p: fatal name-in-both-lists: container \"proxy\": "), "{}", run.err);
+    assert!(run.err.contains(expected), "{}", run.err);
+    let values: Vec<Value> = serde_json::Deserializer::from_str(&run.out).into_iter().map(Result::unwrap).collect();
+    assert_eq!(values[0], blocked);
+    assert_eq!(init_names(&values[1]["spec"]), ["proxy"]);
+}
+
+#[test]
+fn the_kubernetes_version_counts() {
+    assert_eq!(run(&["--kubernetes", "1.27"], pod("p").to_string()).code, 2);
+    assert_eq!(run(&["--kubernetes", "v1.33.2"], pod("p").to_string()).code, 0);
+    let run = run(&["--kubernetes", "new"], "");
+    assert_eq!(run.code, 1);
+    assert!(run.err.contains("is not a Kubernetes version"), "{}", run.err);
+}
+
+#[test]
+fn a_missing_file_is_an_error() {
+    let run = run(&["no-such-file.yaml"], "");
+    assert_eq!((run.code, run.out.as_str()), (1, ""));
+    assert!(run.err.starts_with("native-sidecar: cannot read no-such-file.yaml: "), "{}", run.err);
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_native-sidecar"))
+        .arg("convert")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all(DEPLOYMENT.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}

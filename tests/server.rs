@@ -1,0 +1,662 @@
+//! The server over real sockets: TLS, certificates that change, limits, health, and shutdown.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "server/support.rs"]
+mod support;
+
+use native_sidecar::server::{
+    CertificateSource, CertificateStore, ConnectionLimits, Drain, Error, Patience, Reviewer, Server, Settings, Webhook,
+};
+use rstest::rstest;
+use rustls::NamedGroup;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use support::{AnyError, Authority, Client, Connection, Pair, eventually, files, get, request, settings, soon, start};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::sleep,
+};
+
+/// A folder with the certificate of a CA.
+fn certified() -> (Authority, TempDir) {
+    let (ca, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    ca.server().write(folder.path());
+    (ca, folder)
+}
+
+// === TLS ===
+
+#[rstest]
+#[case::http1("http/1.1")]
+#[case::http2("h2")]
+#[tokio::test]
+async fn reviews_are_answered(#[case] protocol: &str) {
+    let (ca, folder) = certified();
+    let server = start(settings(files(folder.path()))).await;
+    let client = Client::new(&ca.pem(), protocol, None);
+    let answer = client.ask(server.address, "u-7").await.unwrap();
+    assert_eq!(answer["response"]["uid"], "u-7");
+    assert_eq!(answer["response"]["allowed"], true);
+    assert_eq!(answer["response"]["patchType"], "JSONPatch");
+    assert_eq!(server.metric(r#"native_sidecar_reviews_total{decision="converted"}"#).await, 1);
+    server.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn key_exchange_is_post_quantum() {
+    let (ca, folder) = certified();
+    let server = start(settings(files(folder.path()))).await;
+    let stream = Client::new(&ca.pem(), "http/1.1", None).handshake(server.address).await.unwrap();
+    let group = stream.get_ref().1.negotiated_key_exchange_group().unwrap();
+    assert_eq!(group.name(), NamedGroup::X25519MLKEM768);
+}
+
+#[tokio::test]
+async fn a_throw_away_certificate_is_made_on_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.crt");
+    let server = start(settings(CertificateSource::Throwaway { ca: Some(ca.clone()) })).await;
+    let client = Client::new(&fs::read_to_string(ca).unwrap(), "http/1.1", None);
+    client.ask(server.address, "u-1").await.unwrap();
+}
+
+/// What somebody who tries the webhook out has at hand.
+#[rstest]
+#[case::http1("--http1.1", "1.1")]
+#[case::http2("--http2", "2")]
+#[case::tls12("--tls-max=1.2", "2")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn curl_is_a_client(#[case] option: &str, #[case] version: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.crt");
+    let server = start(settings(CertificateSource::Throwaway { ca: Some(ca.clone()) })).await;
+    let body = folder.path().join("review.json");
+    fs::write(&body, support::review("u-curl").to_string()).unwrap();
+    let option: Vec<_> = option.split('=').collect();
+    let shown = curl(&option, &ca, &body, server.address);
+    assert!(shown.ends_with(&format!("\n{version} 200")), "{shown}");
+    assert!(shown.contains(r#""uid":"u-curl""#), "{shown}");
+
+    fs::write(&body, vec![b' '; 9 * 1024 * 1024]).unwrap();
+    let shown = curl(&option, &ca, &body, server.address);
+    assert!(shown.ends_with(&format!("\n{version} 413")), "{shown}");
+    assert!(shown.contains("larger than 8388608 bytes"), "{shown}");
+}
+
+fn curl(options: &[&str], ca: &Path, body: &Path, address: SocketAddr) -> String {
+    let output = Command::new("curl")
+        .args(["--silent", "--show-error", "--max-time", "20", "--noproxy", "*"])
+        .args(["--header", "Content-Type: application/json", "--write-out", "\n%{http_version} %{http_code}"])
+        .args(options)
+        .arg("--cacert")
+        .arg(ca)
+        .arg("--data-binary")
+        .arg(format!("@{}", body.display()))
+        .arg(format!("https://localhost:{}/mutate", address.port()))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+// === Certificates ===
+
+/// A Secret's volume as the kubelet writes it: `tls.crt -> ..data/tls.crt`, `..data -> ..1/`.
+struct SecretVolume {
+    folder: TempDir,
+    version: usize,
+}
+
+impl SecretVolume {
+    fn new(pair: &Pair) -> Self {
+        let mut volume = Self { folder: tempfile::tempdir().unwrap(), version: 0 };
+        volume.update(pair);
+        for file in ["tls.crt", "tls.key"] {
+            symlink(Path::new("..data").join(file), volume.path().join(file)).unwrap();
+        }
+        volume
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The new version beside the old, then one rename, then the old one is removed.
+    fn update(&mut self, pair: &Pair) {
+        let (old, new) = (self.version_path(), {
+            self.version += 1;
+            self.version_path()
+        });
+        fs::create_dir(&new).unwrap();
+        pair.write(&new);
+        symlink(new.file_name().unwrap(), self.path().join("..data_tmp")).unwrap();
+        fs::rename(self.path().join("..data_tmp"), self.path().join("..data")).unwrap();
+        let _ = fs::remove_dir_all(old);
+    }
+
+    fn version_path(&self) -> PathBuf {
+        self.path().join(format!("..{}", self.version))
+    }
+}
+
+const RELOAD_FAILURES: &str = "native_sidecar_certificate_reload_failures_total";
+
+#[tokio::test]
+async fn a_renewed_secret_is_served_without_a_restart() {
+    let ca = Authority::new();
+    let (first, second) = (ca.server(), ca.server());
+    let mut volume = SecretVolume::new(&first);
+    let server = start(settings(files(volume.path()))).await;
+    let client = Client::new(&ca.pem(), "http/1.1", None);
+    assert_eq!(client.shown(server.address).await, first.der());
+    let mut open = client.connect(server.address).await.unwrap();
+
+    volume.update(&second);
+    eventually(async || client.shown(server.address).await == second.der()).await;
+    assert_eq!(server.metric(RELOAD_FAILURES).await, 0);
+    // A connection from before the renewal goes on.
+    assert_eq!(open.send(request("u-1")).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_bad_pair_keeps_the_one_before_and_is_counted_once() {
+    let ca = Authority::new();
+    let (first, second) = (ca.server(), ca.server());
+    let mut volume = SecretVolume::new(&first);
+    let server = start(settings(files(volume.path()))).await;
+    let client = Client::new(&ca.pem(), "http/1.1", None);
+
+    volume.update(&Pair { key: first.key.clone(), ..second.clone() });
+    eventually(async || server.metric(RELOAD_FAILURES).await >= 1).await;
+    // Some more looks at the same bad pair.
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(server.metric(RELOAD_FAILURES).await, 1);
+    assert_eq!(client.shown(server.address).await, first.der());
+    assert_eq!(get(server.health, "/readyz").await.0, 200);
+
+    fs::remove_file(volume.path().join("tls.key")).unwrap();
+    eventually(async || server.metric(RELOAD_FAILURES).await >= 2).await;
+    assert_eq!(client.shown(server.address).await, first.der());
+
+    symlink("..data/tls.key", volume.path().join("tls.key")).unwrap();
+    volume.update(&second);
+    eventually(async || client.shown(server.address).await == second.der()).await;
+}
+
+#[rstest]
+#[case::mismatch("tls.key", Some(Authority::new().server().key), "does not belong")]
+#[case::garbage("tls.crt", Some("no certificate".to_owned()), "PEM block `CERTIFICATE`")]
+#[case::missing("tls.key", None, "tls.key: No such file")]
+#[tokio::test]
+async fn a_bad_first_pair_is_told_in_one_line(
+    #[case] file: &str,
+    #[case] content: Option<String>,
+    #[case] expected: &str,
+) {
+    let (_, folder) = certified();
+    let file = folder.path().join(file);
+    content.map_or_else(|| fs::remove_file(&file), |content| fs::write(&file, content)).unwrap();
+    let error = Server::bind(settings(files(folder.path())), support::webhook()).await.unwrap_err().to_string();
+    assert!(error.contains(expected) && error.lines().count() == 1, "{error}");
+    assert!(error.contains(&folder.path().display().to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_with_its_flag() {
+    let (_, folder) = certified();
+    let server = start(settings(files(folder.path()))).await;
+    let taken = Settings { health_listen: server.health, ..settings(files(folder.path())) };
+    let error = Server::bind(taken, support::webhook()).await.unwrap_err().to_string();
+    assert!(error.contains("--health-listen") && error.contains(&server.health.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn a_given_certificate_makes_the_server_ready() {
+    let (ca, store) = (Authority::new(), Arc::new(CertificateStore::new()));
+    let server = start(settings(CertificateSource::Given(Arc::clone(&store)))).await;
+    let client = Client::new(&ca.pem(), "h2", None);
+    let (status, reason) = get(server.health, "/readyz").await;
+    assert_eq!((status, reason.as_str()), (503, "there is no serving certificate yet\n"));
+    assert!(client.handshake(server.address).await.is_err());
+    assert!(server.metrics().await.contains("certificate_expiry_timestamp_seconds NaN"));
+
+    let pair = ca.server();
+    store.install(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap();
+    assert_eq!(get(server.health, "/readyz").await, (200, "ok\n".to_owned()));
+    client.ask(server.address, "u-1").await.unwrap();
+    let expiry = store.expiry().unwrap().as_second();
+    let line = format!("native_sidecar_certificate_expiry_timestamp_seconds {expiry}.0\n");
+    assert!(server.metrics().await.contains(&line), "{line}");
+}
+
+// === Clients ===
+
+#[tokio::test]
+async fn only_clients_of_the_ca_get_in() {
+    let (ca, folder) = certified();
+    let (clients, others) = (Authority::new(), Authority::new());
+    let bundle = folder.path().join("clients.crt");
+    fs::write(&bundle, clients.pem()).unwrap();
+    let settings = Settings { client_ca: Some(bundle.clone()), ..settings(files(folder.path())) };
+    let server = start(settings).await;
+    let ask = async |identity: Option<&Pair>| {
+        let client = Client::new(&ca.pem(), "http/1.1", identity);
+        Box::pin(client.ask(server.address, "u-1")).await.is_ok()
+    };
+    let (known, other) = (clients.client("kube-apiserver"), others.client("kube-apiserver"));
+    assert!(ask(Some(&known)).await);
+    assert!(!ask(None).await);
+    assert!(!ask(Some(&other)).await);
+    assert!(server.metric("native_sidecar_tls_handshake_failures_total").await >= 2);
+
+    // The CA is replaced: who was known is no longer, who was not is.
+    fs::write(&bundle, others.pem()).unwrap();
+    eventually(async || ask(Some(&other)).await).await;
+    assert!(!ask(Some(&known)).await);
+
+    fs::write(&bundle, "no CA").unwrap();
+    eventually(async || server.metric(RELOAD_FAILURES).await >= 1).await;
+    assert!(ask(Some(&other)).await);
+    assert!(!ask(None).await);
+}
+
+#[tokio::test]
+async fn only_clients_with_a_listed_name_get_in() {
+    let (ca, folder) = certified();
+    let clients = Authority::new();
+    let bundle = folder.path().join("clients.crt");
+    fs::write(&bundle, clients.pem()).unwrap();
+    let client_names = vec!["kube-apiserver".to_owned()];
+    let server = start(Settings { client_ca: Some(bundle), client_names, ..settings(files(folder.path())) }).await;
+    let ask = async |name: &str| {
+        Client::new(&ca.pem(), "h2", Some(&clients.client(name))).ask(server.address, "u-1").await.is_ok()
+    };
+    assert!(ask("kube-apiserver").await);
+    assert!(!ask("kubelet").await);
+}
+
+// === Limits ===
+
+const SHORT: Duration = Duration::from_millis(50);
+
+fn limited(folder: &Path, limits: ConnectionLimits) -> Settings {
+    Settings { limits, ..settings(files(folder)) }
+}
+
+#[tokio::test]
+async fn a_client_that_never_begins_tls_is_dropped() {
+    let (_, folder) = certified();
+    let limits = ConnectionLimits { handshake: SHORT, ..ConnectionLimits::default() };
+    let server = start(limited(folder.path(), limits)).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    let read = soon(stream.read(&mut [0; 64])).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+    eventually(async || server.metric("native_sidecar_tls_handshake_failures_total").await == 1).await;
+}
+
+#[rstest]
+#[case::nothing("")]
+#[case::half_a_header("POST /mutate HTTP/1.1\r\nhost: loc")]
+#[case::half_a_preface("PRI * HTTP")]
+#[tokio::test]
+async fn a_client_that_never_ends_its_headers_is_dropped(#[case] sent: &str) {
+    let (ca, folder) = certified();
+    let limits = ConnectionLimits { headers: SHORT, ..ConnectionLimits::default() };
+    let server = start(limited(folder.path(), limits)).await;
+    let mut stream = Client::new(&ca.pem(), "http/1.1", None).handshake(server.address).await.unwrap();
+    stream.write_all(sent.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = soon(stream.read_to_end(&mut answer)).await;
+    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+}
+
+/// The limit for headers is for the first request; between requests the API server may take its time.
+#[tokio::test]
+async fn an_idle_connection_is_kept_until_its_own_limit() {
+    let (ca, folder) = certified();
+    let limits = ConnectionLimits { headers: SHORT, ..ConnectionLimits::default() };
+    let server = start(limited(folder.path(), limits)).await;
+    let mut connection = first_answered(&ca, &server, "http/1.1").await;
+    sleep(4 * SHORT).await;
+    assert_eq!(connection.send(request("u-2")).await.unwrap().status(), 200);
+
+    let limits = ConnectionLimits { idle: SHORT, ..ConnectionLimits::default() };
+    let server = start(limited(folder.path(), limits)).await;
+    let mut connection = first_answered(&ca, &server, "http/1.1").await;
+    eventually(async || connection.is_let_go().await).await;
+}
+
+/// A connection on which one request was answered. Tried again, since with short limits a busy machine may be
+/// too slow for the first.
+async fn first_answered(ca: &Authority, server: &support::Running, protocol: &str) -> Connection {
+    let client = Client::new(&ca.pem(), protocol, None);
+    soon(async {
+        loop {
+            let mut connection = client.connect(server.address).await.unwrap();
+            if let Ok(response) = connection.send(request("u-1")).await {
+                support::text(response).await.unwrap();
+                return connection;
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_refused() {
+    let (ca, folder) = certified();
+    let patience = Patience { body: SHORT, ..Patience::default() };
+    let webhook = Webhook { patience, ..support::webhook() };
+    let server = support::start_with(settings(files(folder.path())), webhook).await;
+    let mut stream = Client::new(&ca.pem(), "http/1.1", None).handshake(server.address).await.unwrap();
+    stream.write_all(b"POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
+    let mut answer = [0; 512];
+    let length = soon(stream.read(&mut answer)).await.unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("did not arrive in time"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_panic_costs_nobody_else_an_answer() {
+    let (ca, folder) = certified();
+    let reviewer = Reviewer {
+        review: |body, route, context| {
+            assert!(!String::from_utf8_lossy(body).contains("u-bad"), "a bug");
+            (Reviewer::default().review)(body, route, context)
+        },
+        ..Reviewer::default()
+    };
+    let server = support::start_with(settings(files(folder.path())), Webhook { reviewer, ..support::webhook() }).await;
+    let mut connection = Client::new(&ca.pem(), "http/1.1", None).connect(server.address).await.unwrap();
+    for (uid, patched) in [("u-1", true), ("u-bad", false), ("u-2", true)] {
+        let answer = support::text(connection.send(request(uid)).await.unwrap()).await.unwrap();
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["response"]["uid"], uid);
+        assert_eq!(answer["response"]["allowed"], true);
+        assert_eq!(answer["response"]["patch"].is_string(), patched);
+    }
+    assert_eq!(server.metric("native_sidecar_panics_total").await, 1);
+    assert_eq!(server.metric("native_sidecar_reviews_in_flight").await, 0);
+}
+
+// === Health ===
+
+#[tokio::test]
+async fn the_second_port_serves_health_and_metrics() {
+    let (_, folder) = certified();
+    let server = start(settings(files(folder.path()))).await;
+    assert_eq!(get(server.health, "/livez").await, (200, "ok\n".to_owned()));
+    assert_eq!(get(server.health, "/readyz").await, (200, "ok\n".to_owned()));
+    assert_eq!(get(server.health, "/mutate").await.0, 404);
+    assert!(server.metrics().await.ends_with("# EOF\n"));
+}
+
+// === Shutdown ===
+
+/// What clients saw that kept sending.
+#[derive(Default)]
+struct Traffic {
+    stop: AtomicBool,
+    answers: AtomicUsize,
+    connections: AtomicUsize,
+}
+
+/// Sends reviews one after the other over one connection for as long as the server keeps it, then over the next.
+/// Every request that was sent must be answered.
+async fn keep_sending(client: Client, address: SocketAddr, traffic: Arc<Traffic>) -> Result<(), AnyError> {
+    while !traffic.stop.load(Ordering::Relaxed) {
+        let mut connection = client.connect(address).await?;
+        traffic.connections.fetch_add(1, Ordering::Relaxed);
+        while !traffic.stop.load(Ordering::Relaxed) && !connection.is_let_go().await {
+            if send_or_give_back(&mut connection).await? {
+                traffic.answers.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a request was answered; not, where the connection said before it was sent that it takes no more.
+async fn send_or_give_back(connection: &mut Connection) -> Result<bool, AnyError> {
+    let sent = match connection {
+        Connection::Http1(sender) => sender.try_send_request(request("u-1")).await,
+        Connection::Http2(sender) => sender.try_send_request(request("u-1")).await,
+    };
+    match sent {
+        Ok(response) => {
+            assert_eq!(response.status(), 200);
+            support::text(response).await?;
+            Ok(true)
+        }
+        Err(mut error) => match error.take_message() {
+            Some(_) => Ok(false),
+            None => Err(error.into_error().into()),
+        },
+    }
+}
+
+#[rstest]
+#[case::http1("http/1.1")]
+#[case::http2("h2")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_is_lost_while_the_server_drains(#[case] protocol: &str) {
+    let (ca, folder) = certified();
+    let drain = Drain { delay: Duration::from_secs(2), timeout: Duration::from_secs(20) };
+    let server = start(Settings { drain, ..settings(files(folder.path())) }).await;
+    let traffic = Arc::new(Traffic::default());
+    let client = Client::new(&ca.pem(), protocol, None);
+    let clients = [(); 2].map(|()| tokio::spawn(keep_sending(client.clone(), server.address, Arc::clone(&traffic))));
+    eventually(async || traffic.answers.load(Ordering::Relaxed) > 20).await;
+    assert_eq!(traffic.connections.load(Ordering::Relaxed), 2, "keep-alive does not work");
+
+    server.stop.send(()).await.unwrap();
+    eventually(async || get(server.health, "/readyz").await.0 == 503).await;
+    // Endpoints are updated some time later; until then requests keep coming, over new connections too.
+    eventually(async || traffic.connections.load(Ordering::Relaxed) > 4).await;
+    traffic.stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        soon(client).await.unwrap().unwrap();
+    }
+    assert_eq!(get(server.health, "/livez").await.0, 200);
+    soon(server.ended).await.unwrap().unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+/// A client that has connected, or sent half a request, when the server closes still gets its answer.
+#[rstest]
+#[case::connected(0)]
+#[case::half_sent(40)]
+#[tokio::test]
+async fn what_has_begun_is_finished(#[case] sent: usize) {
+    let (ca, folder) = certified();
+    let server = start(settings(files(folder.path()))).await;
+    let mut stream = Client::new(&ca.pem(), "http/1.1", None).handshake(server.address).await.unwrap();
+    let review = support::review("u-1").to_string();
+    let request =
+        format!("POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{review}", review.len());
+    stream.write_all(&request.as_bytes()[..sent]).await.unwrap();
+
+    server.stop.send(()).await.unwrap();
+    eventually(async || TcpStream::connect(server.address).await.is_err()).await;
+    stream.write_all(&request.as_bytes()[sent..]).await.unwrap();
+    let mut answer = Vec::new();
+    soon(stream.read_to_end(&mut answer)).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.contains("connection: close\r\n"), "{answer}");
+    soon(server.ended).await.unwrap().unwrap();
+}
+
+/// Idle connections of the API server must not keep a pod from ending.
+#[rstest]
+#[case::http1("http/1.1")]
+#[case::http2("h2")]
+#[tokio::test]
+async fn idle_connections_do_not_hold_up_the_end(#[case] protocol: &str) {
+    let (ca, folder) = certified();
+    let server = start(settings(files(folder.path()))).await;
+    let mut connection = first_answered(&ca, &server, protocol).await;
+    let began = Instant::now();
+    server.finish().await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(10));
+    eventually(async || connection.is_let_go().await).await;
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_is_cut_off() {
+    let (ca, folder) = certified();
+    let drain = Drain { delay: Duration::ZERO, timeout: SHORT };
+    let server = start(Settings { drain, ..settings(files(folder.path())) }).await;
+    let mut stream = Client::new(&ca.pem(), "http/1.1", None).handshake(server.address).await.unwrap();
+    stream.write_all(b"POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n").await.unwrap();
+    server.finish().await.unwrap();
+}
+
+#[tokio::test]
+async fn told_twice_it_ends_at_once() {
+    let (_, folder) = certified();
+    let drain = Drain { delay: Duration::from_hours(1), timeout: Duration::from_hours(1) };
+    let server = start(Settings { drain, ..settings(files(folder.path())) }).await;
+    server.stop.send(()).await.unwrap();
+    eventually(async || get(server.health, "/readyz").await.0 == 503).await;
+    server.stop.send(()).await.unwrap();
+    assert!(matches!(soon(server.ended).await.unwrap(), Err(Error::CutShort)));
+    eventually(async || TcpStream::connect(server.address).await.is_err()).await;
+}
+
+// === The program ===
+
+/// `native-sidecar serve` as a process of its own; killed when dropped.
+struct Process {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
+    address: SocketAddr,
+    health: SocketAddr,
+}
+
+impl Process {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = serve().args(arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let serving = log_line(&mut lines, "serving");
+        let address = |field: &str| serving[field].as_str().unwrap().parse().unwrap();
+        Self { address: address("address"), health: address("health"), child, lines }
+    }
+
+    fn log_line(&mut self, message: &str) -> serde_json::Value {
+        log_line(&mut self.lines, message)
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually(async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The command, without what the tests' own environment says.
+fn serve() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_native-sidecar"));
+    command.env_clear().args(["serve", "--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0"]);
+    command
+}
+
+fn log_line(lines: &mut impl Iterator<Item = std::io::Result<String>>, message: &str) -> serde_json::Value {
+    let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    lines.into_iter().find(|line| line["message"] == message).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_serves_and_drains() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.crt");
+    let mut process = Process::start(&["--throwaway-ca", ca.to_str().unwrap(), "--drain-delay", "1s"]);
+    let client = Client::new(&fs::read_to_string(&ca).unwrap(), "http/1.1", None);
+    client.ask(process.address, "u-9").await.unwrap();
+    let line = process.log_line("reviewed");
+    for (field, value) in [
+        ("uid", "u-9"),
+        ("namespace", "default"),
+        ("pod", "pi-"),
+        ("owner", "Job/pi"),
+        ("decision", "converted"),
+        ("route", "/mutate"),
+        ("level", "INFO"),
+    ] {
+        assert_eq!(line[field], value, "{line}");
+    }
+    assert!(line["findings"].as_str().unwrap().contains("job-exit-codes"), "{line}");
+    assert!(line["dry_run"] == false && line["duration_ms"].as_f64().unwrap() > 0.0, "{line}");
+
+    let traffic = Arc::new(Traffic::default());
+    let sending = tokio::spawn(keep_sending(client, process.address, Arc::clone(&traffic)));
+    eventually(async || traffic.answers.load(Ordering::Relaxed) > 5).await;
+    process.signal("TERM");
+    eventually(async || get(process.health, "/readyz").await.0 == 503).await;
+    let before = traffic.answers.load(Ordering::Relaxed);
+    eventually(async || traffic.answers.load(Ordering::Relaxed) > before + 5).await;
+    traffic.stop.store(true, Ordering::Relaxed);
+    soon(sending).await.unwrap().unwrap();
+    assert!(process.ended().await.success());
+}
+
+#[rstest]
+#[case::terminate("TERM")]
+#[case::interrupt("INT")]
+#[tokio::test]
+async fn a_second_signal_ends_the_program(#[case] signal: &str) {
+    let mut process = Process::start(&["--drain-delay", "1h"]);
+    process.signal(signal);
+    process.log_line("told to stop: no longer ready, serving while endpoints are updated");
+    process.signal(signal);
+    assert_eq!(process.ended().await.code(), Some(1));
+}
+
+#[rstest]
+#[case::in_a_cluster(&[], "--tls-cert and --tls-key")]
+#[case::half_a_pair(&["--tls-cert", "tls.crt"], "--tls-key <FILE>")]
+#[case::no_file(&["--tls-cert", "/nowhere/tls.crt", "--tls-key", "/nowhere/tls.key"], "cannot read /nowhere/tls.crt")]
+#[case::no_catalogue(&["--catalogue", "/nowhere/known.yaml"], "/nowhere/known.yaml")]
+#[case::no_filter(&["--log-level", "info,="], "--log-level")]
+fn the_program_says_why_it_does_not_start(#[case] arguments: &[&str], #[case] expected: &str) {
+    let output = serve().args(arguments).env("KUBERNETES_SERVICE_HOST", "10.0.0.1").output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(errors.contains(expected), "{errors}");
+}
+
+#[test]
+fn settings_come_from_the_environment_too() {
+    let output = serve().env("NATIVE_SIDECAR_DRAIN_DELAY", "soon").output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(errors.contains("'soon'") && errors.contains("expected a time"), "{errors}");
+}

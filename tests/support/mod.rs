@@ -1,0 +1,189 @@
+//! The golden cases of `tests/cases`, for every test that wants to run them: the pure function, the admission
+//! review in process, and the server over HTTP. `tests/README.md` describes the files of a case.
+
+// Each test crate uses its own part of this module.
+#![allow(dead_code)]
+
+use native_sidecar::{
+    admission::{Context, Route, decoded_patch},
+    catalogue::Catalogue,
+    conversion::{self, ClusterFacts, Conversion, Decision, Settings},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+/// One directory of `tests/cases`.
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) directory: PathBuf,
+    pub(crate) settings: CaseSettings,
+    pub(crate) facts: ClusterFacts,
+    /// The pod as JSON text, character by character as the API server would send it.
+    pub(crate) pod: String,
+}
+
+/// `case.yaml`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct CaseSettings {
+    /// One sentence: what the case shows.
+    pub(crate) shows: String,
+    /// Whether the pod's namespace asks for known sidecars.
+    #[serde(default)]
+    pub(crate) known: bool,
+    /// Names given from outside, as `convert --containers` does.
+    pub(crate) containers: Option<String>,
+    /// Version of the API server, and of all nodes unless `kubelets` says otherwise.
+    pub(crate) kubernetes: Option<String>,
+    /// Versions of the kubelets, by node.
+    #[serde(default)]
+    pub(crate) kubelets: BTreeMap<String, String>,
+    /// Whether the API server keeps `restartPolicy` on init containers.
+    pub(crate) keeps_restart_policy: Option<bool>,
+}
+
+/// The catalogue that is compiled in, read once for all tests of a crate.
+pub(crate) fn catalogue() -> &'static Catalogue {
+    static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::built_in);
+    &CATALOGUE
+}
+
+/// Every case, by name.
+pub(crate) fn all_cases() -> Vec<Case> {
+    let mut directories: Vec<_> =
+        fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    directories.sort();
+    directories.iter().map(|directory| Case::read(directory)).collect()
+}
+
+/// `tests/cases`.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
+}
+
+/// Reads YAML into the JSON value that the API server would make of it.
+pub(crate) fn yaml(path: &Path) -> Value {
+    let text = fs::read_to_string(path).unwrap();
+    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The `AdmissionReview` that asks about the creation of `pod`, which is put in character by character.
+pub(crate) fn admission_review(uid: &str, pod: &str) -> String {
+    format!(
+        r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":{},
+            "kind":{{"group":"","version":"v1","kind":"Pod"}},
+            "resource":{{"group":"","version":"v1","resource":"pods"}},
+            "operation":"CREATE","namespace":"shop","dryRun":false,"oldObject":null,"object":{pod}}}}}"#,
+        json!(uid)
+    )
+}
+
+/// The pod in `json` after `patch`.
+pub(crate) fn patched(json: &str, patch: &json_patch::Patch) -> Value {
+    let mut pod = serde_json::from_str(json).unwrap();
+    json_patch::patch(&mut pod, patch).unwrap();
+    pod
+}
+
+// === impl Case ===
+
+impl Case {
+    /// Reads the case in `directory`.
+    pub(crate) fn read(directory: &Path) -> Self {
+        let text = fs::read_to_string(directory.join("case.yaml")).unwrap();
+        let settings: CaseSettings = serde_saphyr::from_str(&text).unwrap();
+        let facts = settings.facts();
+        let json = directory.join("pod.json");
+        let pod = if json.exists() {
+            fs::read_to_string(json).unwrap()
+        } else {
+            yaml(&directory.join("pod.yaml")).to_string()
+        };
+        let name = directory.file_name().unwrap().to_string_lossy().into_owned();
+        Self { name, directory: directory.to_owned(), settings, facts, pod }
+    }
+
+    /// What the pure function makes of the case.
+    pub(crate) fn convert(&self) -> Conversion {
+        self.convert_pod(&self.pod)
+    }
+
+    /// What the pure function makes of `pod` with this case's settings.
+    pub(crate) fn convert_pod(&self, pod: &str) -> Conversion {
+        let CaseSettings { known, ref containers, .. } = self.settings;
+        let settings =
+            Settings { catalogue: catalogue(), facts: &self.facts, known, containers: containers.as_deref() };
+        conversion::convert(pod, settings)
+    }
+
+    /// Whether a request can say all of it: names from outside the pod are for `convert` only.
+    pub(crate) fn is_a_request(&self) -> bool {
+        self.settings.containers.is_none()
+    }
+
+    /// Whether a server that knows nothing about its cluster decides the case as it is written.
+    pub(crate) fn needs_no_facts(&self) -> bool {
+        self.facts == ClusterFacts::default()
+    }
+
+    /// The endpoint to ask.
+    pub(crate) fn route(&self) -> Route {
+        if self.settings.known { Route::Known } else { Route::Annotated }
+    }
+
+    /// The path of the endpoint to ask.
+    pub(crate) fn path(&self) -> &'static str {
+        if self.settings.known { "/mutate/known" } else { "/mutate" }
+    }
+
+    /// What `admission::review` is given beside the request.
+    pub(crate) fn context(&self) -> Context<'_> {
+        Context { catalogue: catalogue(), facts: &self.facts }
+    }
+
+    /// The body of the request.
+    pub(crate) fn request(&self) -> String {
+        admission_review(&self.name, &self.pod)
+    }
+
+    /// Checks that `answer`, a whole `AdmissionReview`, says what the pure function says.
+    pub(crate) fn check_answer(&self, answer: &[u8]) {
+        let expected = self.convert();
+        let patch = decoded_patch(answer).unwrap();
+        let answer: Value = serde_json::from_slice(answer).unwrap();
+        assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
+        assert_eq!(answer["kind"], "AdmissionReview");
+        let response = &answer["response"];
+        assert_eq!(response["uid"], *self.name);
+        assert_eq!(response["allowed"], expected.decision != Decision::Denied);
+        assert_eq!(patch, expected.patch);
+        let patch_type = if patch.is_empty() { Value::Null } else { json!("JSONPatch") };
+        assert_eq!(response["patchType"], patch_type);
+        assert_eq!(response["patch"].is_string(), !patch.is_empty());
+        let silent =
+            expected.findings.is_empty() && matches!(expected.decision, Decision::NothingToDo | Decision::NotRequested);
+        let decision = if silent { Value::Null } else { json!(expected.decision.as_str()) };
+        assert_eq!(response["auditAnnotations"]["decision"], decision);
+    }
+}
+
+// === impl CaseSettings ===
+
+impl CaseSettings {
+    fn facts(&self) -> ClusterFacts {
+        let version = |text: &String| text.parse().unwrap();
+        let mut facts =
+            self.kubernetes.as_ref().map_or_else(ClusterFacts::default, |text| ClusterFacts::all_at(version(text)));
+        if !self.kubelets.is_empty() {
+            facts.kubelets = self.kubelets.iter().map(|(node, text)| (node.clone(), version(text))).collect();
+        }
+        facts.keeps_restart_policy = self.keeps_restart_policy;
+        facts
+    }
+}
