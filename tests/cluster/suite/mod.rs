@@ -1,0 +1,38 @@
+//! One module for each thing that is claimed about a cluster, and what they share.
+//!
+//! Every test connects first, which makes the tests take turns: all of them register the webhook under the one
+//! name that the manifests give it. The environment says what is there:
+//!
+//! | Variable | Meaning |
+//! |---|---|
+//! | `KUBECONFIG` | the cluster; without it every test passes at once |
+//! | `NATIVE_SIDECAR_INSTALLED` | `1`: the webhook runs in the cluster already, so none is started here |
+//! | `NATIVE_SIDECAR_PROGRAM` | the program to test, by default the one that Cargo built |
+//! | `NATIVE_SIDECAR_TEST_HOST` | the address under which the API server reaches this machine, by default 127.0.0.1 |
+//! | `NATIVE_SIDECAR_TEST_IMAGE` | an image with a shell that nodes have or can pull |
+//! | `NATIVE_SIDECAR_OWN_IMAGE` | this webhook's own image, where nodes have it |
+//! | `AUDIT_LOG` | the API server's audit log, where it can be read |
+//! | `KUBECTL` | the kubectl to render the manifests with, by default the one in the `PATH` |
+
+// The harness: a cluster, our webhook in it, and other people's webhooks.
+mod certificates;
+mod cluster;
+mod installation;
+mod manifests;
+mod neighbour;
+mod pods;
+mod process;
+mod stream;
+mod webhook;
+
+// What is claimed.
+mod controllers;
+mod golden;
+mod managed;
+mod neighbours;
+mod replicas;
+mod requests;
+mod rotation;
+mod routes;
+mod story;
+mod words;
