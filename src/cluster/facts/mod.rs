@@ -23,7 +23,7 @@ use nodes::Nodes;
 use probe::Verdict;
 use std::{sync::Arc, time::Duration};
 
-/// The first version in which native sidecars are on by default: kube_features.go, `SidecarContainers`.
+/// The first version in which native sidecars are on by default: `kube_features.go`, `SidecarContainers`.
 const FIRST: Version = Version::new(1, 29, 0);
 
 /// What is asked, and how often.

@@ -166,7 +166,9 @@ impl Case {
         let denied = self.result["decision"] == "denied" && reply.status == 403;
         match (reply.exists(), original.exists()) {
             (false, true) if !denied => fault(format!("accepted without us, refused with us: {}", reply.object)),
-            (_, false) if !invalid && !saved => fault(format!("refused without us, so no pod of anybody's: {}", original.object)),
+            (_, false) if !invalid && !saved => {
+                fault(format!("refused without us, so no pod of anybody's: {}", original.object))
+            }
             (true, false) if !saved => fault("refused without us, accepted with us".to_owned()),
             (false, false) if saved => fault(format!("was to be repaired, but is refused: {}", reply.object)),
             (true, _) => self.differences(&reply.object),

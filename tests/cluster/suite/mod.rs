@@ -12,6 +12,7 @@
 //! | `NATIVE_SIDECAR_TEST_IMAGE` | an image with a shell that nodes have or can pull |
 //! | `NATIVE_SIDECAR_OWN_IMAGE` | this webhook's own image, where nodes have it |
 //! | `AUDIT_LOG` | the API server's audit log, where it can be read |
+//! | `NATIVE_SIDECAR_ISTIO_INJECTOR` | Istio's injector, where it was built |
 //! | `KUBECTL` | the kubectl to render the manifests with, by default the one in the `PATH` |
 
 // The harness: a cluster, our webhook in it, and other people's webhooks.
@@ -28,6 +29,7 @@ mod webhook;
 // What is claimed.
 mod controllers;
 mod golden;
+mod istio;
 mod managed;
 mod neighbours;
 mod replicas;
