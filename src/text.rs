@@ -9,6 +9,19 @@ pub fn shorten(text: &str, limit: usize) -> String {
     text.chars().take(limit.saturating_sub(1)).chain("…".chars()).collect()
 }
 
+/// At most `limit` characters of a sentence, left out where it hurts least: what to do, behind its last semicolon,
+/// stays whole where it can.
+#[must_use]
+pub fn shorten_sentence(sentence: &str, limit: usize) -> String {
+    let remedy = sentence.rfind("; ").map(|at| &sentence[at..]).unwrap_or_default();
+    let room = limit.saturating_sub(remedy.chars().count());
+    // A head that says nothing is worth less than the sentence's own.
+    if sentence.chars().count() <= limit || remedy.is_empty() || room < limit / 3 {
+        return shorten(sentence, limit);
+    }
+    shorten(&sentence[..sentence.len() - remedy.len()], room) + remedy
+}
+
 /// `text` on one line: control characters become spaces.
 #[must_use]
 pub fn one_line(text: &str) -> String {
@@ -19,6 +32,11 @@ pub fn one_line(text: &str) -> String {
 pub fn nearest(text: &str, candidates: impl IntoIterator<Item = String>) -> Option<String> {
     /// So many wrong, missing or swapped characters may be a slip.
     const SLIP: usize = 3;
+    /// Longer texts are none of ours, and to compare them would take time that grows with the square of their length.
+    const LONGEST: usize = 128;
+    if text.len() > LONGEST {
+        return None;
+    }
     let scored = candidates.into_iter().map(|candidate| (strsim::damerau_levenshtein(text, &candidate), candidate));
     scored.filter(|(distance, _)| *distance <= SLIP).min().map(|(_, candidate)| candidate)
 }
@@ -31,6 +49,20 @@ mod tests {
     fn characters_are_counted_not_bytes() {
         assert_eq!(shorten("äöü", 3), "äöü");
         assert_eq!(shorten("äöüß", 3), "äö…");
+    }
+
+    #[test]
+    fn what_to_do_is_kept() {
+        assert_eq!(shorten_sentence("too long by far; do this", 16), "too lo…; do this");
+        assert_eq!(shorten_sentence("short; do this", 16), "short; do this");
+        assert_eq!(shorten_sentence("one; two and three and four", 12), "one; two an…");
+        assert_eq!(shorten_sentence("no remedy at all here", 10), "no remedy…");
+    }
+
+    #[test]
+    fn a_long_text_is_not_compared() {
+        let long = "k".repeat(100_000);
+        assert_eq!(nearest(&long, [long.clone()]), None);
     }
 
     #[test]

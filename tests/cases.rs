@@ -128,11 +128,15 @@ fn every_known_sidecar_has_a_case() {
     assert!(missing.is_empty(), "no case converts {:?}", missing.iter().map(|entry| &entry.name).collect::<Vec<_>>());
 }
 
+/// Codes whose pods would fill files, or that no pod is known to lead to: the conversion's own tests show them.
+const WITHOUT_A_CASE: [Code; 3] = [Code::TooManyContainers, Code::AnnotationsTooLarge, Code::UnsoundPatch];
+
 #[test]
 fn every_finding_has_a_case() {
     let found: BTreeSet<Code> =
         all_cases().iter().flat_map(|case| case.convert().findings).map(|finding| finding.code).collect();
-    let missing: Vec<_> = Code::ALL.iter().filter(|code| !found.contains(code)).map(|code| code.as_str()).collect();
+    let is_missing = |code: &&Code| !found.contains(code) && !WITHOUT_A_CASE.contains(code);
+    let missing: Vec<_> = Code::ALL.iter().filter(is_missing).map(|code| code.as_str()).collect();
     assert!(missing.is_empty(), "no case finds {missing:?}");
 }
 

@@ -53,6 +53,14 @@ fn every_sample_is_converted() {
 }
 
 #[test]
+fn a_patch_comes_with_what_there_is_to_say_on_standard_error() {
+    let asks = |name: &str| format!("\"native-sidecar.io/containers\": \"{name}\"");
+    let review = include_str!("../samples/pi-job.json").replace(&asks("sidecar"), &asks("nobody"));
+    let error = stderr(&run(&["review", "--patch", "-"], &review));
+    assert!(error.contains("warning name-not-found: ") && error.ends_with("decision: nothing-to-do\n"), "{error}");
+}
+
+#[test]
 fn the_readme_shows_the_patch_of_the_pi_job() {
     let patch = stdout(&run(&["review", "--patch", "samples/pi-job.json"], ""));
     let patch: Vec<serde_json::Value> = serde_json::from_str(&patch).unwrap();

@@ -276,7 +276,29 @@ fn anchors_are_unfolded_where_a_change_needs_it() {
         run.out
     );
     assert!(run.out.ends_with("# end\n"), "{}", run.out);
-    assert!(run.err.contains("standard input: document 1: written anew, without the comments in it\n"), "{}", run.err);
+    assert!(run.err.contains("Pod/p: written anew, without the comments in it\n"), "{}", run.err);
+}
+
+#[test]
+fn findings_say_which_document_they_are_about() {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - {name: web, image: i}\n";
+    let run = run(&["--containers", "nobody"], &format!("{pod}---\n{pod}"));
+    assert_eq!(run.code, 0, "{}", run.err);
+    for document in [1, 2] {
+        let line = format!("standard input: document {document}: Pod/p: warning name-not-found: ");
+        assert!(run.err.contains(&line), "{}", run.err);
+    }
+}
+
+#[test]
+fn an_annotation_in_the_wrong_place_is_told() {
+    let job = "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: pi\n  annotations: {native-sidecar.io/containers: sidecar}\n\
+               spec:\n  template:\n    spec:\n      containers:\n      - {name: pi, image: perl}\n";
+    let run = run(&[], job);
+    assert_eq!((run.code, run.out.as_str()), (0, job));
+    let told =
+        "Job/pi: warning annotation native-sidecar.io/containers has no effect here; move it to the pod template";
+    assert!(run.err.contains(told), "{}", run.err);
 }
 
 #[rstest]

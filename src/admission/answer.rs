@@ -6,7 +6,7 @@
 use crate::{
     conversion::{Conversion, Decision},
     findings::{Finding, Severity},
-    text::{one_line, shorten},
+    text::{one_line, shorten, shorten_sentence},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use json_patch::Patch;
@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The API server cuts longer warnings, and drops those with control characters.
 const WARNING_LIMIT: usize = 256;
+/// What a person reads of a refusal; the audit annotation has every code.
+const REFUSAL_LIMIT: usize = 4096;
 /// The API server cuts all warnings once they have 4096 characters together.
 const WARNINGS_LIMIT: usize = 12;
 
@@ -97,7 +99,8 @@ impl<'u> Answer<'u> {
     fn refuse(&mut self, reasons: &[Finding]) {
         let reasons: Vec<_> = reasons.iter().map(|finding| one_line(&finding.to_string())).collect();
         self.allowed = false;
-        self.status = Some(Status { code: 403, reason: "Forbidden", message: reasons.join("; ") });
+        let message = shorten(&reasons.join("; "), REFUSAL_LIMIT);
+        self.status = Some(Status { code: 403, reason: "Forbidden", message });
     }
 
     fn attach(&mut self, patch: &Patch) {
@@ -139,5 +142,5 @@ impl<'u> Answer<'u> {
 }
 
 fn presentable(warning: &str) -> String {
-    shorten(&one_line(&format!("native-sidecar: {warning}")), WARNING_LIMIT)
+    shorten_sentence(&one_line(&format!("native-sidecar: {warning}")), WARNING_LIMIT)
 }

@@ -21,6 +21,10 @@ pub struct Condition {
     pub flag: Option<String>,
     /// The value of the annotation, label, variable or flag matches this glob.
     pub value: Option<String>,
+    /// The variable or flag is a switch that is on (`true`) or off (`false`); see [`is_on`].
+    pub on: Option<bool>,
+    /// The first word behind the program, its subcommand, matches this glob.
+    pub subcommand: Option<String>,
     /// A word of the command line matches this glob.
     pub argument: Option<String>,
     /// The image, as it is written, is exactly this.
@@ -54,6 +58,13 @@ pub struct Image<'i> {
 #[must_use]
 pub fn glob(pattern: &str, text: &str) -> bool {
     captured(pattern, text).is_some()
+}
+
+/// Whether a switch with this value is on: all but a word for no, as programs read them (`false`, `0`, `no` ...).
+/// A switch that takes no value may have a word behind it that is not its own, and is on.
+#[must_use]
+pub(crate) fn is_on(value: &str) -> bool {
+    !matches!(value.to_ascii_lowercase().as_str(), "false" | "f" | "0" | "no" | "n" | "off" | "")
 }
 
 /// What the first `*` of `pattern` stands for in `text`; empty where the pattern has none.
@@ -92,6 +103,10 @@ impl Condition {
         self.env.as_deref().is_none_or(|name| self.value_matches(details.env_value(name)))
             && self.flag.as_deref().is_none_or(|name| self.value_matches(flag(details, name)))
             && self.argument.as_deref().is_none_or(|pattern| details.command_line().any(|word| glob(pattern, word)))
+            && self
+                .subcommand
+                .as_deref()
+                .is_none_or(|pattern| details.subcommand().is_some_and(|word| glob(pattern, word)))
             && self.image.as_deref().is_none_or(|image| image == details.image)
             && self.tag_before.as_deref().is_none_or(|version| image.is_older(version))
             && self.readiness_port.is_none_or(|port| readiness_port(details) == Some(port))
@@ -104,7 +119,10 @@ impl Condition {
     }
 
     fn value_matches(&self, value: Option<&str>) -> bool {
-        value.is_some_and(|value| self.value.as_deref().is_none_or(|pattern| glob(pattern, value)))
+        value.is_some_and(|value| {
+            self.value.as_deref().is_none_or(|pattern| glob(pattern, value))
+                && self.on.is_none_or(|on| is_on(value) == on)
+        })
     }
 
     fn lists(&self, annotation: Option<&str>, name: &str) -> bool {
@@ -177,7 +195,8 @@ impl<'i> Image<'i> {
         starts.into_iter().any(|at| glob(pattern, &self.repository[at..]))
     }
 
-    fn is_older(&self, version: &str) -> bool {
+    /// Whether the tag is a version older than `version`; false where it is none.
+    pub(crate) fn is_older(&self, version: &str) -> bool {
         let tag = self.tag.and_then(|tag| tag.parse::<Version>().ok());
         tag.zip(version.parse().ok()).is_some_and(|(tag, version)| tag < version)
     }
@@ -215,6 +234,17 @@ mod tests {
     fn a_port_in_the_registry_is_no_tag() {
         assert_eq!(Image::parse("registry:5000/a/b"), Image { repository: "registry:5000/a/b", tag: None });
         assert_eq!(Image::parse("a/b:1@sha256:c"), Image { repository: "a/b", tag: Some("1") });
+    }
+
+    #[rstest]
+    #[case("true", true)]
+    #[case("1", true)]
+    #[case("project:region:instance", true)]
+    #[case("False", false)]
+    #[case("0", false)]
+    #[case("no", false)]
+    fn switches(#[case] value: &str, #[case] on: bool) {
+        assert_eq!(is_on(value), on);
     }
 
     #[rstest]

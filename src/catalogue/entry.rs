@@ -21,9 +21,20 @@ pub struct Entry {
     /// Whether it moves only when it is named, never because known sidecars move.
     #[serde(default)]
     pub only_when_named: bool,
+    /// Any of these means that the pod asks its injector for the regular form, so it moves only when it is named.
+    #[serde(default)]
+    pub opt_out: Vec<Condition>,
     /// Whether its work needs the pod's network from the start.
     #[serde(default)]
     pub needs_network: bool,
+    /// How the pod's traffic comes to be redirected to it; only with this does it carry traffic, and without it a
+    /// sidecar with `place.front` is redirected to by the init containers of `place.behind`.
+    pub redirected_by: Option<Redirection>,
+    /// Globs of port names that its injector gives and no Service refers to.
+    #[serde(default)]
+    pub own_ports: Vec<String>,
+    /// The vendor's network plugin leaves pods with a single regular container out of the mesh before this version.
+    pub cni_wants_two_containers_before: Option<String>,
     /// The vendor's own switch to the native form, as a sentence; empty where there is none.
     #[serde(default)]
     pub switch: String,
@@ -92,6 +103,17 @@ pub struct Recognition {
     /// Conditions of which none may hold.
     #[serde(default)]
     pub except: Vec<Condition>,
+}
+
+/// How traffic comes to be redirected to a sidecar.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Redirection {
+    /// Globs of the init containers that redirect traffic, or check that a network plugin has done so.
+    pub init: Vec<String>,
+    /// Conditions that must all hold for it.
+    #[serde(default, rename = "if")]
+    pub conditions: Vec<Condition>,
 }
 
 /// A place among the init containers.
@@ -254,31 +276,27 @@ impl Entry {
         self.recognise.containers.iter().find_map(|pattern| captured(pattern, container)).unwrap_or_default()
     }
 
-    /// Whether the sidecar carries the traffic of the whole pod.
+    /// Whether the sidecar carries the traffic of the whole pod and others are placed behind it.
     #[must_use]
     pub const fn is_mesh_proxy(&self) -> bool {
         self.place.front
+    }
+
+    /// Whether the init container called `init` redirects the pod's traffic to this sidecar, called `name`.
+    #[must_use]
+    pub fn is_redirected_by(&self, init: &str, pod: &Pod<'_>, name: &str, details: &Details<'_>) -> bool {
+        match &self.redirected_by {
+            Some(Redirection { init: patterns, conditions }) => {
+                patterns.iter().any(|pattern| glob(pattern, init)) && all_hold(conditions, pod, name, details)
+            }
+            None => self.place.front && self.place.behind.iter().any(|behind| behind == init),
+        }
     }
 
     /// Whether the vendor publishes a native form of its own.
     #[must_use]
     pub const fn has_vendor_form(&self) -> bool {
         !self.switch.is_empty()
-    }
-
-    /// What can be wrong with an entry beyond its syntax.
-    pub(super) fn check(&self) -> Result<(), String> {
-        if self.recognise.containers.is_empty() {
-            return Err("recognise.containers needs at least one pattern".into());
-        }
-        if self.recognise.images.is_empty() && self.recognise.signs.is_empty() {
-            return Err("recognise needs images or signs; a name alone proves nothing".into());
-        }
-        let moves_others = !self.place.behind.is_empty() || !self.place.before.is_empty();
-        if moves_others && !self.place.front {
-            return Err("place.behind and place.before go with place.front".into());
-        }
-        Ok(())
     }
 }
 

@@ -4,13 +4,14 @@
 //! user's own adds entries and replaces those of the same name. An entry is data: [`crate::conversion`]
 //! turns it into changes of a pod.
 
+mod check;
 mod condition;
 mod entry;
 
-pub(crate) use condition::flag;
 pub use condition::{Condition, Image, glob};
+pub(crate) use condition::{flag, is_on};
 pub use entry::{
-    AnnotationRewrite, CommandSuffix, Entry, ExcludedPort, Hook, Place, ProbeSource, Recognition, Stage,
+    AnnotationRewrite, CommandSuffix, Entry, ExcludedPort, Hook, Place, ProbeSource, Recognition, Redirection, Stage,
     StartupProbeForm, ValueSource, WhenEmpty,
 };
 pub(crate) use entry::{all_hold, any_holds};
@@ -130,6 +131,12 @@ impl Catalogue {
         self.entries.iter().find(|entry| entry.recognises(pod, container, details))
     }
 
+    /// The names (globs) of sidecars that traffic is redirected to.
+    pub fn carriers(&self) -> impl Iterator<Item = &str> {
+        let carriers = self.entries.iter().filter(|entry| entry.is_mesh_proxy() || entry.redirected_by.is_some());
+        carriers.flat_map(|entry| &entry.recognise.containers).map(String::as_str)
+    }
+
     /// The names (globs) that mesh proxies go by.
     pub fn mesh_proxies(&self) -> impl Iterator<Item = &str> {
         let meshes = self.entries.iter().filter(|entry| entry.is_mesh_proxy());
@@ -167,6 +174,11 @@ mod tests {
         assert_eq!(catalogue.entries().iter().filter(|entry| entry.name == "fluentd").count(), 1);
     }
 
+    fn probing(from: &str, with: &str) -> String {
+        let entry = "sidecars:\n- name: a\n  vendor: b\n  stage: data\n  recognise: {containers: [a], images: [b]}\n";
+        format!("{entry}  startup-probe:\n  - from: {from}\n    with: {{{with}}}\n")
+    }
+
     #[test]
     fn errors_say_where_and_what() {
         for (text, says) in [
@@ -177,6 +189,9 @@ mod tests {
                 "sidecars:\n- name: a\n  vendor: b\n  stage: data\n  recognise: {containers: [], images: [b]}\n",
                 "containers",
             ),
+            (&probing("{handler: {httpget: {port: 1}}}", ""), "httpget"),
+            (&probing("{handler: {httpGet: {port: '{prt}'}}}", ""), "{prt}"),
+            (&probing("readiness-handler", "periodSecond: 1"), "periodSecond"),
         ] {
             let error = Catalogue::parse("user.yaml", text).unwrap_err().to_string();
             assert!(error.contains(says) && error.contains("user.yaml") && !error.contains('\n'), "{error}");

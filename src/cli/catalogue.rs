@@ -12,7 +12,7 @@ use std::{
 #[derive(Args, Debug)]
 pub struct CatalogueArgs {
     /// Catalogue that adds to the built-in one and overrides it.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "NATIVE_SIDECAR_CATALOGUE")]
     catalogue: Option<PathBuf>,
 
     /// Print the built-in catalogue as YAML, to start one of your own from.

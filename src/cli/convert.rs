@@ -8,11 +8,13 @@ use crate::{
     },
     conversion::{Conversion, Decision, Settings, convert},
     findings::{Finding, Severity},
+    intent,
     manifest::{Format, Manifest, ManifestError, ObjectName, Side, Template, UnfitPatch, Written},
 };
 use clap::{Args, ValueEnum};
 use json_patch::{Patch, PatchError};
 use serde::Serialize;
+use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 use std::{
     fmt::Write as _,
@@ -143,6 +145,8 @@ struct DocumentPatch {
 struct Report {
     lines: String,
     verbose: bool,
+    /// `FILE: document N: ` in front of each line, where there is more than one document.
+    place: String,
     documents: usize,
     converted: usize,
     nothing_to_do: usize,
@@ -168,8 +172,9 @@ pub fn run(
     let mut manifests = args.files.iter().map(|path| read(path, stdin)).collect::<Result<Vec<_>, _>>()?;
     let mut report = Report { verbose: args.verbose, ..Report::default() };
     let mut patches = Vec::new();
+    let many = manifests.iter().map(|manifest| manifest.documents().len()).sum::<usize>() > 1;
     for manifest in &mut manifests {
-        patches.append(&mut convert_manifest(manifest, settings, &mut report)?);
+        patches.append(&mut convert_manifest(manifest, many, settings, &mut report)?);
     }
     let output = rendered(&manifests, patches, args.output.unwrap_or_else(|| format_of(&manifests)))?;
     // Reports come first: whoever closes standard output early still gets them. Nobody is told when
@@ -199,12 +204,14 @@ fn format_of(manifests: &[Manifest]) -> Output {
 
 fn convert_manifest(
     manifest: &mut Manifest,
+    many: bool,
     settings: Settings<'_>,
     report: &mut Report,
 ) -> Result<Vec<DocumentPatch>, ConvertError> {
     let mut patches = Vec::new();
     for index in 0..manifest.documents().len() {
         report.documents += 1;
+        report.place = if many { format!("{}: document {}: ", manifest.name, index + 1) } else { String::new() };
         let patch = convert_document(manifest, index, settings, report)?;
         if patch.0.is_empty() {
             continue;
@@ -213,11 +220,12 @@ fn convert_manifest(
         let written = manifest.apply(index, &patch);
         let file = || manifest.name.clone();
         let written = written.map_err(|source| ConvertError::Patch { file: file(), document, source })?;
-        if written == Written::Anew {
-            report.anew(&manifest.name, document);
-        }
         let value = manifest.documents()[index].value(Side::After);
-        let ObjectName { kind, namespace, name } = ObjectName::of_document(value);
+        let object = ObjectName::of_document(value);
+        if written == Written::Anew {
+            report.line(&object.to_string(), "written anew, without the comments in it");
+        }
+        let ObjectName { kind, namespace, name } = object;
         patches.push(DocumentPatch { file: file(), document, kind, namespace, name, patch });
     }
     Ok(patches)
@@ -234,6 +242,7 @@ fn convert_document(
     let mut operations = Vec::new();
     for template in manifest.templates(index)? {
         let conversion = convert(&template.pod(value), settings);
+        report.misplaced(&template, value);
         report.add(&template, &conversion);
         // The webhook notes on the pod why it was left; a manifest is left as it is, and the report tells.
         if conversion.decision == Decision::Converted {
@@ -350,20 +359,24 @@ impl Report {
         }
     }
 
+    /// Our annotations on a workload itself do nothing: its pods have those of the template.
+    fn misplaced(&mut self, template: &Template, document: &Value) {
+        for key in template.own_annotations(document).filter(|key| intent::is_ours(key)) {
+            let what =
+                format!("warning annotation {key} has no effect here; move it to the pod template's annotations");
+            self.line(&template.object.to_string(), &what);
+        }
+    }
+
     fn finding(&mut self, object: &ObjectName, finding: &Finding) {
         if self.verbose || finding.severity() > Severity::Note {
             self.line(&object.to_string(), &format!("{} {finding}", finding.severity()));
         }
     }
 
-    fn anew(&mut self, file: &str, document: usize) {
-        let what = format!("document {document}: written anew, without the comments in it");
-        self.line(file, &what);
-    }
-
     fn line(&mut self, subject: &str, what: &str) {
         // Writing to a string cannot fail.
-        let _ = writeln!(self.lines, "{subject}: {what}");
+        let _ = writeln!(self.lines, "{}{subject}: {what}", self.place);
     }
 
     fn outcome(&self) -> Outcome {

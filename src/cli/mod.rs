@@ -70,7 +70,7 @@ impl Cli {
                 ExitCode::SUCCESS
             }
             Command::Convert(args) => convert::run(&args, &mut io::stdin(), stdout, &mut io::stderr())?.into(),
-            Command::Review(args) => review::run(&args, stdout)?,
+            Command::Review(args) => review::run(&args, stdout, &mut io::stderr())?,
             Command::Explain(args) => explain::run(&args, stdout)?,
             Command::Catalogue(args) => catalogue::run(&args, stdout)?,
         })

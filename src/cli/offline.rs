@@ -15,7 +15,7 @@ pub struct Offline {
     kubernetes: Option<Version>,
 
     /// Catalogue of known sidecars that adds to the built-in one and overrides it.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "NATIVE_SIDECAR_CATALOGUE")]
     catalogue: Option<PathBuf>,
 }
 

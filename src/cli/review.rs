@@ -1,7 +1,7 @@
 //! `native-sidecar review`: one `AdmissionReview` in, one out, without a server.
 
 use crate::{
-    admission::{self, Context, Route},
+    admission::{self, Context, Reviewed, Route},
     catalogue::CatalogueError,
     cli::{
         input::{self, InputError},
@@ -25,7 +25,7 @@ pub struct ReviewArgs {
     #[command(flatten)]
     offline: Offline,
 
-    /// Print the decoded JSON Patch instead of the whole answer.
+    /// Print the decoded JSON Patch instead of the whole answer, and the findings on standard error.
     #[arg(long)]
     patch: bool,
 }
@@ -55,15 +55,27 @@ pub enum ReviewError {
 /// # Errors
 ///
 /// When the input cannot be read or is no `AdmissionReview`, or the output cannot be written.
-pub fn run(args: &ReviewArgs, stdout: &mut dyn Write) -> Result<ExitCode, ReviewError> {
+pub fn run(args: &ReviewArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) -> Result<ExitCode, ReviewError> {
     let body = input::read(&args.file)?;
     let catalogue = args.offline.catalogue()?;
     let facts = args.offline.facts();
     let route = if args.known { Route::Known } else { Route::Annotated };
     let reviewed = admission::review(&body, route, Context { catalogue: &catalogue, facts: &facts })?;
+    if args.patch {
+        // Nobody is told when standard error itself is closed.
+        let _ = tell(&reviewed, stderr);
+    }
     let shown = if args.patch { decoded_patch(&reviewed.body)? } else { pretty(&reviewed.body)? };
     writeln!(stdout, "{shown}")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the answer says besides the patch.
+fn tell(reviewed: &Reviewed, stderr: &mut dyn Write) -> std::io::Result<()> {
+    for finding in &reviewed.findings {
+        writeln!(stderr, "{} {finding}", finding.severity())?;
+    }
+    writeln!(stderr, "decision: {}", reviewed.decision)
 }
 
 fn pretty(body: &[u8]) -> Result<String, ReviewError> {

@@ -20,6 +20,9 @@ use crate::{
 use json_patch::Patch;
 use plan::Plan;
 
+/// Far more containers than a kubelet runs in one pod. Placing one looks at all others, so time grows with the square.
+const MOST_CONTAINERS: usize = 1000;
+
 /// What a conversion is given beside the pod.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings<'s> {
@@ -84,6 +87,13 @@ pub fn convert_pod(json: &str, pod: &Pod<'_>, settings: Settings<'_>) -> Convers
     if intent.containers.is_empty() && !known && intent.findings.is_empty() && intent.converted.is_empty() {
         return Conversion::unchanged(Decision::NotRequested, Vec::new(), Vec::new());
     }
+    let containers = pod.spec.containers.len() + pod.init_containers().len();
+    if containers > MOST_CONTAINERS {
+        let message =
+            format!("the pod has {containers} containers, more than the {MOST_CONTAINERS} that are looked at");
+        let finding = Finding::pod(Code::TooManyContainers, message);
+        return Conversion::unchanged(Decision::Blocked, vec![finding.clone()], vec![finding]);
+    }
     let mut selection = selection::select(pod, &intent, settings);
     let moves = |name: &str| selection.containers.iter().any(|selected| selected.container.name == name);
     // An injector may be absent, so a wish without its container is only worth a word where something was asked for.
@@ -120,14 +130,15 @@ fn decide(json: &str, pod: &Pod<'_>, intent: &Intent, plan: Plan<'_, '_, '_>) ->
     let Plan { mut findings, reasons, .. } = plan;
     match patch::prove(json, &patch, &native) {
         Ok(()) => Conversion { decision, findings, reasons, patch },
-        Err(reason) => {
-            let message = format!("the patch was held back: {reason}; the pod was left as it is");
-            let doubt = Finding::pod(Code::UnsoundPatch, message);
+        Err(doubt) => {
             findings.push(doubt.clone());
             Conversion::unchanged(Decision::Blocked, findings, reasons.into_iter().chain([doubt]).collect())
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 // === impl Conversion ===
 

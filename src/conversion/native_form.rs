@@ -2,7 +2,7 @@
 //!
 //! The pod's own annotations win over the catalogue, and the catalogue is the vendor's own native form.
 
-use super::{facts::ClusterFacts, rules::startup_probe_bug, selection::Selected};
+use super::{facts::ClusterFacts, rules::startup_probe_bugs, selection::Selected};
 use crate::{
     catalogue::{Entry, Hook, ProbeSource, StartupProbeForm, all_hold, any_holds, glob},
     findings::{Code, Finding},
@@ -95,6 +95,11 @@ impl NativeForm {
             || self.post_start.leaves_something(details.post_start().is_some())
     }
 
+    /// Whether a probe of ours was left out for a reason that holds for the readiness probe as well.
+    pub(super) fn is_probe_withheld(&self) -> bool {
+        self.findings.iter().any(|finding| finding.code == Code::StartupProbeWithheld)
+    }
+
     fn follow_vendor(&mut self, entry: &Entry, shaping: Shaping<'_, '_, '_, '_>) {
         let Shaping { pod, selected, .. } = shaping;
         let details = &selected.details;
@@ -113,7 +118,7 @@ impl NativeForm {
         if drops(&entry.pre_stop, details.pre_stop()) {
             self.pre_stop = Change::Remove;
         }
-        self.add_vendor_hook(&entry.pre_stop, shaping);
+        self.add_vendor_hook(entry, shaping);
         let missing = entry.env.iter().filter(|(name, _)| details.env().iter().all(|var| var.name != **name));
         self.env = missing.map(|(name, value)| (name.clone(), value.clone())).collect();
         if let Some(suffix) = &entry.command
@@ -123,16 +128,18 @@ impl NativeForm {
         }
     }
 
-    fn add_vendor_hook(&mut self, hook: &Hook, shaping: Shaping<'_, '_, '_, '_>) {
+    fn add_vendor_hook(&mut self, entry: &Entry, shaping: Shaping<'_, '_, '_, '_>) {
         let Shaping { pod, selected, .. } = shaping;
-        let details = &selected.details;
+        let (hook, details) = (&entry.pre_stop, &selected.details);
         let Some(add) = &hook.add else { return };
+        let is_the_vendors = |own: &Handler<'_>| entry.post_start.drop.iter().any(|pattern| runs(pattern, own));
+        let others_post_start = details.post_start().is_some_and(|own| !is_the_vendors(own));
         if !all_hold(&hook.conditions, pod, &selected.container.name, details) {
             return;
         }
         if hook.replace_all {
             self.post_start = Change::Remove;
-        } else if self.post_start.leaves_something(details.post_start().is_some())
+        } else if self.post_start.leaves_something(others_post_start)
             || self.pre_stop.leaves_something(details.pre_stop().is_some())
         {
             return;
@@ -143,10 +150,12 @@ impl NativeForm {
     fn follow_wishes(&mut self, wishes: &Wishes, shaping: Shaping<'_, '_, '_, '_>) {
         let container = &*shaping.selected.container.name;
         match &wishes.startup_probe {
-            Some(StartupProbe::Absent) => (self.startup_probe, self.probe_is_ours) = (Change::Remove, false),
-            Some(StartupProbe::Probe(probe)) => {
-                (self.startup_probe, self.probe_is_ours) = (Change::Set(probe.clone()), false);
+            Some(StartupProbe::Absent) => {
+                (self.startup_probe, self.probe_is_ours) = (Change::Remove, false);
+                // Where a vendor's probe takes the place of a hook, whoever declines the probe keeps the hook.
+                self.post_start = Change::Keep;
             }
+            Some(StartupProbe::Probe(probe)) => self.take_wished_probe(probe, shaping),
             Some(StartupProbe::Readiness) => match readiness_as_gate(shaping) {
                 Ok(probe) => (self.startup_probe, self.probe_is_ours) = (Change::Set(probe), false),
                 Err((code, message)) => self.findings.push(Finding::container(code, container, message)),
@@ -163,19 +172,38 @@ impl NativeForm {
         }
     }
 
+    fn take_wished_probe(&mut self, probe: &Value, shaping: Shaping<'_, '_, '_, '_>) {
+        let Selected { container, details, .. } = shaping.selected;
+        if let Some(name) = unknown_port(probe, details) {
+            let message = format!(
+                "is to be asked at port {name:?} by its startup probe, but has no port of that name; give the number"
+            );
+            self.findings.push(Finding::container(Code::InvalidValue, &*container.name, message));
+            return;
+        }
+        (self.startup_probe, self.probe_is_ours) = (Change::Set(probe.clone()), false);
+    }
+
     /// Leaves out a probe of ours where a kubelet has a known bug with it.
     fn withhold_risky_probe(&mut self, shaping: Shaping<'_, '_, '_, '_>) {
         let Shaping { pod, selected, facts } = shaping;
-        if let (true, Some((node, version, _))) = (self.probe_is_ours, startup_probe_bug(pod, facts)) {
-            let message = format!(
-                "gets no startup probe because the kubelet {version} of {node} has a bug with it; upgrade the node to get it"
-            );
-            self.findings.push(Finding::container(Code::StartupProbeWithheld, &*selected.container.name, message));
-            self.startup_probe = Change::Keep;
-            self.probe_is_ours = false;
-            // The hook that the probe was to replace is the only gate that is left.
-            self.post_start = Change::Keep;
+        if let (true, Some((node, version, _))) = (self.probe_is_ours, startup_probe_bugs(pod, facts).next()) {
+            let why = format!("the kubelet {version} of {node} has a bug with it; upgrade the node to get it");
+            self.withhold_probe(&selected.container.name, &why);
         }
+    }
+
+    /// Leaves out a probe of ours, and says why.
+    pub(super) fn withhold_probe(&mut self, container: &str, why: &str) {
+        self.findings.push(Finding::container(
+            Code::StartupProbeWithheld,
+            container,
+            format!("gets no startup probe, because {why}"),
+        ));
+        self.startup_probe = Change::Keep;
+        self.probe_is_ours = false;
+        // The hook that the probe was to replace is the only gate that is left.
+        self.post_start = Change::Keep;
     }
 
     /// Source: `pkg/kubelet/kubelet_resources.go`, defaultPodLimitsForDownwardAPI fills in limits of regular
@@ -248,9 +276,12 @@ fn vendor_probe(entry: &Entry, shaping: Shaping<'_, '_, '_, '_>) -> Option<Value
         probe.insert("successThreshold".into(), 1.into());
     }
     for (field, key) in &form.with_annotations {
-        if let Some(number) = pod.annotation(key).and_then(|value| value.trim().parse::<u16>().ok()) {
-            probe.insert(field.clone(), number.into());
-        }
+        let Some(value) = pod.annotation(key) else { continue };
+        match value.parse::<i32>() {
+            Ok(number) if number > 0 => probe.insert(field.clone(), number.into()),
+            // To an injector in Go that is 0, which is left out of what it writes.
+            _ => probe.shift_remove(field),
+        };
     }
     Some(Value::Object(probe))
 }
@@ -272,6 +303,13 @@ fn behind_istio(shaping: Shaping<'_, '_, '_, '_>) -> bool {
     let pod = shaping.pod;
     let mesh = |name| pod.container(name).is_some() || pod.init_container(name).is_some();
     mesh("istio-proxy") && shaping.selected.container.name != "istio-proxy"
+}
+
+/// The named port that `probe` asks and the container does not have.
+fn unknown_port<'v>(probe: &'v Value, details: &Details<'_>) -> Option<&'v str> {
+    let action = probe.get("httpGet").or_else(|| probe.get("tcpSocket"))?;
+    let name = action.get("port")?.as_str()?;
+    details.ports.iter().all(|port| port.name != name).then_some(name)
 }
 
 /// The readiness probe, asked patiently, as `startup-probe.…: readiness` wishes.
@@ -322,19 +360,22 @@ fn runs(pattern: &[String], hook: &Handler<'_>) -> bool {
     pattern.len() == words.len() && pattern.iter().zip(words).all(|(pattern, word)| glob(pattern, word))
 }
 
-/// Fills in `{name}` from the entry's values; a text that is nothing but a number becomes one.
+/// Fills in `{name}` from the entry's values; a port that is a number becomes one.
 fn fill(template: &Value, shaping: Shaping<'_, '_, '_, '_>) -> Value {
+    let field = |(key, value): (&String, &Value)| {
+        let filled = fill(value, shaping);
+        let port = filled.as_str().filter(|_| key == "port").and_then(|text| text.parse::<u16>().ok());
+        (key.clone(), port.map_or(filled, Value::from))
+    };
     match template {
-        Value::String(text) => fill_text(text, shaping),
+        Value::String(text) => fill_text(text, shaping).into(),
         Value::Array(items) => items.iter().map(|item| fill(item, shaping)).collect(),
-        Value::Object(fields) => {
-            fields.iter().map(|(key, value)| (key.clone(), fill(value, shaping))).collect::<Map<_, _>>().into()
-        }
+        Value::Object(fields) => fields.iter().map(field).collect::<Map<_, _>>().into(),
         other => other.clone(),
     }
 }
 
-fn fill_text(text: &str, shaping: Shaping<'_, '_, '_, '_>) -> Value {
+fn fill_text(text: &str, shaping: Shaping<'_, '_, '_, '_>) -> String {
     let Shaping { pod, selected, .. } = shaping;
     let mut filled = text.to_owned();
     for (name, sources) in selected.entry.iter().flat_map(|entry| &entry.values) {
@@ -347,8 +388,5 @@ fn fill_text(text: &str, shaping: Shaping<'_, '_, '_, '_>) -> Value {
             filled = filled.replace(&placeholder, &value);
         }
     }
-    match filled.parse::<u16>() {
-        Ok(number) if filled != text && text.starts_with('{') && text.ends_with('}') => number.into(),
-        _ => filled.into(),
-    }
+    filled
 }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     catalogue::{AnnotationRewrite, WhenEmpty},
+    findings::{Code, Finding},
     intent::{BLOCKED, CONVERTED, Intent},
     pod::{Details, Pod},
 };
@@ -62,10 +63,32 @@ pub(super) fn explain(pod: &Pod<'_>, plan: &Plan<'_, '_, '_>) -> Patch {
 ///
 /// # Errors
 ///
-/// What does not hold, in a few words.
-pub(super) fn prove(json: &str, patch: &Patch, converted: &[String]) -> Result<(), String> {
-    let mut pod: Value = serde_json::from_str(json).map_err(|error| format!("the pod does not parse: {error}"))?;
-    json_patch::patch(&mut pod, patch).map_err(|error| format!("it does not apply: {error}"))?;
+/// What does not hold, as a finding.
+pub(super) fn prove(json: &str, patch: &Patch, converted: &[String]) -> Result<(), Finding> {
+    let unsound = |reason: String| {
+        let message = format!("the patch was held back: {reason}; the pod was left as it is");
+        Finding::pod(Code::UnsoundPatch, message)
+    };
+    let mut pod: Value = serde_json::from_str(json).map_err(|error| {
+        let message = format!("the pod is no JSON that can be changed ({error}); correct it");
+        Finding::pod(Code::UnreadablePod, message)
+    })?;
+    json_patch::patch(&mut pod, patch).map_err(|error| unsound(format!("it does not apply: {error}")))?;
+    check_containers(&pod, converted).map_err(unsound)?;
+    let annotations = pod["metadata"]["annotations"].as_object();
+    let size: usize =
+        annotations.into_iter().flatten().map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
+    if size > ANNOTATIONS_LIMIT {
+        let message = format!(
+            "the pod's annotations would take {size} bytes, and Kubernetes allows {ANNOTATIONS_LIMIT}; remove some"
+        );
+        return Err(Finding::pod(Code::AnnotationsTooLarge, message));
+    }
+    Ok(())
+}
+
+/// Whether the lists of containers are as they must be.
+fn check_containers(pod: &Value, converted: &[String]) -> Result<(), String> {
     let list = |field: &str| pod["spec"][field].as_array().map(Vec::as_slice).unwrap_or_default();
     let (regular, init) = (list("containers"), list("initContainers"));
     if regular.is_empty() {
@@ -80,12 +103,6 @@ pub(super) fn prove(json: &str, patch: &Patch, converted: &[String]) -> Result<(
     };
     if let Some(name) = converted.iter().find(|name| !is_native(name)) {
         return Err(format!("container {name:?} would not be a native sidecar"));
-    }
-    let annotations = pod["metadata"]["annotations"].as_object();
-    let size: usize =
-        annotations.into_iter().flatten().map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
-    if size > ANNOTATIONS_LIMIT {
-        return Err(format!("the annotations would take {size} bytes, more than Kubernetes allows"));
     }
     Ok(())
 }

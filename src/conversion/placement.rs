@@ -54,12 +54,20 @@ fn refers_to_another(the_move: &Move<'_, '_, '_>) -> bool {
 
 impl Order<'_, '_, '_, '_> {
     fn insert(&mut self, index: usize, the_move: &Move<'_, '_, '_>, earlier: Option<Slot>) {
-        let at = match (&the_move.position, the_move.selected.entry) {
-            (Some(Position::First), _) => self.behind_earlier_firsts(),
-            (None, Some(entry)) => self.vendor_place(&entry.place, entry.suffix(the_move.name()), earlier),
-            _ => self.slots.len(),
+        let at = match &the_move.position {
+            Some(Position::First) => self.behind_earlier_firsts(),
+            Some(_) => self.slots.len(),
+            None => self.default_place(the_move, earlier),
         };
         self.slots.insert(at.max(self.behind(earlier)), Slot::Moved(index));
+    }
+
+    /// The vendor's place where the container is known, else last.
+    fn default_place(&mut self, the_move: &Move<'_, '_, '_>, earlier: Option<Slot>) -> usize {
+        match the_move.selected.entry {
+            Some(entry) => self.vendor_place(&entry.place, entry.suffix(the_move.name()), earlier),
+            None => self.slots.len(),
+        }
     }
 
     /// Places what refers to another container. That one may be on its way itself, so it goes round until
@@ -77,26 +85,41 @@ impl Order<'_, '_, '_, '_> {
                 Some(Position::Before(name) | Position::After(name)) => name.as_str(),
                 _ => "",
             };
-            let message = format!(
-                "is to go beside init container {other:?}, which does not exist; correct the position annotation"
-            );
+            let why = self.why_not_beside(the_move, other);
+            let message = format!("is to go beside init container {other:?}, {why}; correct the position annotation");
             self.findings.push(Finding::container(Code::PositionNotFound, the_move.name(), message));
-            self.slots.push(Slot::Moved(index));
+            let at = self.default_place(the_move, None);
+            self.slots.insert(at, Slot::Moved(index));
         }
     }
 
     /// Places one container beside the one it refers to; false where that one is not there.
     fn insert_beside(&mut self, index: usize, the_move: &Move<'_, '_, '_>) -> bool {
-        let (name, offset) = match &the_move.position {
-            Some(Position::Before(name)) => (name, 0),
-            Some(Position::After(name)) => (name, 1),
+        let (name, after) = match &the_move.position {
+            Some(Position::Before(name)) => (name, false),
+            Some(Position::After(name)) => (name, true),
             _ => return false,
         };
-        let at = self.slots.iter().position(|slot| self.name(*slot) == name);
-        if let Some(at) = at {
-            self.slots.insert(at + offset, Slot::Moved(index));
+        let Some(at) = self.slots.iter().position(|slot| self.name(*slot) == name) else { return false };
+        // Of several behind the same container, the one that was listed first is nearest to it.
+        let same =
+            |slot: &&Slot| matches!(slot, Slot::Moved(other) if self.moves[*other].position == the_move.position);
+        let at = if after { at + 1 + self.slots[at + 1..].iter().take_while(same).count() } else { at };
+        self.slots.insert(at, Slot::Moved(index));
+        true
+    }
+
+    /// Why a container does not find its place beside `other`.
+    fn why_not_beside(&self, the_move: &Move<'_, '_, '_>, other: &str) -> &'static str {
+        if the_move.name() == other {
+            "which is this container itself"
+        } else if self.moves.iter().any(|the_move| the_move.name() == other) {
+            "which waits for this one in turn"
+        } else if self.pod.container(other).is_some() {
+            "which is a regular container"
+        } else {
+            "which does not exist"
         }
-        at.is_some()
     }
 
     /// The vendor's own place; among listed containers the listed order wins.

@@ -4,7 +4,7 @@ use super::{
     Settings,
     native_form::NativeForm,
     placement::{self, Slot},
-    rules,
+    rules::{self, Situation},
     selection::{Selected, Selection},
 };
 use crate::{
@@ -60,11 +60,24 @@ impl<'p, 'a, 'c> Plan<'p, 'a, 'c> {
         let moves: Vec<_> = containers.into_iter().map(into_move).collect();
         let (order, misplaced) = placement::place(pod, &moves, settings.catalogue);
         let mut plan = Self { moves, order, repairs, repeats, findings, reasons: Vec::new() };
+        plan.withhold_probes_of_late_meshes(pod, settings);
         plan.findings.extend(plan.moves.iter().flat_map(|the_move| the_move.form.findings.clone()));
         plan.findings.extend(misplaced);
         plan.findings.extend(rules::check(pod, &plan, settings));
         plan.reasons = plan.findings.iter().filter(|finding| holds_back(finding, intent)).cloned().collect();
         plan
+    }
+
+    /// A probe that only the catalogue wants must not keep the application waiting for a mesh proxy that comes later.
+    fn withhold_probes_of_late_meshes(&mut self, pod: &'p Pod<'a>, settings: Settings<'c>) {
+        let situation = Situation { pod, plan: self, settings };
+        let late: Vec<_> =
+            (0..self.moves.len()).filter(|index| rules::probe_is_carried_late(situation, *index)).collect();
+        for index in late {
+            let Move { selected, form, .. } = &mut self.moves[index];
+            let why = "it would be asked through a mesh proxy that starts only later; list the mesh proxy too";
+            form.withhold_probe(&selected.container.name, why);
+        }
     }
 
     /// The names of native sidecars that are our work, in start order: moved now, or by an earlier call.
@@ -90,11 +103,22 @@ impl<'p, 'a, 'c> Plan<'p, 'a, 'c> {
 
     /// The moves that start later than the one at `index`.
     pub(super) fn later(&self, index: usize) -> impl Iterator<Item = &Move<'p, 'a, 'c>> {
-        let behind = self.order.iter().skip_while(move |slot| **slot != Slot::Moved(index)).skip(1);
-        behind.filter_map(|slot| match slot {
+        self.behind(index).filter_map(|slot| match slot {
             Slot::Moved(later) => Some(&self.moves[*later]),
             Slot::Existing(_) => None,
         })
+    }
+
+    /// The init containers that are there already and start later than the move at `index`.
+    pub(super) fn later_existing(&self, pod: &'p Pod<'a>, index: usize) -> impl Iterator<Item = &'p Container<'a>> {
+        self.behind(index).filter_map(|slot| match slot {
+            Slot::Moved(_) => None,
+            Slot::Existing(later) => pod.init_containers().get(*later),
+        })
+    }
+
+    fn behind(&self, index: usize) -> impl Iterator<Item = &Slot> {
+        self.order.iter().skip_while(move |slot| **slot != Slot::Moved(index)).skip(1)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which containers of a pod are to move, and which moved ones lost their `restartPolicy`.
 
-use super::Settings;
+use super::{Settings, rules::one_shot_flag};
 use crate::{
-    catalogue::{Entry, Image, any_holds},
+    catalogue::{Condition, Entry, Image, any_holds},
     findings::{Code, Finding},
     intent::Intent,
     pod::{Container, Details, Pod},
@@ -38,7 +38,8 @@ pub(super) struct Selection<'p, 'a, 'c> {
 
 /// Selects what `intent` and `settings` ask for.
 pub(super) fn select<'p, 'a, 'c>(pod: &'p Pod<'a>, intent: &Intent, settings: Settings<'c>) -> Selection<'p, 'a, 'c> {
-    let mut selection = Selection { repairs: repairs(pod, intent), ..Selection::default() };
+    let mut selection = Selection::default();
+    selection.take_repairs(pod, intent, settings);
     selection.take_repeats(pod, intent);
     for name in &intent.containers {
         selection.take_listed(pod, name, intent, settings);
@@ -49,16 +50,24 @@ pub(super) fn select<'p, 'a, 'c>(pod: &'p Pod<'a>, intent: &Intent, settings: Se
     selection
 }
 
-fn repairs(pod: &Pod<'_>, intent: &Intent) -> Vec<usize> {
-    let moved = |container: &Container<'_>| intent.converted.iter().any(|name| *name == container.name);
-    let lost = |(_, container): &(usize, &Container<'_>)| moved(container) && container.restart_policy.is_none();
-    pod.init_containers().iter().enumerate().filter(lost).map(|(index, _)| index).collect()
+/// Whether the pod asks for the container. The record of what was moved is not enough: it may have been copied with a
+/// running pod's annotations, and then says nothing about this one.
+fn is_asked_for(container: &Container<'_>, pod: &Pod<'_>, intent: &Intent, settings: Settings<'_>) -> bool {
+    let known = || {
+        intent.known.unwrap_or(settings.known)
+            && settings.catalogue.may_know(&container.name)
+            && container.details().is_ok_and(|details| settings.catalogue.recognise(pod, container, &details).is_some())
+    };
+    intent.containers.iter().any(|name| *name == container.name) || known()
 }
 
 // === impl Selection ===
 
 impl<'p, 'a, 'c> Selection<'p, 'a, 'c> {
     fn take_listed(&mut self, pod: &'p Pod<'a>, name: &str, intent: &Intent, settings: Settings<'c>) {
+        if pod.spec.containers.iter().filter(|container| container.name == name).nth(1).is_some() {
+            return self.find(Code::NameTwice, name, TWICE);
+        }
         match (pod.container(name), pod.init_container(name)) {
             (Some((index, container)), None) => self.take(pod, index, container, settings, true),
             (Some((index, _)), Some(_)) if self.repeats.contains(&index) => {}
@@ -69,6 +78,17 @@ impl<'p, 'a, 'c> Selection<'p, 'a, 'c> {
             (None, Some((index, _))) if self.repairs.contains(&index) => {}
             (None, Some(_)) => self.find(Code::RunOnceInit, name, RUN_ONCE),
             (None, None) => self.find(Code::NameNotFound, name, NOT_FOUND),
+        }
+    }
+
+    /// A webhook built on types older than native sidecars takes `restartPolicy` from what an earlier call had moved.
+    fn take_repairs(&mut self, pod: &Pod<'_>, intent: &Intent, settings: Settings<'_>) {
+        for (index, init) in pod.init_containers().iter().enumerate() {
+            let moved = intent.converted.iter().any(|name| *name == init.name);
+            if moved && init.restart_policy.is_none() && is_asked_for(init, pod, intent, settings) {
+                self.repairs.push(index);
+                self.find(Code::RestartPolicyRepaired, &init.name, REPAIRED);
+            }
         }
     }
 
@@ -90,18 +110,25 @@ impl<'p, 'a, 'c> Selection<'p, 'a, 'c> {
         let listed = self.containers.len();
         for (index, container) in pod.spec.containers.iter().enumerate() {
             let taken = self.containers.iter().any(|selected| selected.index == index);
-            // A name that stands in both lists makes the pod invalid before us; only the one who asked
+            // A name that is used twice makes the pod invalid before us; only the one who asked
             // for it by name is told.
-            if taken || !settings.catalogue.may_know(&container.name) || pod.init_container(&container.name).is_some() {
+            if taken || !settings.catalogue.may_know(&container.name) || pod.has_twice(&container.name) {
                 continue;
             }
             // A container that cannot be read is none that anybody asked us to move.
             let Ok(details) = container.details() else { continue };
             // One that does its work once is no sidecar, and nobody has asked for it by name.
+            if one_shot_flag(&details).is_some()
+                || container.restart_policy.as_deref().is_some_and(|own| own != "Always")
+            {
+                continue;
+            }
             let is_sidecar = |entry: &&Entry| {
+                let any = |conditions: &[Condition]| any_holds(conditions, pod, &container.name, &details);
                 !entry.only_when_named
                     && !is_the_workload(entry, pod, &details)
-                    && !any_holds(&entry.one_shot, pod, &container.name, &details)
+                    && !any(&entry.opt_out)
+                    && !any(&entry.one_shot)
             };
             let entry = settings.catalogue.recognise(pod, container, &details).filter(is_sidecar);
             if entry.is_some() {
@@ -140,9 +167,14 @@ impl<'p, 'a, 'c> Selection<'p, 'a, 'c> {
 /// Whether the pod's labels say that it runs this very product, not that it uses it: a collector's own
 /// node agent, for example.
 fn is_the_workload(entry: &Entry, pod: &Pod<'_>, details: &Details<'_>) -> bool {
+    // Images that are named for what they do say nothing: `linkerd/proxy`, `datadog/agent`, `vault` as an agent.
+    const VAGUE: [&str; 3] = ["proxy", "agent", "vault"];
+    if entry.is_mesh_proxy() {
+        return false;
+    }
     let product = Image::parse(&details.image).repository.rsplit('/').next().unwrap_or_default();
     let labels = ["app.kubernetes.io/name", "app", "k8s-app", "name"].iter().filter_map(|key| pod.label(key));
-    labels.into_iter().any(|label| label == entry.name || label == product)
+    labels.into_iter().any(|label| label == entry.name || (label == product && !VAGUE.contains(&product)))
 }
 
 /// What is said about a field that cannot be read.
@@ -152,7 +184,10 @@ pub(super) fn unreadable(error: &serde_json::Error) -> String {
 
 const IN_BOTH: &str =
     "stands in both containers and initContainers, which the API server refuses; remove one of the two";
+const TWICE: &str = "stands in containers twice, which the API server refuses; remove or rename one of the two";
 const AGAIN: &str = "was written again by an injector after it had been moved; the second copy was removed; use the injector's native mode";
+const REPAIRED: &str =
+    "had lost restartPolicy: Always to another webhook, and got it back; update the webhook that drops the field";
 const NATIVE: &str = "is a native sidecar already; nothing to do";
 const RUN_ONCE: &str = "is an init container that runs once and was left as it is; take it off the annotation";
 const NOT_FOUND: &str = "does not exist in this pod; correct the name in native-sidecar.io/containers or remove it";

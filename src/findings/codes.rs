@@ -78,11 +78,35 @@ codes! {
         remedy: "Use the injector's own native mode, or let only one of the two write the container.",
         source: "Kubernetes: pkg/apis/core/validation/validation.go, validateInitContainers",
     }
+    NameTwice, "name-twice", Fatal {
+        meaning: "Two regular containers have the name that is to be moved.",
+        why: "Names are unique; the API server answers such a pod with 422 `Duplicate value`, whatever the webhook does.",
+        remedy: "Remove one of the two, or give it another name.",
+        source: "Kubernetes: pkg/apis/core/validation/validation.go, validateContainers",
+    }
+    TooManyContainers, "too-many-containers", Fatal {
+        meaning: "The pod has more containers than the webhook looks at (1000).",
+        why: "No kubelet runs so many in one pod, and the webhook must answer everybody in time.",
+        remedy: "Split the pod.",
+        source: "Kubernetes: timeoutSeconds of admission webhooks",
+    }
+    AnnotationsTooLarge, "annotations-too-large", Fatal {
+        meaning: "With the webhook's own annotation, the pod's annotations would be larger than Kubernetes allows.",
+        why: "All annotations of an object together may take 256 KiB; the API server would refuse the pod.",
+        remedy: "Remove or shorten annotations.",
+        source: "Kubernetes: staging/src/k8s.io/apimachinery/pkg/api/validation/objectmeta.go, TotalAnnotationSizeLimitB",
+    }
     InjectedAgain, "injected-again", Warning {
         meaning: "An injector wrote a container again that an earlier call of the webhook had moved, and the second copy was removed.",
         why: "The API server calls injectors again when a later webhook changes the pod. One that looks only among the regular containers does not find its own and adds it a second time; the API server would refuse the pod for the duplicate name.",
         remedy: "Nothing for this pod. Use the injector's own native mode, or set its `reinvocationPolicy` to `Never`.",
         source: "Kubernetes: reinvocation of mutating webhooks; pkg/apis/core/validation/validation.go, validateInitContainers",
+    }
+    RestartPolicyRepaired, "restart-policy-repaired", Warning {
+        meaning: "A container that an earlier call of the webhook had moved had lost its `restartPolicy: Always`, and got it back.",
+        why: "Another webhook, built on types older than native sidecars, drops the field from what it writes. Without it the container would be a run-once init container that never ends.",
+        remedy: "Nothing for this pod. Update the webhook that drops the field.",
+        source: "Kubernetes: Admission Webhook Good Practices; kubernetes/kubernetes#127701",
     }
     OnlyContainerLeft, "only-container-left", Fatal {
         meaning: "Moving the named containers would leave the pod without a regular container.",
@@ -187,9 +211,9 @@ codes! {
         source: "kubernetes/kubernetes#137146",
     }
     StartupProbeWithheld, "startup-probe-withheld", Note {
-        meaning: "The startup probe that the catalogue or an annotation gives this sidecar was left out.",
-        why: "A kubelet in the cluster has a known bug with startup probes of native sidecars; without the probe the sidecar still starts first, but the application does not wait until it works.",
-        remedy: "Upgrade the nodes to get the probe.",
+        meaning: "The startup probe that the catalogue gives this sidecar was left out.",
+        why: "A kubelet in the cluster has a known bug with startup probes of native sidecars, or the probe would be asked through a mesh proxy that starts only later. Without the probe the sidecar still starts first, but the application does not wait until it works.",
+        remedy: "Upgrade the nodes, or let the mesh proxy start first, whichever the message says, to get the probe.",
         source: "kubernetes/kubernetes#132826, #137146",
     }
     HostPort, "host-port", Blocker {
@@ -217,9 +241,9 @@ codes! {
         source: "kubernetes/kubernetes#125285; prometheus/prometheus#14927",
     }
     StartDeadlock, "start-deadlock", Blocker {
-        meaning: "The sidecar's startup probe or postStart hook waits for a port of a regular container.",
-        why: "Regular containers start only after the sidecar has started, so neither would ever start.",
-        remedy: "Let the probe ask the sidecar itself, or set `startup-probe.native-sidecar.io/<container>: none`.",
+        meaning: "The sidecar's startup probe or postStart hook waits for a port of a container that starts later.",
+        why: "That container starts only after the sidecar has started, so neither would ever start.",
+        remedy: "Let the probe ask the sidecar itself, or set `startup-probe.native-sidecar.io/<container>: none`. A hook has to be changed in the pod template; else leave the container where it is.",
         source: "KEP-753, scenario 7",
     }
     PreStopQuit, "pre-stop-quit", Blocker {
@@ -253,9 +277,9 @@ codes! {
         source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, startContainer",
     }
     GracePeriodShort, "grace-period-short", Warning {
-        meaning: "The waits in the sidecars' preStop hooks use up the pod's whole grace period.",
+        meaning: "The waits in preStop hooks use up the pod's whole grace period.",
         why: "Application and sidecars share one `terminationGracePeriodSeconds`; sidecars stop last, and one whose turn comes after the budget is spent is killed after 2 seconds.",
-        remedy: "Raise `terminationGracePeriodSeconds`, or remove the waits with `pre-stop.native-sidecar.io/<container>: remove`.",
+        remedy: "Raise `terminationGracePeriodSeconds`, or shorten the waits; `pre-stop.native-sidecar.io/<container>: remove` removes a sidecar's own.",
         source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_termination_order.go",
     }
     RequestRises, "request-rises", Warning {
@@ -319,10 +343,16 @@ codes! {
         source: "KEP-753",
     }
     MeshStaysRegular, "mesh-stays-regular", Blocker {
-        meaning: "The sidecar needs the network, and the mesh proxy that carries it would start only later.",
-        why: "The mesh's init container has already redirected the pod's traffic to a proxy that is not running yet, so the sidecar starts into a black hole, and may never become ready.",
+        meaning: "The sidecar needs the network, or is probed over it, and the mesh proxy that carries it would start only later.",
+        why: "The mesh's init container has already redirected the pod's traffic to a proxy that is not running yet. So the sidecar starts into a black hole, or the probe on which the application waits is never answered.",
         remedy: "Name the mesh proxy as well, first in the list, or use the mesh's own native mode.",
-        source: "GoogleCloudPlatform/cloud-sql-proxy#2424",
+        source: "GoogleCloudPlatform/cloud-sql-proxy#2424; istio pkg/kube/inject/app_probe.go",
+    }
+    CniSkipsPod, "cni-skips-pod", Blocker {
+        meaning: "The mesh's network plugin, not an init container, redirects the pod's traffic; it is old, and the move leaves one regular container.",
+        why: "The Istio CNI plugin before 1.19 looks at `spec.containers` only and leaves out pods with a single one, so the pod's traffic would bypass the mesh.",
+        remedy: "Upgrade the plugin to 1.19 or later, then accept this finding; its version is taken to be that of the proxy.",
+        source: "istio 1.18: cni/pkg/plugin/plugin.go",
     }
     VendorSwitch, "vendor-switch", Note {
         meaning: "The vendor of this sidecar can write the native form itself.",

@@ -40,6 +40,11 @@ pub(super) enum Key<'k> {
     Unknown { key: &'k str, likely: Option<String> },
 }
 
+/// Whether a key is under our prefix, misspelt or not.
+pub(crate) fn is_ours(key: &str) -> bool {
+    Key::parse(key).is_some()
+}
+
 // === impl Key ===
 
 impl<'k> Key<'k> {

@@ -5,6 +5,7 @@
 mod annotations;
 mod probe;
 
+pub(crate) use annotations::is_ours;
 pub use annotations::{
     ACCEPT, BLOCKED, CONTAINERS, CONVERTED, KNOWN, ON_BLOCKER, POSITION_PREFIX, PRE_STOP_PREFIX, STARTUP_PROBE_PREFIX,
 };
@@ -13,6 +14,7 @@ pub use probe::{ProbeError, StartupProbe, patient_probe};
 use crate::{
     findings::{Code, Finding, UnknownCode},
     pod::Pod,
+    text::nearest,
 };
 use annotations::Key;
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,8 +92,10 @@ enum ValueError {
     Place,
     #[error("expected `keep` or `remove`")]
     Hook,
-    #[error("{0:?}: {UnknownCode}")]
-    FindingCode(String),
+    #[error("{code:?}: {UnknownCode}{}", advice(likely.as_deref()))]
+    FindingCode { code: String, likely: Option<String> },
+    #[error("expected at most {MOST_NAMES} names")]
+    TooMany,
     #[error(transparent)]
     Probe(#[from] ProbeError),
 }
@@ -135,7 +139,7 @@ impl Intent {
     fn read(&mut self, key: &Key<'_>, value: &str) -> Result<(), ValueError> {
         let value = value.trim();
         match *key {
-            Key::Containers => self.containers = list(value),
+            Key::Containers => self.containers = bounded_list(value)?,
             Key::Converted => self.converted = list(value),
             Key::Blocked => {}
             Key::Known => self.known = Some(boolean(value)?),
@@ -156,21 +160,36 @@ impl Intent {
 
 /// A comma list: white space around names, empty parts and repeats are tolerated; the first mention counts.
 fn list(value: &str) -> Vec<String> {
-    let mut names = Vec::new();
-    for name in value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        if !names.iter().any(|known| known == name) {
-            names.push(name.to_owned());
-        }
-    }
-    names
+    let mut seen = BTreeSet::new();
+    let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
 }
+
+/// The same for what a person writes: no pod has so many containers, and time grows with the number of names.
+fn bounded_list(value: &str) -> Result<Vec<String>, ValueError> {
+    let names = list(value);
+    if names.len() > MOST_NAMES { Err(ValueError::TooMany) } else { Ok(names) }
+}
+
+/// More names than any pod has containers.
+const MOST_NAMES: usize = 1000;
 
 fn boolean(value: &str) -> Result<bool, ValueError> {
     value.parse().map_err(|_| ValueError::Bool)
 }
 
 fn codes(value: &str) -> Result<BTreeSet<Code>, ValueError> {
-    list(value).into_iter().map(|code| code.parse().map_err(|_| ValueError::FindingCode(code))).collect()
+    let read = |code: String| code.parse().map_err(|_| unknown_code(&code));
+    bounded_list(value)?.into_iter().map(read).collect()
+}
+
+fn unknown_code(code: &str) -> ValueError {
+    let likely = nearest(code, Code::ALL.iter().map(ToString::to_string));
+    ValueError::FindingCode { code: shorten(code), likely }
+}
+
+fn advice(likely: Option<&str>) -> String {
+    likely.map(|likely| format!(" (did you mean {likely}?)")).unwrap_or_default()
 }
 
 fn on_blocker(value: &str) -> Result<OnBlocker, ValueError> {
@@ -209,6 +228,7 @@ fn invalid_value(key: &str, value: &str, parsed: &Key<'_>, error: &ValueError) -
 
 fn unknown_annotation(key: &str, likely: Option<&str>) -> Finding {
     let advice = likely.map_or_else(|| "see the README for the list".to_owned(), |key| format!("did you mean {key}?"));
+    let key = crate::text::shorten(key, 150);
     Finding::pod(Code::UnknownAnnotation, format!("annotation {key} is not one we know and has no effect; {advice}"))
 }
 
@@ -237,6 +257,20 @@ mod tests {
         let intent = intent(&[(CONTAINERS, " b ,, a,b,\n c ,")]);
         assert_eq!(intent.containers, ["b", "a", "c"]);
         assert!(intent.findings.is_empty());
+    }
+
+    #[test]
+    fn a_list_beyond_all_measure_is_not_looked_at() {
+        let names: Vec<_> = (0..=MOST_NAMES).map(|number| number.to_string()).collect();
+        let intent = intent(&[(CONTAINERS, &names.join(","))]);
+        assert!(intent.containers.is_empty());
+        assert_eq!(intent.findings[0].code, Code::InvalidValue);
+    }
+
+    #[test]
+    fn a_code_that_is_misspelt_gets_advice() {
+        let findings = intent(&[(ACCEPT, "host-prot")]).findings;
+        assert!(findings[0].message.contains("did you mean host-port?"), "{}", findings[0]);
     }
 
     #[rstest]

@@ -95,10 +95,11 @@ fn absolute(path: Option<&str>) -> String {
 fn from_json(text: &str) -> Result<Value, ProbeError> {
     let value: Value = serde_json::from_str(text).map_err(|error| ProbeError::Json(error.to_string()))?;
     let Value::Object(probe) = &value else { return Err(ProbeError::Json("it is not an object".into())) };
-    for (key, value) in probe {
+    for (key, value) in probe.iter().filter(|(_, value)| !value.is_null()) {
         check_field(key, value).map_err(ProbeError::Refused)?;
     }
-    let handlers = probe.keys().filter(|key| HANDLERS.contains(&key.as_str())).count();
+    let is_handler = |(key, value): &(&String, &Value)| HANDLERS.contains(&key.as_str()) && !value.is_null();
+    let handlers = probe.iter().filter(is_handler).count();
     if handlers != 1 {
         return Err(ProbeError::Refused(format!("it needs exactly one of {}, found {handlers}", HANDLERS.join(", "))));
     }
@@ -111,10 +112,18 @@ fn check_field(key: &str, value: &Value) -> Result<(), String> {
     }
     let Value::Object(handler) = value else { return Err(format!("{key} is not a field of a probe")) };
     match key {
-        "exec" => check_command(handler.get("command")),
+        "exec" => only(handler, &["command"]).and_then(|()| check_command(handler.get("command"))),
         "httpGet" => check_http_get(handler),
-        "tcpSocket" => only(handler, &["host", "port"]).and_then(|()| check_port(handler.get("port"), true)),
-        "grpc" => only(handler, &["port", "service"]).and_then(|()| check_port(handler.get("port"), false)),
+        "tcpSocket" => {
+            only(handler, &["host", "port"])?;
+            check_text(handler, "host")?;
+            check_port(handler.get("port"), true)
+        }
+        "grpc" => {
+            only(handler, &["port", "service"])?;
+            check_text(handler, "service")?;
+            check_port(handler.get("port"), false)
+        }
         _ => Err(format!("{key} is not a field of a probe")),
     }
 }
@@ -122,7 +131,7 @@ fn check_field(key: &str, value: &Value) -> Result<(), String> {
 fn check_number(key: &str, value: &Value, least: i64) -> Result<(), String> {
     let number = value.as_i64().filter(|number| (least..=i64::from(i32::MAX)).contains(number));
     match (key, number) {
-        (_, None) => Err(format!("{key} must be a number of at least {least}")),
+        (_, None) => Err(format!("{key} must be a whole number from {least} to {}", i32::MAX)),
         ("successThreshold", Some(number)) if number > 1 => Err("successThreshold of a startup probe must be 1".into()),
         _ => Ok(()),
     }
@@ -138,8 +147,9 @@ fn check_command(command: Option<&Value>) -> Result<(), String> {
 fn check_http_get(handler: &Map<String, Value>) -> Result<(), String> {
     only(handler, &["path", "port", "host", "scheme", "httpHeaders"])?;
     check_port(handler.get("port"), true)?;
-    if handler.get("path").is_some_and(|path| !path.as_str().is_some_and(|path| path.starts_with('/'))) {
-        return Err("httpGet.path must begin with /".into());
+    check_text(handler, "host")?;
+    if handler.get("path").is_some_and(|path| path.as_str().is_none_or(str::is_empty)) {
+        return Err("httpGet.path must be a string that is not empty".into());
     }
     if handler.get("scheme").is_some_and(|scheme| !matches!(scheme.as_str(), Some("HTTP" | "HTTPS"))) {
         return Err("httpGet.scheme must be HTTP or HTTPS".into());
@@ -147,13 +157,22 @@ fn check_http_get(handler: &Map<String, Value>) -> Result<(), String> {
     let headers = handler.get("httpHeaders").map_or(Some(&[][..]), |list| list.as_array().map(Vec::as_slice));
     let header = |entry: &Value| {
         let name = entry.get("name").and_then(Value::as_str).unwrap_or_default();
-        let valid = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        let known = entry.as_object().is_some_and(|entry| only(entry, &["name", "value"]).is_ok());
+        let valid = known && !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         valid && entry.get("value").is_some_and(Value::is_string)
     };
     if headers.is_some_and(|list| list.iter().all(header)) {
         Ok(())
     } else {
         Err("httpGet.httpHeaders must be a list of name and value".into())
+    }
+}
+
+/// A field of another type could not even be decoded, which fails the whole request.
+fn check_text(handler: &Map<String, Value>, field: &str) -> Result<(), String> {
+    match handler.get(field) {
+        None | Some(Value::String(_)) => Ok(()),
+        Some(_) => Err(format!("{field} must be a string")),
     }
 }
 
@@ -200,8 +219,8 @@ mod tests {
 
     #[test]
     fn a_json_probe_is_taken_as_it_is() {
-        let text = r#"{"exec":{"command":["true"]},"failureThreshold":7}"#;
-        let expected = json!({"exec": {"command": ["true"]}, "failureThreshold": 7});
+        let text = r#"{"exec":{"command":["true"]},"failureThreshold":7,"httpGet":null}"#;
+        let expected = json!({"exec": {"command": ["true"]}, "failureThreshold": 7, "httpGet": null});
         assert_eq!(text.parse(), Ok(StartupProbe::Probe(expected)));
     }
 
@@ -221,8 +240,15 @@ mod tests {
     #[case::fraction(r#"{"tcpSocket":{"port":1},"periodSeconds":1.5}"#)]
     #[case::success_threshold(r#"{"tcpSocket":{"port":1},"successThreshold":2}"#)]
     #[case::empty_command(r#"{"exec":{"command":[]}}"#)]
-    #[case::path(r#"{"httpGet":{"port":1,"path":"x"}}"#)]
+    #[case::path(r#"{"httpGet":{"port":1,"path":""}}"#)]
+    #[case::path_type(r#"{"httpGet":{"port":1,"path":5}}"#)]
+    #[case::command_field(r#"{"exec":{"command":["true"],"shell":true}}"#)]
+    #[case::header_field(r#"{"httpGet":{"port":1,"httpHeaders":[{"name":"a","value":"b","x":1}]}}"#)]
     #[case::scheme(r#"{"httpGet":{"port":1,"scheme":"FTP"}}"#)]
+    #[case::host(r#"{"tcpSocket":{"port":1,"host":5}}"#)]
+    #[case::http_host(r#"{"httpGet":{"port":1,"host":true}}"#)]
+    #[case::service(r#"{"grpc":{"port":1,"service":7}}"#)]
+    #[case::header_name(r#"{"httpGet":{"port":1,"httpHeaders":[{"name":"X_Y","value":""}]}}"#)]
     #[case::headers(r#"{"httpGet":{"port":1,"httpHeaders":[{"name":"a b","value":""}]}}"#)]
     #[case::port_name(r#"{"httpGet":{"port":"not a port"}}"#)]
     #[case::grpc_port_name(r#"{"grpc":{"port":"http"}}"#)]

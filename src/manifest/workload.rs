@@ -26,6 +26,8 @@ pub struct Template {
     pub object: ObjectName,
     /// The way to the template in the document; empty for a document that is itself a Pod.
     pub path: PointerBuf,
+    /// The way to the object in the document; empty but for an item of a list.
+    pub object_path: PointerBuf,
     /// The kind that will own the pods; `None` where the document is the pod.
     pub owner: Option<&'static str>,
 }
@@ -90,10 +92,11 @@ fn collect(
     let group = group(version);
     let known = KINDS.iter().find(|(groups, name, ..)| *name == kind && groups.contains(&group));
     if let Some((_, _, way, owner)) = known {
+        let object_path = path.clone();
         let path = below(path, way);
         let is_there = way.iter().try_fold(object, |object, token| object.get(token)).is_some_and(Value::is_object);
         if is_there {
-            found.push(Template { object: ObjectName::of(object, kind), path, owner: *owner });
+            found.push(Template { object: ObjectName::of(object, kind), path, object_path, owner: *owner });
         }
     }
     Ok(())
@@ -201,6 +204,13 @@ impl Template {
             }
         }
         pod.to_string()
+    }
+
+    /// The keys of the annotations that the object has itself, where it is more than its template.
+    pub fn own_annotations<'d>(&self, document: &'d Value) -> impl Iterator<Item = &'d str> {
+        let object = document.pointer(self.object_path.as_str()).filter(|_| self.path != self.object_path);
+        let annotations = object.and_then(|object| object["metadata"]["annotations"].as_object());
+        annotations.into_iter().flat_map(Map::keys).map(String::as_str)
     }
 
     /// `patch`, made for the pod of [`Self::pod`], as a patch of `document`.

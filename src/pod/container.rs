@@ -314,6 +314,12 @@ impl<'a> Details<'a> {
     pub fn command_line(&self) -> impl Iterator<Item = &str> {
         self.command.iter().chain(&self.args).map(AsRef::as_ref)
     }
+
+    /// The first word behind the program: the first of `args`, where the image brings the program itself.
+    #[must_use]
+    pub fn subcommand(&self) -> Option<&str> {
+        self.command.iter().skip(1).chain(&self.args).map(AsRef::as_ref).next()
+    }
 }
 
 // === impl PortRef ===

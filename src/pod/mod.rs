@@ -161,6 +161,13 @@ impl<'a> Pod<'a> {
         find(self.init_containers(), name)
     }
 
+    /// Whether more than one container is called `name`, in whichever list; the API server refuses such a pod.
+    #[must_use]
+    pub fn has_twice(&self, name: &str) -> bool {
+        let all = self.spec.containers.iter().chain(self.init_containers());
+        all.filter(|container| container.name == name).nth(1).is_some()
+    }
+
     /// `spec.initContainers`, empty where the field is absent or null.
     #[must_use]
     pub fn init_containers(&self) -> &[Container<'a>] {

@@ -2,7 +2,7 @@
 
 use super::{Situation, Subject};
 use crate::{
-    catalogue::{any_holds, flag},
+    catalogue::{any_holds, flag, is_on},
     pod::Details,
 };
 
@@ -25,8 +25,9 @@ pub(super) fn one_shot(situation: Situation<'_, '_, '_, '_>, subject: Subject<'_
     told.map(|how| format!("does its work once and ends ({how}), but a native sidecar is always restarted; make it a plain init container"))
 }
 
-fn one_shot_flag(details: &Details<'_>) -> Option<String> {
-    let is_set = |name: &&&str| flag(details, name).is_some_and(|value| value != "false");
+/// The flag by which the container is told to do its work once, if it is.
+pub(in crate::conversion) fn one_shot_flag(details: &Details<'_>) -> Option<String> {
+    let is_set = |name: &&&str| flag(details, name).is_some_and(is_on);
     ONE_SHOT_FLAGS.iter().find(is_set).map(|name| format!("--{name}"))
 }
 

@@ -3,7 +3,7 @@
 use super::{Situation, Subject};
 use crate::{
     conversion::native_form::{Change, NativeForm},
-    pod::{Details, Handler},
+    pod::{Container, Details, ExecAction, Handler},
 };
 
 /// What a preStop hook does, as far as it can be told.
@@ -64,13 +64,20 @@ pub(super) fn post_start_gates(_: Situation<'_, '_, '_, '_>, subject: Subject<'_
 /// Source: `pkg/kubelet/kuberuntime/kuberuntime_termination_order.go`: one budget for application and sidecars.
 pub(super) fn grace_period_short(situation: Situation<'_, '_, '_, '_>) -> Option<String> {
     let grace = situation.pod.spec.termination_grace_period_seconds.unwrap_or(GRACE_PERIOD_SECONDS);
-    let waits = |form: &NativeForm, details: &Details<'_>| {
+    let wait_of_moved = |form: &NativeForm, details: &Details<'_>| {
         details.pre_stop().filter(|_| form.pre_stop == Change::Keep).and_then(slept_seconds)
     };
-    let longest =
-        situation.plan.moves.iter().filter_map(|the_move| waits(&the_move.form, &the_move.selected.details)).max()?;
+    let wait_of_other = |container: &Container<'_>| slept_seconds(container.details().ok()?.pre_stop()?);
+    let moves = situation
+        .plan
+        .moves
+        .iter()
+        .filter_map(|the_move| Some((wait_of_moved(&the_move.form, &the_move.selected.details)?, the_move.name())));
+    let remaining = situation.plan.remaining(situation.pod);
+    let remaining = remaining.filter_map(|container| Some((wait_of_other(container)?, &*container.name)));
+    let (longest, name) = moves.chain(remaining).max_by_key(|(seconds, _)| *seconds)?;
     (longest >= grace).then(|| {
-        format!("a sidecar's preStop hook waits {longest} s of the pod's {grace} s of grace; raise terminationGracePeriodSeconds or remove the hook")
+        format!("the preStop hook of {name:?} waits {longest} s of the pod's {grace} s of grace, and sidecars stop last; raise terminationGracePeriodSeconds")
     })
 }
 
@@ -83,24 +90,113 @@ fn judged(subject: Subject<'_, '_, '_, '_>, kind: HookKind) -> bool {
 }
 
 fn classify(hook: &Handler<'_>) -> HookKind {
-    let text = match hook {
-        Handler { sleep: Some(_), .. } => return HookKind::Sleep,
-        Handler { http_get: Some(request), .. } => request.path.to_lowercase(),
-        Handler { exec: Some(exec), .. } => exec.command.join(" ").to_lowercase(),
-        _ => return HookKind::Other,
-    };
-    let words: Vec<&str> = text.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))).collect();
-    let has = |word: &str| words.contains(&word);
-    let kills = words.iter().any(|word| matches!(*word, "kill" | "pkill" | "killall")) && !text.contains("usr2");
-    let quits = ["quitquitquit", "shutdown", "--shutdown", "graceful_shutdown", "quit", "stop", "exit", "poweroff"];
-    if kills || (has("revoke") && has("token")) || quits.iter().any(|word| has(word)) {
-        return HookKind::Quit;
+    match hook {
+        Handler { sleep: Some(_), .. } => HookKind::Sleep,
+        Handler { http_get: Some(request), .. } => of_path(&request.path),
+        Handler { exec: Some(exec), .. } => of_command(exec),
+        _ => HookKind::Other,
     }
-    if words.iter().any(|word| word.contains("drain")) || text.contains("usr2") {
-        return HookKind::Drain;
-    }
-    if has("sleep") || has("wait") { HookKind::Sleep } else { HookKind::Other }
 }
+
+/// By the last part of the path: what is asked for, and not where it lives.
+fn of_path(path: &str) -> HookKind {
+    let path = path.split(['?', '#']).next().unwrap_or(path).trim_end_matches('/').to_lowercase();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let words: Vec<&str> = last.split(['_', '-', '.']).collect();
+    match last {
+        _ if QUITS.contains(&last) || words.contains(&"shutdown") => HookKind::Quit,
+        _ if words.iter().any(|word| word.contains("drain")) => HookKind::Drain,
+        "sleep" | "wait" => HookKind::Sleep,
+        _ => HookKind::Other,
+    }
+}
+
+/// A script ends the sidecar if one of its commands does, and only waits if all of them do.
+fn of_command(exec: &ExecAction<'_>) -> HookKind {
+    let script = exec.command.join(" ").to_lowercase();
+    let kinds: Vec<_> = simple_commands(&script).filter_map(|words| of_simple_command(&words)).collect();
+    [HookKind::Quit, HookKind::Drain, HookKind::Other, HookKind::Sleep]
+        .into_iter()
+        .find(|kind| kinds.contains(kind))
+        .unwrap_or(HookKind::Other)
+}
+
+/// The commands of a script, each as its words: cut at what the shell takes for their end.
+fn simple_commands(script: &str) -> impl Iterator<Item = Vec<&str>> {
+    let is_end = |c: char| matches!(c, ';' | '&' | '|' | '\n' | '(' | ')' | '`');
+    let is_quote = |c: char| matches!(c, '"' | '\'');
+    script
+        .split(is_end)
+        .map(move |command| command.split_whitespace().map(|word| word.trim_matches(is_quote)).collect())
+}
+
+/// What one command does; `None` for one that neither does nor waits for anything by itself.
+fn of_simple_command(words: &[&str]) -> Option<HookKind> {
+    let mut words = words.iter().copied().skip_while(is_prefix).filter(|word| !word.is_empty());
+    let program = words.next()?.rsplit('/').next()?;
+    let arguments: Vec<&str> = words.collect();
+    Some(match program {
+        "exit" | "true" | "false" | ":" | "echo" | "set" | "trap" | "done" | "fi" | "[" | "test" | "break" => {
+            return None;
+        }
+        "sleep" | "wait" => HookKind::Sleep,
+        "kill" | "pkill" | "killall" => of_signal(&arguments),
+        "poweroff" | "halt" | "shutdown" => HookKind::Quit,
+        "vault" if arguments.contains(&"revoke") => HookKind::Quit,
+        _ => arguments
+            .iter()
+            .map(|argument| of_argument(argument))
+            .find(|kind| *kind != HookKind::Other)
+            .or_else(|| {
+                // What is asked in a condition, as in `while [ $(ss -tln | wc -l) -ne 1 ]`, does nothing.
+                matches!(program, "ss" | "wc" | "netstat" | "grep" | "pgrep" | "nc" | "seq" | "date")
+                    .then_some(HookKind::Sleep)
+            })
+            .unwrap_or_else(|| if program.contains("drain") { HookKind::Drain } else { HookKind::Other }),
+    })
+}
+
+/// A shell, its options and keywords, and variables that are set: what may stand in front of a command.
+fn is_prefix(word: &&str) -> bool {
+    const WORDS: [&str; 16] = [
+        "sh", "bash", "ash", "dash", "exec", "then", "do", "else", "if", "while", "until", "!", "{", "timeout", "sudo",
+        "nohup",
+    ];
+    let name = word.rsplit('/').next().unwrap_or_default();
+    let is_number = word.starts_with(|c: char| c.is_ascii_digit());
+    word.is_empty()
+        || is_number
+        || WORDS.contains(&name)
+        || word.starts_with(['-', '+', '$', '[', ']'])
+        || word.contains('=')
+}
+
+/// A signal by which programs end, or one for something else.
+fn of_signal(arguments: &[&str]) -> HookKind {
+    let named = arguments.iter().position(|argument| *argument == "-s").and_then(|at| arguments.get(at + 1));
+    let signal =
+        named.or_else(|| arguments.iter().find(|argument| argument.starts_with('-'))).copied().unwrap_or("term");
+    match signal.trim_start_matches('-').trim_start_matches("sig") {
+        "0" => HookKind::Sleep,
+        "usr2" | "12" => HookKind::Drain,
+        "hup" | "1" | "usr1" | "10" | "winch" | "28" => HookKind::Other,
+        _ => HookKind::Quit,
+    }
+}
+
+/// A word by which a program is told to end or to drain, also as the last part of an address.
+fn of_argument(argument: &str) -> HookKind {
+    let word = argument.trim_start_matches('-');
+    match word {
+        _ if argument.contains('/') => of_path(argument),
+        _ if QUITS.contains(&word) => HookKind::Quit,
+        _ if word.contains("drain") => HookKind::Drain,
+        _ => HookKind::Other,
+    }
+}
+
+/// Words that tell a program to end.
+const QUITS: [&str; 7] = ["quitquitquit", "shutdown", "graceful_shutdown", "quit", "stop", "exit", "poweroff"];
 
 /// How long a hook that only waits does so, in seconds, where that is plain.
 fn slept_seconds(hook: &Handler<'_>) -> Option<i64> {
@@ -135,6 +231,29 @@ mod tests {
         HookKind::Sleep
     )]
     #[case(r#"{"exec":{"command":["/flush-logs"]}}"#, HookKind::Other)]
+    #[case(r#"{"exec":{"command":["sh","-c","/opt/flush.sh; exit 0"]}}"#, HookKind::Other)]
+    #[case(r#"{"exec":{"command":["sh","-c","trap 'exit 0' TERM; sleep 20"]}}"#, HookKind::Sleep)]
+    #[case(r#"{"exec":{"command":["kill","-HUP","1"]}}"#, HookKind::Other)]
+    #[case(r#"{"exec":{"command":["sh","-c","while kill -0 1; do sleep 1; done"]}}"#, HookKind::Sleep)]
+    #[case(r#"{"exec":{"command":["pkill","-USR1","fluentd"]}}"#, HookKind::Other)]
+    #[case(r#"{"exec":{"command":["kill","-s","SIGUSR1","1"]}}"#, HookKind::Other)]
+    #[case(r#"{"exec":{"command":["sh","-c","kill -USR2 1; sleep 5; kill -TERM 1"]}}"#, HookKind::Quit)]
+    #[case(r#"{"exec":{"command":["sh","-c","sleep 5 && nginx -s quit"]}}"#, HookKind::Quit)]
+    #[case(r#"{"exec":{"command":["sh","-c","sleep 5; /app/flush-logs --all"]}}"#, HookKind::Other)]
+    #[case(r#"{"exec":{"command":["sh","-c","curl -s localhost:2020/reload; sleep 2"]}}"#, HookKind::Other)]
+    #[case(r#"{"exec":{"command":["/usr/local/stop/flush"]}}"#, HookKind::Other)]
+    #[case(r#"{"exec":{"command":["sh","-c","echo stop >> /log"]}}"#, HookKind::Other)]
+    #[case(r#"{"exec":{"command":["sh","-c","kill $(pidof envoy)"]}}"#, HookKind::Quit)]
+    #[case(r#"{"exec":{"command":["/bin/bash","-c","/bin/sleep 20"]}}"#, HookKind::Sleep)]
+    #[case(r#"{"exec":{"command":["linkerd-await","--shutdown","--","sleep","1"]}}"#, HookKind::Quit)]
+    #[case(
+        r#"{"exec":{"command":["wget","-qO-","--post-data=","http://127.0.0.1:15000/quitquitquit"]}}"#,
+        HookKind::Quit
+    )]
+    #[case(r#"{"httpGet":{"path":"/hooks/stop/flush","port":1}}"#, HookKind::Other)]
+    #[case(r#"{"httpGet":{"path":"/flush?on=exit","port":1}}"#, HookKind::Other)]
+    #[case(r#"{"httpGet":{"path":"/graceful_shutdown","port":20600}}"#, HookKind::Quit)]
+    #[case(r#"{"httpGet":{"path":"/agent/v1/quit","port":8200}}"#, HookKind::Quit)]
     fn hooks_are_told_apart_by_what_they_run(#[case] json: &str, #[case] kind: HookKind) {
         assert_eq!(classify(&serde_json::from_str(json).unwrap()), kind);
     }

@@ -13,7 +13,9 @@ mod references;
 mod resources;
 mod versions;
 
-pub(super) use versions::startup_probe_bug;
+pub(super) use containers::one_shot_flag;
+pub(super) use mesh::probe_is_carried_late;
+pub(super) use versions::startup_probe_bugs;
 
 use super::{
     Settings,
@@ -26,10 +28,10 @@ use crate::{
 
 /// What a rule looks at.
 #[derive(Clone, Copy)]
-struct Situation<'s, 'p, 'a, 'c> {
-    pod: &'p Pod<'a>,
-    plan: &'s Plan<'p, 'a, 'c>,
-    settings: Settings<'c>,
+pub(super) struct Situation<'s, 'p, 'a, 'c> {
+    pub(super) pod: &'p Pod<'a>,
+    pub(super) plan: &'s Plan<'p, 'a, 'c>,
+    pub(super) settings: Settings<'c>,
 }
 
 /// What a rule about one move looks at: the move, and its index in the plan.
@@ -83,6 +85,7 @@ const MOVE_RULES: &[(Code, MoveRule)] = &[
     (Code::EphemeralStorageLimit, resources::ephemeral_storage_limit),
     (Code::ResourceFieldZero, references::resource_field_zero),
     (Code::MeshStaysRegular, mesh::mesh_stays_regular),
+    (Code::CniSkipsPod, mesh::cni_skips_pod),
     (Code::VendorSwitch, mesh::vendor_switch),
 ];
 
@@ -112,7 +115,11 @@ mod tests {
         Code::RunOnceInit,
         Code::AlreadyNative,
         Code::NameInBothLists,
+        Code::NameTwice,
+        Code::TooManyContainers,
+        Code::AnnotationsTooLarge,
         Code::InjectedAgain,
+        Code::RestartPolicyRepaired,
         Code::UnreadablePod,
         Code::UnsoundPatch,
         Code::UnknownAnnotation,

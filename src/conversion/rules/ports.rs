@@ -1,7 +1,7 @@
 //! Rules about ports.
 
 use super::{Situation, Subject};
-use crate::{pod::Port, version::Version};
+use crate::{catalogue::glob, pod::Port, version::Version};
 
 /// Source: `pkg/kubelet/kuberuntime/kuberuntime_sandbox.go`, `generatePodSandboxConfig`.
 pub(super) fn host_port(situation: Situation<'_, '_, '_, '_>, subject: Subject<'_, '_, '_, '_>) -> Option<String> {
@@ -26,11 +26,12 @@ pub(super) fn host_network_ports(
 
 /// Source: staging/src/k8s.io/endpointslice/utils.go, `findPort`, since 1.33.
 pub(super) fn named_port(situation: Situation<'_, '_, '_, '_>, subject: Subject<'_, '_, '_, '_>) -> Option<String> {
-    // A vendor's own native form has the same name, and its Services do not use it.
-    if subject.the_move.selected.entry.is_some_and(crate::catalogue::Entry::has_vendor_form) {
-        return None;
-    }
-    let name = port_name(subject).filter(|_| situation.settings.facts.server_before(Version::new(1, 33, 0)))?;
+    // What an injector names, no Service of a user's refers to.
+    let own = subject.the_move.selected.entry.map_or(&[][..], |entry| &entry.own_ports);
+    let is_own = |name: &&str| own.iter().any(|pattern| glob(pattern, name));
+    let name = port_names(subject)
+        .find(|name| !is_own(name))
+        .filter(|_| situation.settings.facts.server_before(Version::new(1, 33, 0)))?;
     Some(format!(
         "has the named port {name:?}, which Services do not find before 1.33; use its number there and accept this"
     ))
@@ -40,14 +41,15 @@ pub(super) fn named_port_selectors(
     situation: Situation<'_, '_, '_, '_>,
     subject: Subject<'_, '_, '_, '_>,
 ) -> Option<String> {
-    let name = port_name(subject).filter(|_| !situation.settings.facts.server_before(Version::new(1, 33, 0)))?;
+    let name =
+        port_names(subject).next().filter(|_| !situation.settings.facts.server_before(Version::new(1, 33, 0)))?;
     Some(format!(
         "has the named port {name:?}; scrape configurations and network policies may look for it among regular containers only"
     ))
 }
 
-fn port_name<'s>(subject: Subject<'s, '_, '_, '_>) -> Option<&'s str> {
-    ports(subject).iter().map(|port| &*port.name).find(|name| !name.is_empty())
+fn port_names<'s>(subject: Subject<'s, '_, '_, '_>) -> impl Iterator<Item = &'s str> {
+    ports(subject).iter().map(|port| &*port.name).filter(|name| !name.is_empty())
 }
 
 fn ports<'s, 'a>(subject: Subject<'s, '_, 'a, '_>) -> &'s [Port<'a>] {

@@ -34,10 +34,10 @@ struct Rise {
 }
 
 pub(super) fn request_rises(situation: Situation<'_, '_, '_, '_>) -> Option<String> {
-    if situation.pod.spec.resources.is_some() {
-        return None;
-    }
-    let Rise { resource, before, after } = rises(situation).into_iter().next()?;
+    let pod_level = situation.pod.spec.resources.as_ref();
+    // What the pod sets as a whole is what counts, and does not rise.
+    let is_set = |resource: &str| pod_level.is_some_and(|pod_level| requested(pod_level).any(|set| set == resource));
+    let Rise { resource, before, after } = rises(situation).into_iter().find(|rise| !is_set(&rise.resource))?;
     Some(format!(
         "the pod's {resource} request rises from {before} to {after}, as a sidecar runs beside an init container; place it last"
     ))

@@ -79,16 +79,19 @@ fn risky_own_probe(
         Change::Set(_) => !form.probe_is_ours,
         Change::Remove => false,
     };
-    let (node, version, bug) = startup_probe_bug(situation.pod, situation.settings.facts)?;
-    (own && bug == code).then_some((node, version))
+    let mut bugs = startup_probe_bugs(situation.pod, situation.settings.facts).filter(|_| own);
+    bugs.find(|(_, _, bug)| *bug == code).map(|(node, version, _)| (node, version))
 }
 
-/// The first node whose kubelet has a known bug with startup probes of native sidecars in such a pod.
+/// The nodes whose kubelets have a known bug with startup probes of native sidecars in such a pod.
 ///
 /// Source: kubernetes/kubernetes#132826 (pods that are never restarted), #137146 (1.35.0-1.35.3).
-pub(in crate::conversion) fn startup_probe_bug(pod: &Pod<'_>, facts: &ClusterFacts) -> Option<(String, Version, Code)> {
+pub(in crate::conversion) fn startup_probe_bugs<'f>(
+    pod: &Pod<'_>,
+    facts: &'f ClusterFacts,
+) -> impl Iterator<Item = (String, Version, Code)> + use<'f> {
     let never = pod.spec.restart_policy == "Never";
-    facts.eligible(pod).find_map(|(node, version)| {
+    facts.eligible(pod).filter_map(move |(node, version)| {
         let code = match (version.major, version.minor, version.patch) {
             (1, 35, 0..=3) => Code::KubeletRestartStartupProbe,
             (1, ..=32, _) | (1, 33, ..=5) | (1, 34, ..=1) if never => Code::NeverStartupProbe,

@@ -1,0 +1,93 @@
+//! What can be wrong with an entry beyond its syntax. A mistake in a probe would otherwise only show when the API server
+//! refuses somebody's pod.
+
+use super::entry::{Entry, Hook, ProbeSource, StartupProbeForm};
+use crate::intent::StartupProbe;
+use serde_json::{Map, Value, json};
+
+/// What a hook of the native form may do.
+const ACTIONS: [&str; 4] = ["exec", "httpGet", "tcpSocket", "sleep"];
+
+// === impl Entry ===
+
+impl Entry {
+    /// # Errors
+    ///
+    /// What is wrong, in a few words.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.recognise.containers.is_empty() {
+            return Err("recognise.containers needs at least one pattern".into());
+        }
+        if self.recognise.images.is_empty() && self.recognise.signs.is_empty() {
+            return Err("recognise needs images or signs; a name alone proves nothing".into());
+        }
+        let moves_others = !self.place.behind.is_empty() || !self.place.before.is_empty();
+        if moves_others && !self.place.front {
+            return Err("place.behind and place.before go with place.front".into());
+        }
+        for form in &self.startup_probe {
+            self.check_probe(form).map_err(|reason| format!("startup-probe: {reason}"))?;
+        }
+        self.check_hook(&self.post_start).map_err(|reason| format!("post-start: {reason}"))?;
+        self.check_hook(&self.pre_stop).map_err(|reason| format!("pre-stop: {reason}"))
+    }
+
+    /// Whether the probe would be one that the API server takes, whatever its values turn out to be.
+    fn check_probe(&self, form: &StartupProbeForm) -> Result<(), String> {
+        let mut probe = match &form.from {
+            ProbeSource::Nothing => return Ok(()),
+            ProbeSource::Handler(handler) => self.sample(handler)?,
+            // Stands for what the container brings.
+            ProbeSource::Readiness | ProbeSource::ReadinessHandler => {
+                Map::from_iter([("tcpSocket".into(), json!({"port": 1}))])
+            }
+        };
+        probe.extend(form.with.clone());
+        probe.extend(form.with_annotations.keys().map(|field| (field.clone(), 1.into())));
+        Value::Object(probe).to_string().parse::<StartupProbe>().map(drop).map_err(|error| error.to_string())
+    }
+
+    fn check_hook(&self, hook: &Hook) -> Result<(), String> {
+        let Some(add) = &hook.add else { return Ok(()) };
+        let hook = self.sample(add)?;
+        if hook.len() == 1 && hook.keys().all(|action| ACTIONS.contains(&action.as_str())) {
+            return Ok(());
+        }
+        Err(format!("a hook has exactly one of {}", ACTIONS.join(", ")))
+    }
+
+    /// The template with a port number for each of its values.
+    fn sample(&self, template: &Map<String, Value>) -> Result<Map<String, Value>, String> {
+        template.iter().map(|(key, value)| Ok((key.clone(), self.sample_value(key, value)?))).collect()
+    }
+
+    fn sample_value(&self, key: &str, template: &Value) -> Result<Value, String> {
+        Ok(match template {
+            Value::String(text) => {
+                let filled = self.sample_text(text)?;
+                filled.parse::<u16>().ok().filter(|_| key == "port").map_or_else(|| filled.into(), Value::from)
+            }
+            Value::Array(items) => items.iter().map(|item| self.sample_value("", item)).collect::<Result<_, _>>()?,
+            Value::Object(fields) => Value::Object(self.sample(fields)?),
+            other => other.clone(),
+        })
+    }
+
+    fn sample_text(&self, text: &str) -> Result<String, String> {
+        let mut filled = text.to_owned();
+        for name in self.values.keys() {
+            filled = filled.replace(&format!("{{{name}}}"), "1");
+        }
+        match placeholder(&filled) {
+            Some(name) => Err(format!("{{{name}}} is not one of the entry's values")),
+            None => Ok(filled),
+        }
+    }
+}
+
+/// The first thing in `text` that looks like `{name}`; `${NAME}` is the shell's.
+fn placeholder(text: &str) -> Option<&str> {
+    let is_name = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+    let starts = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('$'));
+    starts.filter_map(|(at, _)| text[at + 1..].split_once('}').map(|(name, _)| name)).find(is_name)
+}
