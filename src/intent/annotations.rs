@@ -37,7 +37,7 @@ pub(super) enum Key<'k> {
     Position(&'k str),
     StartupProbe(&'k str),
     PreStop(&'k str),
-    Unknown { key: &'k str, likely: Option<String> },
+    Unknown(&'k str),
 }
 
 /// Whether a key is under our prefix, misspelt or not.
@@ -64,7 +64,7 @@ impl<'k> Key<'k> {
             _ if key.starts_with(POSITION_PREFIX) => Self::Position(name),
             _ if key.starts_with(STARTUP_PROBE_PREFIX) => Self::StartupProbe(name),
             _ if key.starts_with(PRE_STOP_PREFIX) => Self::PreStop(name),
-            _ => Self::Unknown { key, likely: likely(key, name) },
+            _ => Self::Unknown(key),
         })
     }
 
@@ -78,7 +78,8 @@ impl<'k> Key<'k> {
 }
 
 /// The known key closest to `key`, if one is close enough to be a slip of the pen.
-fn likely(key: &str, name: &str) -> Option<String> {
+pub(super) fn likely(key: &str) -> Option<String> {
+    let name = key.split_once('/').map_or(key, |(_, name)| name);
     let of_containers = CONTAINER_PREFIXES.iter().map(|prefix| format!("{prefix}{name}"));
     let candidates = POD_KEYS.iter().map(|&key| key.to_owned()).chain(of_containers);
     nearest(key, candidates)

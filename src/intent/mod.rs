@@ -148,7 +148,11 @@ impl Intent {
             Key::Position(name) => self.wish(name).position = Some(position(value)?),
             Key::StartupProbe(name) => self.wish(name).startup_probe = Some(value.parse()?),
             Key::PreStop(name) => self.wish(name).pre_stop = Some(pre_stop(value)?),
-            Key::Unknown { key, ref likely } => self.findings.push(unknown_annotation(key, likely.as_deref())),
+            Key::Unknown(key) => {
+                // Advice takes time; nobody reads it for the hundredth key.
+                let likely = Some(key).filter(|_| self.findings.len() < MOST_ADVICE).and_then(annotations::likely);
+                self.findings.push(unknown_annotation(key, likely.as_deref()));
+            }
         }
         Ok(())
     }
@@ -170,6 +174,9 @@ fn bounded_list(value: &str) -> Result<Vec<String>, ValueError> {
     let names = list(value);
     if names.len() > MOST_NAMES { Err(ValueError::TooMany) } else { Ok(names) }
 }
+
+/// How many unknown keys are compared with ours.
+const MOST_ADVICE: usize = 32;
 
 /// More names than any pod has containers.
 const MOST_NAMES: usize = 1000;
