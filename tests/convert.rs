@@ -282,7 +282,7 @@ fn anchors_are_unfolded_where_a_change_needs_it() {
 #[test]
 fn findings_say_which_document_they_are_about() {
     let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - {name: web, image: i}\n";
-    let run = run(&["--containers", "nobody"], &format!("{pod}---\n{pod}"));
+    let run = run(&["--containers", "nobody"], format!("{pod}---\n{pod}"));
     assert_eq!(run.code, 0, "{}", run.err);
     for document in [1, 2] {
         let line = format!("standard input: document {document}: Pod/p: warning name-not-found: ");

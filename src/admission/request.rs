@@ -98,8 +98,14 @@ impl<'b> Envelope<'b> {
         if nests_deeper(text, DEEPEST) {
             return Err(Unread::entirely(&format!("it nests deeper than {DEEPEST} levels")));
         }
+        if !is_object(text) {
+            return Err(Unread::entirely("it is no JSON object"));
+        }
         let outer: Outer<'b> = serde_json::from_str(text).map_err(|error| Unread::entirely(&error.to_string()))?;
         let request = outer.request.ok_or_else(|| Unread::entirely("it has no request"))?;
+        if !is_object(request.get()) {
+            return Err(Unread::entirely("its request is no object"));
+        }
         let uid = || serde_json::from_str::<Uid>(request.get()).ok().map(|uid| uid.uid).filter(|uid| !uid.is_empty());
         let (kind, api_version) = (word(outer.kind), word(outer.api_version));
         if kind != Some(KIND) || api_version != Some(API_VERSION) {
@@ -118,6 +124,11 @@ impl<'b> Envelope<'b> {
             Err(error) => Err(Unread { uid: uid(), ..Unread::entirely(&error.to_string()) }),
         }
     }
+}
+
+/// A list would be read as an object's fields in their order.
+fn is_object(json: &str) -> bool {
+    json.trim_start().starts_with('{')
 }
 
 /// A JSON string without escapes, which is all that versions and kinds are made of.

@@ -15,7 +15,7 @@ use crate::{
     catalogue::Catalogue,
     findings::{Code, Finding},
     intent::{Intent, OnBlocker},
-    pod::Pod,
+    pod::{Pod, Unreadable},
 };
 use json_patch::Patch;
 use plan::Plan;
@@ -145,7 +145,7 @@ mod tests;
 impl Conversion {
     /// What becomes of a pod that [`Pod::parse`] could not read: it is left as it is.
     #[must_use]
-    pub fn of_unreadable(error: &serde_json::Error) -> Self {
+    pub fn of_unreadable(error: &Unreadable) -> Self {
         let finding = Finding::pod(Code::UnreadablePod, format!("the pod {}", selection::unreadable(error)));
         Self::unchanged(Decision::Blocked, vec![finding.clone()], vec![finding])
     }

@@ -5,7 +5,7 @@ use crate::{
     catalogue::{Condition, Entry, Image, any_holds},
     findings::{Code, Finding},
     intent::Intent,
-    pod::{Container, Details, Pod},
+    pod::{Container, Details, Pod, Unreadable},
 };
 
 /// A container that is to move.
@@ -178,7 +178,7 @@ fn is_the_workload(entry: &Entry, pod: &Pod<'_>, details: &Details<'_>) -> bool 
 }
 
 /// What is said about a field that cannot be read.
-pub(super) fn unreadable(error: &serde_json::Error) -> String {
+pub(super) fn unreadable(error: &Unreadable) -> String {
     format!("has a field we cannot read ({error}), so nothing was changed; correct the field")
 }
 

@@ -1,6 +1,9 @@
 //! A container of a pod: its name at once, its fields on demand.
 
-use super::null_is_default;
+use super::{
+    null_is_default,
+    unreadable::{Unreadable, read},
+};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::BTreeMap};
@@ -241,8 +244,8 @@ impl<'a> Container<'a> {
     /// # Errors
     ///
     /// When one of them has a type that Kubernetes does not know for it.
-    pub fn details(&self) -> Result<Details<'a>, serde_json::Error> {
-        serde_json::from_str(self.raw.get())
+    pub fn details(&self) -> Result<Details<'a>, Unreadable> {
+        read(self.raw.get())
     }
 
     /// Whether the container, if it stands in `initContainers`, is a native sidecar.
@@ -257,7 +260,7 @@ impl<'a> Container<'a> {
 impl<'de: 'a, 'a> Deserialize<'de> for Container<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&'a RawValue>::deserialize(deserializer)?;
-        let head: Head<'a> = serde_json::from_str(raw.get()).map_err(de::Error::custom)?;
+        let head: Head<'a> = read(raw.get()).map_err(de::Error::custom)?;
         Ok(Self { name: head.name, restart_policy: head.restart_policy, raw })
     }
 }
@@ -267,7 +270,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Container<'a> {
 impl<'de: 'a, 'a> Deserialize<'de> for Probe<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&'a RawValue>::deserialize(deserializer)?;
-        let handler = serde_json::from_str(raw.get()).map_err(de::Error::custom)?;
+        let handler = read(raw.get()).map_err(de::Error::custom)?;
         Ok(Self { handler, raw })
     }
 }

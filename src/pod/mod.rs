@@ -8,12 +8,14 @@
 
 mod container;
 mod quantity;
+mod unreadable;
 
 pub use container::{
     Container, Details, EnvVar, ExecAction, GrpcAction, Handler, HttpGetAction, Lifecycle, Port, PortRef, Probe,
     ResourceFieldRef, Resources, SleepAction, TcpSocketAction,
 };
 pub use quantity::Quantity;
+pub use unreadable::Unreadable;
 
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -143,8 +145,8 @@ impl<'a> Pod<'a> {
     /// # Errors
     ///
     /// When the text is not JSON, or a field that a conversion reads has a type Kubernetes does not know for it.
-    pub fn parse(json: &'a str) -> Result<Self, serde_json::Error> {
-        let Fields { metadata, spec } = serde_json::from_str(json)?;
+    pub fn parse(json: &'a str) -> Result<Self, Unreadable> {
+        let Fields { metadata, spec } = unreadable::read(json)?;
         let has_metadata = metadata.is_some();
         Ok(Self { metadata: metadata.unwrap_or_default(), has_metadata, spec: spec.unwrap_or_default() })
     }
@@ -220,6 +222,7 @@ fn find<'p, 'a>(list: &'p [Container<'a>], name: &str) -> Option<(usize, &'p Con
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
 
     #[test]
     fn null_fields_are_empty() {
@@ -231,6 +234,21 @@ mod tests {
         assert!(pod.metadata.annotations.is_none());
         assert!(pod.spec.init_containers.is_none());
         assert!(pod.spec.containers.is_empty());
+    }
+
+    #[rstest]
+    #[case(
+        r#"{"spec":{"containers":[{"name":"a"},{"name":5}]}}"#,
+        "spec.containers[1]: name: invalid type: integer `5`, expected a string"
+    )]
+    #[case(r#"{"spec":{"hostNetwork":"yes"}}"#, "spec.hostNetwork: invalid type: string \"yes\", expected a boolean")]
+    #[case(r#"{"spec":{"restartPolicy":"Never","restartPolicy":"Always"}}"#, "spec: duplicate field `restartPolicy`")]
+    #[case(r#"{"metadata":{"annotations":[]}}"#, "metadata.annotations: invalid type: sequence, expected a map")]
+    #[case(r#"{"metadata":7}"#, "metadata: invalid type: integer `7`, expected an object")]
+    #[case("5", "invalid type: integer `5`, expected an object")]
+    fn errors_name_the_field(#[case] json: &str, #[case] says: &str) {
+        let error = Pod::parse(json).unwrap_err().to_string();
+        assert!(error.starts_with(says), "{error}");
     }
 
     #[test]
