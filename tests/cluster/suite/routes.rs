@@ -59,7 +59,9 @@ async fn a_pod_in_a_labelled_namespace_may_stay_out() {
     let _webhook = Webhook::install(&cluster).await;
     let labelled = cluster.labelled_namespace(&json!({"native-sidecar.io/known": "true"})).await;
     let pod = annotate(with_known_sidecar(), "native-sidecar.io/known", "false");
-    assert_eq!(native_sidecars(&labelled.create(pod).await.created()), [""; 0]);
+    assert_eq!(native_sidecars(&labelled.create(pod.clone()).await.created()), [""; 0]);
+    // It may still name containers.
+    assert_eq!(native_sidecars(&labelled.create(pods::asking(pod, "proxy")).await.created()), ["proxy"]);
 }
 
 #[tokio::test]
@@ -71,18 +73,45 @@ async fn a_pod_may_ask_for_known_sidecars_itself() {
     assert_eq!(native_sidecars(&namespace.create(pod).await.created()), ["proxy"]);
 }
 
+/// What the pod names and what is known come out of one call, which places both.
 #[tokio::test]
-async fn a_pod_that_both_entries_select_is_converted_once() {
+async fn an_annotated_pod_in_a_labelled_namespace_is_reviewed_once() {
     let Some(cluster) = Cluster::connect().await else { return };
-    let _webhook = Webhook::install(&cluster).await;
+    let webhook = Webhook::install(&cluster).await;
     let labelled = cluster.labelled_namespace(&json!({"native-sidecar.io/known": "true"})).await;
-    let mut pod = pods::asking(with_known_sidecar(), "sidecar");
+    let before = webhook.reviews();
+    let mut pod = pods::asking(behind_istio(), "sidecar");
     pod["spec"]["containers"].as_array_mut().unwrap().push(json!({"name": "sidecar", "image": pods::image()}));
     let stored = labelled.create(pod).await.created();
     assert!(is_converted(&stored), "{stored:#}");
-    let mut native = native_sidecars(&stored);
-    native.sort_unstable();
-    assert_eq!(native, ["proxy", "sidecar"]);
+    // The mesh before all others, which two calls would have put behind what the first had moved.
+    assert_eq!(native_sidecars(&stored), ["istio-proxy", "sidecar", "proxy"]);
+    assert_eq!(webhook.reviews(), before.map(|reviews| reviews + 1.0));
+}
+
+/// Alone, what the pod names would have to wait for a mesh that starts later; with what is known it need not.
+#[tokio::test]
+async fn a_pod_is_not_refused_for_what_the_label_makes_possible() {
+    let Some(cluster) = Cluster::connect().await else { return };
+    let _webhook = Webhook::install(&cluster).await;
+    let pod = annotate(pods::asking(behind_istio(), "proxy"), "native-sidecar.io/on-blocker", "deny");
+    let unlabelled = cluster.namespace().await;
+    let refusal = unlabelled.create(pod.clone()).await;
+    assert!(refusal.refusal().contains("mesh-stays-regular"), "{refusal:?}");
+    let labelled = cluster.labelled_namespace(&json!({"native-sidecar.io/known": "true"})).await;
+    let stored = labelled.create(pod).await.created();
+    assert_eq!(native_sidecars(&stored), ["istio-proxy", "proxy"]);
+}
+
+/// A pod with a known sidecar that needs the network, in Istio's mesh.
+fn behind_istio() -> Value {
+    let mut pod = with_known_sidecar();
+    let image = "docker.io/istio/proxyv2:1.24.2";
+    let iptables = ["istio-iptables", "-p", "15001", "-z", "15006", "-u", "1337"];
+    pod["spec"]["initContainers"] = json!([{"name": "istio-init", "image": image, "args": iptables}]);
+    let proxy = json!({"name": "istio-proxy", "image": image, "args": ["proxy", "sidecar"]});
+    pod["spec"]["containers"].as_array_mut().unwrap().insert(1, proxy);
+    pod
 }
 
 #[tokio::test]
