@@ -181,17 +181,37 @@ async fn authorities(cluster: &Cluster) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn a_deleted_certificate_is_made_again() {
+async fn an_emptied_certificate_is_made_again() {
     let Some(cluster) = Cluster::connect().await else { return };
     let Some(installation) = Installation::new(&cluster).await else { return };
     let _replica = installation.serving();
     converted(&cluster, "the API server trusts the certificate").await;
     cluster.merge(SECRET, &json!({"data": null})).await.created();
-    within(PATIENCE * 3, "the Secret is filled again", || async {
-        cluster.get(SECRET).await.created()["data"].as_object().filter(|data| !data.is_empty()).map(|_| ())
-    })
-    .await;
+    within(PATIENCE * 3, "the Secret is filled again", || is_filled(&cluster)).await;
     converted(&cluster, "pods are converted again").await;
+}
+
+/// The replica has the rights of the service account and no others, so nobody else makes the Secret.
+#[tokio::test]
+async fn a_deleted_certificate_is_made_again() {
+    let Some(cluster) = Cluster::connect().await else { return };
+    let Some(installation) = Installation::new(&cluster).await else { return };
+    let _replica = installation.serving();
+    converted(&cluster, "the API server trusts the certificate").await;
+    let before = cluster.get(SECRET).await.created()["metadata"]["uid"].clone();
+    cluster.send(http::Method::DELETE, SECRET, None).await.created();
+    within(PATIENCE * 3, "the Secret is there again", || is_filled(&cluster)).await;
+    assert_ne!(cluster.get(SECRET).await.created()["metadata"]["uid"], before);
+    converted(&cluster, "pods are converted again").await;
+    // Applying the manifests again, as an upgrade does, must be possible with the Secret that the program made.
+    cluster.update(&manifests::one(manifests::self_managed(), "Secret")).await;
+    assert!(is_filled(&cluster).await.is_some());
+}
+
+/// Whether the Secret is there and holds something.
+async fn is_filled(cluster: &Cluster) -> Option<()> {
+    let secret = cluster.get(SECRET).await.object;
+    secret["data"].as_object().filter(|data| !data.is_empty()).map(|_| ())
 }
 
 #[tokio::test]
@@ -214,7 +234,10 @@ async fn the_service_account_may_do_nothing_else() {
     let own = "native-sidecar";
     assert!(may("update", "", "secrets", own, "native-sidecar-certificate").await);
     assert!(!may("get", "", "secrets", own, "another").await);
-    assert!(!may("create", "", "secrets", own, "").await);
+    assert!(!may("patch", "", "secrets", own, "native-sidecar-certificate").await);
+    assert!(!may("delete", "", "secrets", own, "native-sidecar-certificate").await);
+    assert!(may("create", "", "secrets", own, "").await);
+    assert!(!may("create", "", "secrets", "default", "").await);
     assert!(!may("list", "", "secrets", own, "").await);
     assert!(!may("get", "", "secrets", "default", "native-sidecar-certificate").await);
     assert!(!may("create", "", "pods", "default", "").await);
