@@ -17,15 +17,15 @@
 {{- end }}
 
 {{- define "native-sidecar.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "native-sidecar.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "native-sidecar.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "native-sidecar.labels" -}}
 {{ include "native-sidecar.selectorLabels" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | quote }}
 {{- end }}
 
 {{- define "native-sidecar.serviceAccountName" -}}
@@ -41,6 +41,36 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- printf "%s@%s" .Values.image.repository .Values.image.digest }}
 {{- else }}
 {{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/* A Go duration such as 1m30s, in milliseconds. */}}
+{{- define "native-sidecar.milliseconds" -}}
+{{- $sum := 0 }}
+{{- range regexFindAll "[0-9]+(ms|s|m|h)" . -1 }}
+{{- $factor := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 }}
+{{- $sum = add $sum (mul (regexFind "[0-9]+" . | int64) (get $factor (regexFind "[a-z]+" .))) }}
+{{- end }}
+{{- $sum }}
+{{- end }}
+
+{{/* Values that each are right, but not together: the schema cannot say so. */}}
+{{- define "native-sidecar.check" -}}
+{{- $name := include "native-sidecar.fullname" . }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}
+{{- fail (printf "%s is no name for a Service, which begins with a letter and has no dots: set fullnameOverride" $name) }}
+{{- end }}
+{{- range $label := keys (include "native-sidecar.selectorLabels" . | fromYaml) | sortAlpha }}
+{{- if hasKey $.Values.podLabels $label }}
+{{- fail (printf "podLabels must not contain %s: the Deployment finds its pods by it" $label) }}
+{{- end }}
+{{- end }}
+{{- $drain := add (include "native-sidecar.milliseconds" .Values.drainDelay) (include "native-sidecar.milliseconds" .Values.drainTimeout) }}
+{{- if ge $drain (mul 1000 (int64 .Values.terminationGracePeriodSeconds)) }}
+{{- fail (printf "drainDelay %s and drainTimeout %s together must be less than terminationGracePeriodSeconds %d, or requests are cut off" .Values.drainDelay .Values.drainTimeout (int64 .Values.terminationGracePeriodSeconds)) }}
+{{- end }}
+{{- if has .Values.test.namespace (append .Values.webhook.excludedNamespaces .Release.Namespace) }}
+{{- fail (printf "test.namespace %s is one that the webhook does not look at, so the test pod would never complete: set another" .Values.test.namespace) }}
 {{- end }}
 {{- end }}
 
@@ -81,7 +111,7 @@ clientConfig:
   caBundle: {{ required "certificates.caBundle is needed with certificates.mode secret" .root.Values.certificates.caBundle }}
   {{- end }}
   service:
-    namespace: {{ .root.Release.Namespace }}
+    namespace: {{ .root.Release.Namespace | quote }}
     name: {{ include "native-sidecar.fullname" .root }}
     port: 443
     path: {{ .path }}
@@ -90,6 +120,6 @@ clientConfig:
 {{- define "native-sidecar.subject" -}}
 subjects:
 - kind: ServiceAccount
-  name: {{ include "native-sidecar.serviceAccountName" . }}
-  namespace: {{ .Release.Namespace }}
+  name: {{ include "native-sidecar.serviceAccountName" . | quote }}
+  namespace: {{ .Release.Namespace | quote }}
 {{- end }}
