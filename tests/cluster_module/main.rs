@@ -377,6 +377,20 @@ impl Survey {
         self.surveyor.survey().await.unwrap();
         (**self.published.load()).clone()
     }
+
+    /// Whether one more survey makes what is known look fresh.
+    async fn is_fresh_after(&mut self, survey: impl AsyncFnOnce(&mut Surveyor)) -> bool {
+        // Longer than any two of these surveys in memory take.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        survey(&mut self.surveyor).await;
+        self.age() < 0.3
+    }
+
+    fn age(&self) -> f64 {
+        let text = text(&self.registry);
+        let line = text.lines().find_map(|line| line.strip_prefix("native_sidecar_cluster_facts_age_seconds "));
+        line.unwrap().parse().unwrap()
+    }
 }
 
 fn nodes(count: usize) -> impl Iterator<Item = (String, String)> {
@@ -459,6 +473,29 @@ async fn nodes_that_may_not_be_listed_are_unknown() {
     let facts = Survey::of(&mock).facts().await;
     assert!(facts.kubelets.is_empty());
     assert_eq!(facts.keeps_restart_policy, Some(true));
+}
+
+#[tokio::test]
+async fn facts_are_fresh_only_when_all_were_learnt() {
+    let mock = Mock::shipped();
+    mock.nodes(nodes(2));
+    let mut survey = Survey::of(&mock);
+    let learnt = async |surveyor: &mut Surveyor| surveyor.survey().await.unwrap();
+    assert!(survey.is_fresh_after(learnt).await);
+    let faults = [("/version", 403), ("/pods", 403), ("/pods", 422), ("/pods", 500), ("/nodes", 403)];
+    for (path, code) in faults {
+        mock.fault(move |_, asked| asked.ends_with(path).then_some((code, "no")));
+        assert!(!survey.is_fresh_after(learnt).await, "{path} {code}");
+    }
+    mock.healed();
+    assert!(survey.is_fresh_after(learnt).await);
+    mock.version("unknown");
+    assert!(!survey.is_fresh_after(learnt).await, "no version");
+    mock.version("v1.33.1");
+    mock.strips(true);
+    assert!(survey.is_fresh_after(learnt).await, "a lost restartPolicy is an answer");
+    mock.away(true);
+    assert!(!survey.is_fresh_after(async |surveyor| drop(surveyor.survey().await.unwrap_err())).await);
 }
 
 #[tokio::test]

@@ -53,7 +53,7 @@ impl Metrics {
         metrics
     }
 
-    /// Everything was asked for just now.
+    /// Everything was learnt just now.
     pub(super) fn fresh(&self) {
         self.fresh.store(Arc::new(Instant::now()));
     }
@@ -75,7 +75,7 @@ impl Collector for Age {
         let age = ConstGauge::new(self.0.load().elapsed().as_secs_f64());
         let (name, help) = (
             "native_sidecar_cluster_facts_age_seconds",
-            "Time since everything was last learnt from the API server, or since the start",
+            "Time since the version, the dry run and the nodes were last all answered, or since the start",
         );
         let metric = encoder.encode_descriptor(name, help, None, age.metric_type())?;
         age.encode(metric)

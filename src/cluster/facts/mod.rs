@@ -1,7 +1,8 @@
 //! What is known of the cluster: asked for at the start and every few minutes, published for the admission path to read.
 //!
 //! Each fact is asked for by itself. One that is refused (no right to list nodes, a quota in the way of the dry run) is
-//! unknown and does not hold up the others. When the API server is away, what is known stays, and its age grows.
+//! unknown and does not hold up the others. When the API server is away, what is known stays. The age that is shown is
+//! that of the oldest fact: it grows until all of them were learnt in one round.
 
 mod metrics;
 mod nodes;
@@ -69,6 +70,15 @@ struct Reporters {
     version: Reporter,
     probe: Reporter,
     nodes: Reporter,
+}
+
+/// What a question came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Learnt {
+    /// The fact is known as of now.
+    Yes,
+    /// The API server answered, but not what was asked; a log line says so.
+    No,
 }
 
 // === impl Settings ===
@@ -143,43 +153,46 @@ impl Surveyor {
         if *self.published.load_full() != facts {
             self.published.store(Arc::new(facts));
         }
-        if outcome.is_ok() {
+        // A refusal is no reason to hurry, but neither has anything been learnt.
+        if outcome == Ok(Learnt::Yes) {
             self.metrics.fresh();
         }
-        outcome
+        outcome.map(drop)
     }
 
-    async fn fill(&mut self, facts: &mut ClusterFacts) -> Result<(), Stale> {
+    async fn fill(&mut self, facts: &mut ClusterFacts) -> Result<Learnt, Stale> {
         let before = facts.server;
-        facts.server = self.server(before).await?;
+        let server = self.server(facts).await?;
         if facts.server != before {
             // What another version did proves nothing about this one.
             facts.keeps_restart_policy = None;
         }
         // A webhook may answer the dry run as if the API server were away; the nodes are asked for all the same.
         let probe = self.keeps_restart_policy(facts).await;
-        self.kubelets(facts).await.and(probe)
+        let nodes = self.kubelets(facts).await?;
+        Ok(server.and(probe?).and(nodes))
     }
 
-    async fn server(&mut self, before: Option<Version>) -> Result<Option<Version>, Stale> {
+    async fn server(&mut self, facts: &mut ClusterFacts) -> Result<Learnt, Stale> {
         let reporter = &mut self.reporters.version;
         let answer = bounded(self.client.apiserver_version()).await;
-        let Some(info) = known(answer, "the API server's version", reporter)? else { return Ok(before) };
-        match info.git_version.parse() {
+        let Some(info) = known(answer, "the API server's version", reporter)? else { return Ok(Learnt::No) };
+        match info.git_version.parse::<Version>() {
             Ok(version) => {
                 reporter.succeeded();
-                Ok(Some(version))
+                facts.server = Some(version);
+                Ok(Learnt::Yes)
             }
             Err(error) => {
-                let error: crate::version::NotAVersion = error;
                 reporter.failed(&error.to_string());
-                Ok(None)
+                facts.server = None;
+                Ok(Learnt::No)
             }
         }
     }
 
     /// A refusal is no proof of the contrary: the last proof for this version of the API server stands.
-    async fn keeps_restart_policy(&mut self, facts: &mut ClusterFacts) -> Result<(), Stale> {
+    async fn keeps_restart_policy(&mut self, facts: &mut ClusterFacts) -> Result<Learnt, Stale> {
         let answer = probe::run(&self.client, &self.settings).await;
         match known(answer, "a native sidecar in a dry run", &mut self.reporters.probe)? {
             Some(Verdict::Kept) => {
@@ -192,16 +205,19 @@ impl Surveyor {
                 self.reporters.probe.succeeded();
                 self.tell_lost(facts.server).await;
             }
-            Some(Verdict::Odd(answer)) => drop(self.reporters.probe.failed(&answer)),
-            None => {}
+            Some(Verdict::Odd(answer)) => {
+                self.reporters.probe.failed(&answer);
+                return Ok(Learnt::No);
+            }
+            None => return Ok(Learnt::No),
         }
-        Ok(())
+        Ok(Learnt::Yes)
     }
 
-    async fn kubelets(&mut self, facts: &mut ClusterFacts) -> Result<(), Stale> {
+    async fn kubelets(&mut self, facts: &mut ClusterFacts) -> Result<Learnt, Stale> {
         let answer = nodes::list(&self.client).await;
         let Some(Nodes { kubelets, strange }) = known(answer, "the nodes", &mut self.reporters.nodes)? else {
-            return Ok(());
+            return Ok(Learnt::No);
         };
         self.reporters.nodes.succeeded();
         facts.kubelets = kubelets;
@@ -210,7 +226,7 @@ impl Surveyor {
             tracing::info!("left out of account, as their kubelets' versions are none of Kubernetes: {strange}");
         }
         self.told_strange = Some(strange);
-        Ok(())
+        Ok(Learnt::Yes)
     }
 
     /// Who may have taken `restartPolicy` away. The list needs a right that the manifests need not give.
@@ -253,6 +269,14 @@ impl Surveyor {
             tracing::info!("cluster facts: {text}");
             self.told = Some(text);
         }
+    }
+}
+
+// === impl Learnt ===
+
+impl Learnt {
+    fn and(self, other: Self) -> Self {
+        if self == Self::Yes { other } else { Self::No }
     }
 }
 
