@@ -5,6 +5,8 @@
 #[path = "server/support.rs"]
 mod support;
 
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use native_sidecar::server::{
     CertificateSource, CertificateStore, ConnectionLimits, Drain, Error, Patience, Reviewer, Server, Settings, Webhook,
 };
@@ -13,7 +15,7 @@ use rustls::NamedGroup;
 use std::{
     fs,
     io::{BufRead, BufReader},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -231,12 +233,14 @@ async fn a_given_certificate_makes_the_server_ready() {
     let client = Client::new(&ca.pem(), "h2", None);
     let (status, reason) = get(server.health, "/readyz").await;
     assert_eq!((status, reason.as_str()), (503, "there is no serving certificate yet\n"));
+    assert_eq!(server.metric("native_sidecar_ready").await, 0);
     assert!(client.handshake(server.address).await.is_err());
     assert!(server.metrics().await.contains("certificate_expiry_timestamp_seconds NaN"));
 
     let pair = ca.server();
     store.install(pair.certificate.as_bytes(), pair.key.as_bytes()).unwrap();
     assert_eq!(get(server.health, "/readyz").await, (200, "ok\n".to_owned()));
+    assert_eq!(server.metric("native_sidecar_ready").await, 1);
     client.ask(server.address, "u-1").await.unwrap();
     let expiry = store.expiry().unwrap().as_second();
     let line = format!("native_sidecar_certificate_expiry_timestamp_seconds {expiry}.0\n");
@@ -370,6 +374,147 @@ async fn a_body_that_never_ends_is_refused() {
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("did not arrive in time"), "{answer}");
 }
 
+/// A review of `size` bytes, most of them in one text of the pod.
+fn large_review(uid: &str, size: usize) -> String {
+    let mut review = support::review(uid);
+    let length = review.to_string().len();
+    review["request"]["object"]["metadata"]["annotations"]["note"] = "x".repeat(size - length - 10).into();
+    review.to_string()
+}
+
+#[rstest]
+#[case::http1("http/1.1")]
+#[case::http2("h2")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_large_bodies_at_once_are_all_answered(#[case] protocol: &str) {
+    let (ca, folder) = certified();
+    let server = start(settings(files(folder.path()))).await;
+    let client = Client::new(&ca.pem(), protocol, None);
+    let body = large_review("u-large", 8 * 1024 * 1024 - 100);
+    let send_large = async |client: Client, address, body| {
+        let mut connection = client.connect(address).await?;
+        let response = connection.send(support::post(body)).await?;
+        Ok::<_, AnyError>((response.status().as_u16(), support::text(response).await?))
+    };
+    let large: Vec<_> =
+        (0..12).map(|_| tokio::spawn(send_large(client.clone(), server.address, body.clone()))).collect();
+    // Those that are small need no room of the large ones.
+    while !large.iter().all(tokio::task::JoinHandle::is_finished) {
+        soon(client.ask(server.address, "u-small")).await.unwrap();
+    }
+    for answer in large {
+        match answer.await.unwrap().unwrap() {
+            (200, answer) => assert!(answer.contains("u-large"), "{answer}"),
+            (status, reason) => assert!(status == 503 && reason.contains("too many large"), "{status} {reason}"),
+        }
+    }
+    assert_eq!(server.metric("native_sidecar_large_bodies_bytes").await, 0);
+}
+
+#[rstest]
+#[case::declared("content-length: 8000000")]
+#[case::not_declared("transfer-encoding: chunked")]
+#[tokio::test]
+async fn without_room_a_large_body_is_refused_and_a_small_one_is_not(#[case] length: &str) {
+    let (ca, folder) = certified();
+    let patience = Patience { body: Duration::from_secs(2), ..Patience::default() };
+    let webhook = Webhook { patience, ..support::webhook() };
+    let server = support::start_with(settings(files(folder.path())), webhook).await;
+    let client = Client::new(&ca.pem(), "http/1.1", None);
+    let mut slow = client.handshake(server.address).await.unwrap();
+    slow.write_all(format!("POST /mutate HTTP/1.1\r\nhost: x\r\n{length}\r\n\r\n").as_bytes()).await.unwrap();
+    eventually(async || server.metric("native_sidecar_large_bodies_bytes").await > 7_000_000).await;
+
+    let mut other = client.connect(server.address).await.unwrap();
+    let refused = other.send(support::post(large_review("u-large", 4 * 1024 * 1024))).await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert!(support::text(refused).await.unwrap().contains("--large-body-memory"));
+    assert_eq!(server.metric(r#"native_sidecar_http_errors_total{status="503"}"#).await, 1);
+    client.ask(server.address, "u-small").await.unwrap();
+
+    // The slow one has had its time by now, or soon.
+    eventually(async || server.metric("native_sidecar_large_bodies_bytes").await == 0).await;
+    let mut other = client.connect(server.address).await.unwrap();
+    let answered = other.send(support::post(large_review("u-large", 4 * 1024 * 1024))).await.unwrap();
+    assert_eq!(answered.status(), 200);
+}
+
+/// Few bytes can take much memory: each of these would be a value of its own.
+#[tokio::test]
+async fn a_body_that_is_dear_to_review_is_refused() {
+    let (ca, folder) = certified();
+    let server = start(settings(files(folder.path()))).await;
+    let mut connection = Client::new(&ca.pem(), "h2", None).connect(server.address).await.unwrap();
+    let mut review = support::review("u-1");
+    review["request"]["object"]["spec"]["extra"] = vec![serde_json::json!({}); 50_000].into();
+    let refused = connection.send(support::post(review.to_string())).await.unwrap();
+    assert_eq!(refused.status(), 413);
+    assert!(support::text(refused).await.unwrap().contains("--large-body-memory"));
+}
+
+#[tokio::test]
+async fn when_all_connections_are_taken_idle_ones_give_way() {
+    let (ca, folder) = certified();
+    let limits = ConnectionLimits { connections: 3, ..ConnectionLimits::default() };
+    let server = start(limited(folder.path(), limits)).await;
+    let client = Client::new(&ca.pem(), "http/1.1", None);
+    let mut idle = first_answered(&ca, &server, "h2").await;
+    let silent = TcpStream::connect(server.address).await.unwrap();
+    let mut busy = client.handshake(server.address).await.unwrap();
+    busy.write_all(b"POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{").await.unwrap();
+    // Until the server has seen that much of the request, the connection passes for idle.
+    sleep(Duration::from_millis(300)).await;
+
+    client.ask(server.address, "u-1").await.unwrap();
+    client.ask(server.address, "u-2").await.unwrap();
+    eventually(async || idle.is_let_go().await).await;
+    eventually(async || server.metric("native_sidecar_connections_crowded_out_total").await >= 1).await;
+    busy.write_all(b"}").await.unwrap();
+    let mut answer = [0; 12];
+    soon(busy.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+    drop(silent);
+}
+
+#[tokio::test]
+async fn health_is_answered_while_all_connections_are_taken() {
+    let (ca, folder) = certified();
+    let limits = ConnectionLimits { connections: 2, ..ConnectionLimits::default() };
+    let server = start(limited(folder.path(), limits)).await;
+    let mut open = Vec::new();
+    for _ in 0..40 {
+        open.push((
+            TcpStream::connect(server.address).await.unwrap(),
+            TcpStream::connect(server.health).await.unwrap(),
+        ));
+    }
+    assert_eq!(get(server.health, "/readyz").await.0, 200);
+    Client::new(&ca.pem(), "h2", None).ask(server.address, "u-1").await.unwrap();
+}
+
+/// Its connection is ended, and its answer's room is free again.
+#[tokio::test]
+async fn a_client_that_does_not_take_a_large_answer_is_let_go() {
+    let (ca, folder) = certified();
+    let patience = Patience { body: Duration::from_secs(1), ..Patience::default() };
+    let webhook = Webhook { patience, ..support::webhook() };
+    let server = support::start_with(settings(files(folder.path())), webhook).await;
+    let stream = Client::new(&ca.pem(), "h2", None).handshake(server.address).await.unwrap();
+    let mut narrow = http2::Builder::new(TokioExecutor::new());
+    narrow.initial_stream_window_size(1024);
+    let (sender, driver) = narrow.handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(driver);
+    let mut connection = Connection::Http2(sender);
+    let mut review = support::review("u-1");
+    let names: Vec<_> = (0..1200).map(|index| format!("n{index}")).collect();
+    review["request"]["object"]["metadata"]["annotations"]["native-sidecar.io/containers"] = names.join(",").into();
+    let containers = review["request"]["object"]["spec"]["containers"].as_array_mut().unwrap();
+    containers.extend(names.iter().map(|name| serde_json::json!({"name": name, "image": "busybox"})));
+    let _untaken = connection.send(support::post(review.to_string())).await.unwrap();
+    eventually(async || server.metric("native_sidecar_connections_crowded_out_total").await == 1).await;
+    eventually(async || connection.is_let_go().await).await;
+}
+
 #[tokio::test]
 async fn a_panic_costs_nobody_else_an_answer() {
     let (ca, folder) = certified();
@@ -402,6 +547,7 @@ async fn the_second_port_serves_health_and_metrics() {
     assert_eq!(get(server.health, "/livez").await, (200, "ok\n".to_owned()));
     assert_eq!(get(server.health, "/readyz").await, (200, "ok\n".to_owned()));
     assert_eq!(get(server.health, "/mutate").await.0, 404);
+    assert_eq!(server.metric("native_sidecar_ready").await, 1);
     assert!(server.metrics().await.ends_with("# EOF\n"));
 }
 
@@ -586,7 +732,8 @@ impl Drop for Process {
 /// The command, without what the tests' own environment says.
 fn serve() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_native-sidecar"));
-    command.env_clear().args(["serve", "--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0"]);
+    command.env_clear().arg("serve");
+    command.env("NATIVE_SIDECAR_LISTEN", "127.0.0.1:0").env("NATIVE_SIDECAR_HEALTH_LISTEN", "127.0.0.1:0");
     command
 }
 
@@ -617,6 +764,12 @@ async fn the_program_serves_and_drains() {
     assert!(line["findings"].as_str().unwrap().contains("job-exit-codes"), "{line}");
     assert!(line["dry_run"] == false && line["duration_ms"].as_f64().unwrap() > 0.0, "{line}");
 
+    let mut connection = client.connect(process.address).await.unwrap();
+    assert_eq!(connection.send(support::post("{}")).await.unwrap().status(), 400);
+    let line = process.log_line("request refused");
+    assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+    assert!(line["status"] == 400 && line["reason"].as_str().unwrap().contains("AdmissionReview"), "{line}");
+
     let traffic = Arc::new(Traffic::default());
     let sending = tokio::spawn(keep_sending(client, process.address, Arc::clone(&traffic)));
     eventually(async || traffic.answers.load(Ordering::Relaxed) > 5).await;
@@ -627,6 +780,29 @@ async fn the_program_serves_and_drains() {
     traffic.stop.store(true, Ordering::Relaxed);
     soon(sending).await.unwrap().unwrap();
     assert!(process.ended().await.success());
+}
+
+/// The default addresses, with free ports. Machines without IPv6 have IPv4 alone.
+#[tokio::test]
+async fn all_addresses_are_those_of_ipv4_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.crt");
+    let arguments = ["--listen", "[::]:0", "--health-listen", "[::]:0", "--throwaway-ca", ca.to_str().unwrap()];
+    let mut process = Process::start(&arguments);
+    let client = Client::new(&fs::read_to_string(&ca).unwrap(), "http/1.1", None);
+    let (port, health) = (process.address.port(), process.health.port());
+    let mut loopbacks = vec![IpAddr::from(Ipv4Addr::LOCALHOST)];
+    if std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+        assert!(process.address.is_ipv6());
+        loopbacks.push(Ipv6Addr::LOCALHOST.into());
+    }
+    for loopback in loopbacks {
+        assert_eq!(get(SocketAddr::new(loopback, health), "/readyz").await.0, 200);
+        let mut connection = client.connect(SocketAddr::new(loopback, port)).await.unwrap();
+        assert_eq!(connection.send(support::post("{}")).await.unwrap().status(), 400);
+        let peer: SocketAddr = process.log_line("request refused")["peer"].as_str().unwrap().parse().unwrap();
+        assert_eq!(peer.ip(), loopback, "IPv4 peers are shown as such");
+    }
 }
 
 #[rstest]

@@ -9,12 +9,12 @@ use crate::{
     cluster::{ConnectError, certificates::SettingsError},
     conversion::{ClusterFacts, Version},
     server::{
-        self, CertificateSource, ConnectionLimits, Drain, Metrics, Patience, Server, Settings, Webhook,
+        self, CertificateSource, ConnectionLimits, Drain, Memory, Metrics, Patience, Room, Server, Settings, Webhook,
         logging::{self, Format},
     },
 };
 use arc_swap::ArcSwap;
-use clap::Args;
+use clap::{Args, value_parser};
 use cluster::Loops;
 use jiff::SignedDuration;
 use prometheus_client::registry::Registry;
@@ -23,13 +23,14 @@ use std::{env, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 /// Serve the admission webhook.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
-    /// Address and port for admission reviews, over HTTPS. Port 0 takes any that is free; the log says which.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443", env = "NATIVE_SIDECAR_LISTEN")]
+    /// Address and port for admission reviews, over HTTPS. `[::]` is all addresses, of IPv4 as well. Port 0 takes any
+    /// that is free; the log says which.
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8443", env = "NATIVE_SIDECAR_LISTEN")]
     #[arg(help_heading = LISTENING)]
     pub listen: SocketAddr,
 
     /// Address and port for /livez, /readyz and /metrics, over plain HTTP.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", env = "NATIVE_SIDECAR_HEALTH_LISTEN")]
+    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080", env = "NATIVE_SIDECAR_HEALTH_LISTEN")]
     #[arg(help_heading = LISTENING)]
     pub health_listen: SocketAddr,
 
@@ -106,7 +107,7 @@ pub struct ServeArgs {
     #[arg(env = "NATIVE_SIDECAR_HEADER_TIMEOUT", help_heading = LIMITS)]
     pub header_timeout: Duration,
 
-    /// Longest time that a request's body may take to arrive.
+    /// Longest time that a request's body may take to arrive, and that a client may take to read a large answer.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = period)]
     #[arg(env = "NATIVE_SIDECAR_BODY_TIMEOUT", help_heading = LIMITS)]
     pub body_timeout: Duration,
@@ -121,6 +122,18 @@ pub struct ServeArgs {
     #[arg(long, value_name = "TIME", default_value = "150s", value_parser = period)]
     #[arg(env = "NATIVE_SIDECAR_IDLE_TIMEOUT", help_heading = LIMITS)]
     pub idle_timeout: Duration,
+
+    /// Connections for admission reviews at a time. When there are more, those give way that are idle, of the address
+    /// that has the most.
+    #[arg(long, value_name = "NUMBER", default_value = "128", value_parser = value_parser!(u16).range(8..))]
+    #[arg(env = "NATIVE_SIDECAR_MAX_CONNECTIONS", help_heading = LIMITS)]
+    pub max_connections: u16,
+
+    /// Memory for request bodies above 64 KiB (a third of it) and for reviews that take more than 512 KiB (the rest).
+    /// Who gets no room within half of the body's time is answered 503. At least 24Mi.
+    #[arg(long, value_name = "SIZE", default_value_t, env = "NATIVE_SIDECAR_LARGE_BODY_MEMORY")]
+    #[arg(help_heading = LIMITS)]
+    pub large_body_memory: Memory,
 
     /// What is asked of the API server.
     #[command(flatten)]
@@ -207,7 +220,8 @@ impl ServeArgs {
         let facts = ClusterFacts { kubelet_floor: self.kubelet_floor, ..ClusterFacts::default() };
         let webhook = Webhook::new(Arc::new(catalogue), Arc::new(ArcSwap::from_pointee(facts)));
         let patience = Patience { body: self.body_timeout, request: self.request_timeout };
-        Ok(Webhook { patience, ..webhook })
+        let room = Arc::new(Room::new(self.large_body_memory));
+        Ok(Webhook { room, patience, ..webhook })
     }
 
     /// The server that these arguments ask for.
@@ -226,6 +240,7 @@ impl ServeArgs {
             client_names: self.client_names,
             reload_interval: self.reload_interval,
             limits: ConnectionLimits {
+                connections: self.max_connections.into(),
                 handshake: self.handshake_timeout,
                 headers: self.header_timeout,
                 idle: self.idle_timeout,
@@ -282,7 +297,7 @@ mod tests {
     fn a_single_command_is_enough_outside_a_cluster() {
         let settings = parse(&[]).unwrap().settings(false, &Loops::default()).unwrap();
         assert!(matches!(settings.certificate, CertificateSource::Throwaway { ca: None }));
-        assert_eq!(settings.listen.port(), 8443);
+        assert_eq!((settings.listen.to_string(), settings.health_listen.port()), ("[::]:8443".to_owned(), 8080));
         assert_eq!(settings.drain, Drain::default());
         assert_eq!(settings.limits, ConnectionLimits::default());
     }
@@ -313,6 +328,9 @@ mod tests {
     #[case::back_in_time(&["--drain-delay=-5s"])]
     #[case::never(&["--reload-interval", "0s"])]
     #[case::two_sources(&["--certificate-secret", "s", "--tls-cert", "c", "--tls-key", "k"])]
+    #[case::too_few(&["--max-connections", "7"])]
+    #[case::too_little(&["--large-body-memory", "23Mi"])]
+    #[case::no_size(&["--large-body-memory", "much"])]
     #[case::no_bool(&["--cluster-facts", "yes"])]
     fn refused(#[case] arguments: &[&str]) {
         assert!(parse(arguments).is_err());

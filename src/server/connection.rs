@@ -3,14 +3,20 @@
 //! Unlike a plain accept loop this one tells apart three ways to stop. While the server drains it still
 //! accepts, and ends each connection at the moment at which no request can be lost: HTTP/1.1 with the answer
 //! that says `Connection: close`, HTTP/2 with GOAWAY. Only what is idle after that is closed from our side,
-//! and a connection that was accepted is always let to finish its first request.
+//! and a connection that was accepted is always let to finish its first request, unless its [`Seats`] are needed
+//! for somebody else.
 
 use super::{
     lifecycle::{Lifecycle, Phase},
     metrics::Metrics,
+    seats::{Seat, Seats},
     tls::Tls,
 };
-use axum::{Router, body::Body};
+use axum::{
+    BoxError, Router,
+    body::{Body, Bytes, HttpBody},
+    response::Response,
+};
 use futures::FutureExt;
 use http::Request;
 use hyper_util::{
@@ -18,7 +24,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -29,10 +35,15 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tower::ServiceExt;
 
-/// How much a request line and headers may take.
-const HEADER_BYTES: u32 = 64 * 1024;
-/// Requests at a time on one HTTP/2 connection.
-const HTTP2_STREAMS: u32 = 100;
+/// How much a request line and headers may take. The API server's take less than 1 KiB.
+const HEADER_BYTES: u32 = 16 * 1024;
+/// Requests at a time on one HTTP/2 connection; the API server opens another where these are not enough.
+const HTTP2_STREAMS: u32 = 32;
+/// How much of one HTTP/2 request's body may be under way before it is read: an ordinary pod in one go.
+const HTTP2_STREAM_WINDOW: u32 = 32 * 1024;
+/// The same for all requests of a connection. It is memory that any client can make us use, so it is no more than
+/// lets some requests wait for room without the others having to wait with them.
+const HTTP2_CONNECTION_WINDOW: u32 = 4 * HTTP2_STREAM_WINDOW;
 /// An HTTP/2 client that has not answered a ping for this long is gone.
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often an HTTP/2 client is pinged.
@@ -42,9 +53,11 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 /// Pause after a failed accept: out of file descriptors, most likely, which does not get better by trying harder.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a connection may take.
+/// How long a connection may take, and how many there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
+    /// Connections at a time.
+    pub connections: usize,
     /// For the TLS handshake.
     pub handshake: Duration,
     /// From the handshake to the end of the first request's headers.
@@ -71,6 +84,9 @@ enum Protocol {
     Http2,
 }
 
+/// A service that answers every request.
+trait Answers<B>: tower::Service<Request<B>, Response = Response, Error = Infallible, Future: Send> + Clone + Send {}
+
 /// What every connection of a listener needs.
 struct Service {
     tls: Option<Arc<Tls>>,
@@ -78,8 +94,14 @@ struct Service {
     limits: ConnectionLimits,
     lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
+    seats: Arc<Seats>,
     http1: auto::Builder<TokioExecutor>,
     http2: auto::Builder<TokioExecutor>,
+}
+
+impl<B, S> Answers<B> for S where
+    S: tower::Service<Request<B>, Response = Response, Error = Infallible, Future: Send> + Clone + Send
+{
 }
 
 // === impl Listener ===
@@ -110,15 +132,25 @@ impl Listener {
 async fn welcome(accepted: io::Result<(TcpStream, SocketAddr)>, service: &Arc<Service>, all: &mut JoinSet<()>) {
     match accepted {
         Ok((stream, peer)) => {
+            let peer = canonical(peer);
+            let Some(seat) = service.seats.take(peer) else {
+                tracing::debug!(%peer, "closed at once, as there are too many connections");
+                return service.metrics.crowded_out();
+            };
             // Answers are small and awaited; without this they wait for more to come.
             let _ = stream.set_nodelay(true);
-            all.spawn(Arc::clone(service).handle(stream, peer));
+            all.spawn(Arc::clone(service).handle(stream, seat));
         }
         Err(error) => {
             tracing::warn!(error = error.to_string(), "cannot accept a connection");
             sleep(ACCEPT_PAUSE).await;
         }
     }
+}
+
+/// An IPv4 peer of a socket that serves IPv6 as well has an address such as `::ffff:10.0.0.1`.
+const fn canonical(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
 fn note(ended: Result<(), tokio::task::JoinError>) {
@@ -139,19 +171,30 @@ impl Service {
     ) -> Self {
         let builder = builder(limits);
         let (http1, http2) = (builder.clone().http1_only(), builder.http2_only());
-        Self { tls, router, limits, lifecycle, metrics, http1, http2 }
+        let seats = Seats::new(limits.connections);
+        Self { tls, router, limits, lifecycle, metrics, seats, http1, http2 }
     }
 
-    async fn handle(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let Some(tls) = &self.tls else { return self.converse(stream, Protocol::Http1).await };
-        match timeout(self.limits.handshake, tls.acceptor().accept(stream)).await {
+    async fn handle(self: Arc<Self>, stream: TcpStream, seat: Arc<Seat>) {
+        let Some(tls) = &self.tls else { return self.converse(stream, Protocol::Http1, seat).await };
+        let handshake = timeout(self.limits.handshake, tls.acceptor().accept(stream));
+        let shaken = tokio::select! {
+            shaken = handshake => shaken,
+            () = seat.wanted() => return self.crowded_out(&seat),
+        };
+        match shaken {
             Ok(Ok(stream)) => {
                 let protocol = Protocol::of(&stream);
-                self.converse(stream, protocol).await;
+                self.converse(stream, protocol, seat).await;
             }
-            Ok(Err(error)) => self.failed(&error, peer),
-            Err(_) => self.failed(&io::Error::from(io::ErrorKind::TimedOut), peer),
+            Ok(Err(error)) => self.failed(&error, seat.caller().peer),
+            Err(_) => self.failed(&io::Error::from(io::ErrorKind::TimedOut), seat.caller().peer),
         }
+    }
+
+    fn crowded_out(&self, seat: &Seat) {
+        self.metrics.crowded_out();
+        tracing::debug!(peer = %seat.caller().peer, "closed to make room, or as an answer was not taken");
     }
 
     fn failed(&self, error: &io::Error, peer: SocketAddr) {
@@ -164,13 +207,12 @@ impl Service {
         tracing::info!(%peer, reason, "TLS handshake failed; `bad certificate` and `unknown CA` point to caBundle");
     }
 
-    async fn converse(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, protocol: Protocol) {
+    async fn converse<S>(&self, stream: S, protocol: Protocol, seat: Arc<Seat>)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let begun = Arc::new(Notify::new());
-        let first = Arc::clone(&begun);
-        let service = self.router.clone().map_request(move |request: Request<_>| {
-            first.notify_one();
-            request.map(Body::new)
-        });
+        let service = self.requests(&begun, &seat);
         let connection =
             self.builder(protocol).serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let mut connection = pin!(connection);
@@ -180,15 +222,43 @@ impl Service {
             _ = &mut connection => return,
             () = begun.notified() => {}
             () = self.given_up() => return,
+            () = seat.wanted() => return self.crowded_out(&seat),
         }
-        tokio::select! {
+        let wanted = tokio::select! {
             biased;
             _ = &mut connection => return,
-            () = self.lifecycle.reached(protocol.last_phase()) => {}
-        }
+            () = self.lifecycle.reached(protocol.last_phase()) => false,
+            () = seat.wanted() => true,
+        };
         connection.as_mut().graceful_shutdown();
-        // An error here is the client's: it went away, or broke the protocol.
-        let _ = connection.await;
+        if wanted {
+            // Once: enough to say goodbye, and no time for a client that does not listen.
+            let _ = connection.as_mut().now_or_never();
+            return self.crowded_out(&seat);
+        }
+        tokio::select! {
+            // An error here is the client's: it went away, or broke the protocol.
+            _ = connection => {}
+            () = seat.wanted() => self.crowded_out(&seat),
+        }
+    }
+
+    /// What answers the requests of a connection.
+    fn requests<B>(&self, begun: &Arc<Notify>, seat: &Arc<Seat>) -> impl Answers<B> + use<B>
+    where
+        B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    {
+        let (first, caller, seat) = (Arc::clone(begun), seat.caller().clone(), Arc::clone(seat));
+        let router = ServiceExt::<Request<Body>>::map_future(self.router.clone(), move |answer| {
+            let busy = seat.busy();
+            answer.inspect(move |_| drop(busy))
+        });
+        router.map_request(move |request: Request<B>| {
+            first.notify_one();
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(caller.clone());
+            request
+        })
     }
 
     /// When a connection has had enough time for its first request.
@@ -225,6 +295,8 @@ fn builder(limits: ConnectionLimits) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(HTTP2_PING_INTERVAL)
         .keep_alive_timeout(HTTP2_PING_TIMEOUT)
         .max_concurrent_streams(HTTP2_STREAMS)
+        .initial_stream_window_size(HTTP2_STREAM_WINDOW)
+        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW)
         .max_header_list_size(HEADER_BYTES);
     builder
 }
@@ -250,9 +322,15 @@ impl Protocol {
 
 // === impl ConnectionLimits ===
 
-/// A handshake takes the API server at most 10 seconds.
+/// A handshake takes the API server at most 10 seconds. It has few connections, with many requests on each; and
+/// those of everybody else together must not fill the memory.
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { handshake: Duration::from_secs(10), headers: Duration::from_secs(10), idle: Duration::from_secs(150) }
+        Self {
+            connections: 128,
+            handshake: Duration::from_secs(10),
+            headers: Duration::from_secs(10),
+            idle: Duration::from_secs(150),
+        }
     }
 }

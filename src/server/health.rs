@@ -6,7 +6,8 @@
 use super::{
     certificate::CertificateStore,
     lifecycle::{Lifecycle, Phase},
-    metrics::Metrics,
+    metrics::{Metrics, Snapshot},
+    room::Room,
 };
 use axum::{
     Router,
@@ -26,6 +27,8 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub struct Health {
     /// The server's metrics.
     pub metrics: Arc<Metrics>,
+    /// The memory that requests may use.
+    pub room: Arc<Room>,
     /// The server's phase.
     pub lifecycle: Lifecycle,
     /// The serving certificate.
@@ -65,7 +68,7 @@ async fn readyz(State(health): State<Health>) -> Response {
 }
 
 async fn metrics(State(health): State<Health>) -> Response {
-    let text = health.metrics.encode(health.certificates.expiry());
+    let text = health.metrics.encode(health.snapshot(Timestamp::now()));
     ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response()
 }
 
@@ -83,6 +86,14 @@ impl Health {
         let trusted = self.trusted.as_ref().is_none_or(|trusted| *trusted.borrow());
         if trusted { Ok(()) } else { Err(Unready::Untrusted) }
     }
+
+    fn snapshot(&self, now: Timestamp) -> Snapshot {
+        Snapshot {
+            expiry: self.certificates.expiry(),
+            ready: self.readiness(now).is_ok(),
+            large_bodies: self.room.used_by_bodies(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -91,7 +102,13 @@ mod tests {
 
     fn health() -> Health {
         let certificates = Arc::new(CertificateStore::new());
-        Health { metrics: Arc::default(), lifecycle: Lifecycle::new(), certificates, trusted: None }
+        Health {
+            metrics: Arc::default(),
+            room: Arc::default(),
+            lifecycle: Lifecycle::new(),
+            certificates,
+            trusted: None,
+        }
     }
 
     #[test]

@@ -34,6 +34,9 @@ pub struct Metrics {
     in_flight: Gauge,
     bodies: Histogram,
     expiry: Gauge<f64, AtomicU64>,
+    ready: Gauge,
+    large_bodies: Gauge,
+    crowded_out: Counter,
     reload_failures: Counter,
     handshake_failures: Counter,
     panics: Counter,
@@ -45,6 +48,17 @@ pub struct Metrics {
 pub(super) struct InFlight<'m> {
     metrics: &'m Metrics,
     began: Instant,
+}
+
+/// What is looked at when the metrics are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Snapshot {
+    /// When the serving certificate expires.
+    pub(super) expiry: Option<Timestamp>,
+    /// Whether the server is ready.
+    pub(super) ready: bool,
+    /// Bytes that large bodies have been given.
+    pub(super) large_bodies: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -82,6 +96,9 @@ impl Metrics {
             in_flight: Gauge::default(),
             bodies: Histogram::new(SIZES),
             expiry: Gauge::default(),
+            ready: Gauge::default(),
+            large_bodies: Gauge::default(),
+            crowded_out: Counter::default(),
             reload_failures: Counter::default(),
             handshake_failures: Counter::default(),
             panics: Counter::default(),
@@ -93,8 +110,11 @@ impl Metrics {
         metrics
     }
 
-    /// The metrics in the `OpenMetrics` text format. `expiry` is when the serving certificate expires.
-    pub(super) fn encode(&self, expiry: Option<Timestamp>) -> String {
+    /// The metrics in the `OpenMetrics` text format.
+    pub(super) fn encode(&self, now: Snapshot) -> String {
+        let Snapshot { expiry, ready, large_bodies } = now;
+        self.ready.set(ready.into());
+        self.large_bodies.set(i64::try_from(large_bodies).unwrap_or(i64::MAX));
         // Not a number while there is no certificate: unlike zero it does not look like one that has expired.
         self.expiry.set(expiry.map_or(f64::NAN, |expiry| Duration::from_secs(seconds(expiry)).as_secs_f64()));
         let mut text = String::new();
@@ -140,6 +160,11 @@ impl Metrics {
         self.reload_failures.inc();
     }
 
+    /// Counts a connection that was closed for the sake of others.
+    pub(super) fn crowded_out(&self) {
+        self.crowded_out.inc();
+    }
+
     /// Counts a connection that ended in the TLS handshake.
     pub(super) fn handshake_failed(&self) {
         self.handshake_failures.inc();
@@ -157,12 +182,21 @@ impl Metrics {
         );
         registry.register("reviews_in_flight", "AdmissionReviews being answered", self.in_flight.clone());
         registry.register_with_unit("request_body", "Size of request bodies", Unit::Bytes, self.bodies.clone());
+        registry.register_with_unit(
+            "large_bodies",
+            "Memory given to request bodies above 64 KiB, of the third of --large-body-memory that is for them",
+            Unit::Bytes,
+            self.large_bodies.clone(),
+        );
         registry.register("panics", "Requests whose handling panicked", self.panics.clone());
         registry.register("http_errors", "Requests answered with an HTTP error, by status", self.errors.clone());
     }
 
     fn name_server(&mut self) {
         let registry = self.registry.sub_registry_with_prefix("native_sidecar");
+        registry.register("ready", "Whether /readyz answers 200: 1 or 0", self.ready.clone());
+        let crowded_out = "Connections closed for others' sake: too many, or one that does not take a large answer";
+        registry.register("connections_crowded_out", crowded_out, self.crowded_out.clone());
         registry.register_with_unit(
             "certificate_expiry_timestamp",
             "When the serving certificate expires, in seconds since 1970; NaN while there is none",

@@ -16,10 +16,13 @@ mod certificate;
 mod connection;
 mod health;
 mod lifecycle;
+mod listen;
 pub mod logging;
 mod metrics;
 mod refusal;
 mod reload;
+mod room;
+mod seats;
 mod throwaway;
 mod tls;
 mod webhook;
@@ -31,6 +34,7 @@ pub use lifecycle::{Drain, Lifecycle, Phase, signals};
 pub use metrics::Metrics;
 pub use refusal::{Refusal, STATUSES};
 pub use reload::Unreadable;
+pub use room::{Memory, Room};
 pub use throwaway::ThrowawayError;
 pub use tls::{Tls, TlsError};
 pub use webhook::{BODY_LIMIT, Patience, Reviewer, Webhook, router};
@@ -51,10 +55,14 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+/// Connections for health and metrics at a time: a few kubelets' and Prometheus' worth.
+const HEALTH_CONNECTIONS: usize = 32;
+
 /// How the server is set up.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where `AdmissionReview`s are served, over HTTPS. Port 0 takes any that is free.
+    /// Where `AdmissionReview`s are served, over HTTPS. Port 0 takes any that is free, and `[::]` all addresses,
+    /// of IPv4 as well.
     pub listen: SocketAddr,
     /// Where health and metrics are served, over HTTP.
     pub health_listen: SocketAddr,
@@ -68,7 +76,7 @@ pub struct Settings {
     pub client_names: Vec<String>,
     /// How often files are looked at for changes.
     pub reload_interval: Duration,
-    /// How long a connection may take.
+    /// How long a connection may take, and how many there may be.
     pub limits: ConnectionLimits,
     /// How long a shutdown may take.
     pub drain: Drain,
@@ -187,8 +195,8 @@ impl Server {
             watches.client_authority(path, Arc::clone(&tls)).await?;
         }
         Ok(Self {
-            https: listen_on(listen, "--listen").await?,
-            http: listen_on(health_listen, "--health-listen").await?,
+            https: listen_on(listen, "--listen")?,
+            http: listen_on(health_listen, "--health-listen")?,
             tls,
             certificates,
             trusted: settings.trusted,
@@ -225,7 +233,9 @@ impl Server {
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), Error> {
         let Self { https, http, tls, certificates, trusted, webhook, limits, drain, watches: _watches } = self;
         let (metrics, lifecycle) = (Arc::clone(&webhook.metrics), webhook.lifecycle.clone());
-        let health = Health { metrics: Arc::clone(&metrics), lifecycle: lifecycle.clone(), certificates, trusted };
+        let room = Arc::clone(&webhook.room);
+        let health =
+            Health { metrics: Arc::clone(&metrics), room, lifecycle: lifecycle.clone(), certificates, trusted };
         let https = Listener {
             socket: https,
             tls: Some(tls),
@@ -239,7 +249,7 @@ impl Server {
             socket: http,
             tls: None,
             router: health_router(health),
-            limits,
+            limits: ConnectionLimits { connections: HEALTH_CONNECTIONS, ..limits },
             lifecycle: Lifecycle::new(),
             metrics,
         };
@@ -255,8 +265,8 @@ impl Server {
     }
 }
 
-async fn listen_on(address: SocketAddr, flag: &'static str) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, flag, source })
+fn listen_on(address: SocketAddr, flag: &'static str) -> Result<TcpListener, Error> {
+    listen::on(address).map_err(|source| Error::Listen { address, flag, source })
 }
 
 async fn shut_down(lifecycle: &Lifecycle, drain: Drain, serving: &mut JoinSet<JoinSet<()>>) {

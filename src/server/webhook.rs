@@ -4,16 +4,19 @@ use super::{
     lifecycle::{Lifecycle, Phase},
     metrics::{InFlight, Metrics},
     refusal::Refusal,
+    room::{Place, Room, Share, Size},
+    seats::Caller,
 };
 use crate::{
     admission::{self, Context, NotAReview, Reviewed, Route},
     catalogue::Catalogue,
     conversion::ClusterFacts,
+    text::{one_line, shorten},
 };
 use arc_swap::ArcSwap;
 use axum::{
     Router,
-    body::{Body, HttpBody},
+    body::{Body, BodyDataStream, HttpBody},
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -28,7 +31,11 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::{task, time::timeout};
+use tokio::{
+    sync::oneshot,
+    task,
+    time::{Instant, timeout, timeout_at},
+};
 
 /// The largest body that is read. A client may send the API server 3 MiB, possibly as protobuf, which grows as
 /// JSON; and nothing but a pod is ever sent here.
@@ -37,8 +44,8 @@ pub const BODY_LIMIT: usize = 8 * 1024 * 1024;
 /// How much of a body that is too large is read all the same, and thrown away.
 const READ_LIMIT: usize = 2 * BODY_LIMIT;
 
-/// Bodies above this size are reviewed away from the threads that serve connections and health checks.
-const LARGE_BODY: usize = 256 * 1024;
+/// Characters of what a client sent in a log line or a refusal. Names have 253 at most.
+const QUOTE_LIMIT: usize = 512;
 
 /// What the API server's user is told about a request whose handling panicked.
 const PANIC_WARNING: &str = "the pod was left unchanged because of a bug in native-sidecar; its log says where";
@@ -52,6 +59,8 @@ pub struct Webhook {
     pub catalogue: Arc<Catalogue>,
     /// What is known about the cluster; may be replaced at any time.
     pub facts: Arc<ArcSwap<ClusterFacts>>,
+    /// The memory that requests may use.
+    pub room: Arc<Room>,
     /// The server's metrics.
     pub metrics: Arc<Metrics>,
     /// The server's phase.
@@ -63,7 +72,7 @@ pub struct Webhook {
 /// How long a request may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// From the end of the headers to the end of the body.
+    /// From the end of the headers to the end of the body, and once more for a large answer to be taken.
     pub body: Duration,
     /// From the end of the headers to the answer.
     pub request: Duration,
@@ -97,17 +106,45 @@ async fn answer(webhook: Arc<Webhook>, route: Route, request: Request) -> Result
 }
 
 async fn respond(webhook: Arc<Webhook>, route: Route, request: Request) -> Result<Response, Refusal> {
-    let is_json = require_json(request.headers());
-    let body = read(request, webhook.patience.body).await?;
-    is_json?;
+    if let Err(refusal) = require_json(request.headers()) {
+        return Err(refuse(webhook, request, refusal).await);
+    }
+    let caller = request.extensions().get::<Caller>().cloned();
+    let (body, place) = read(&webhook, caller.as_ref(), request.into_body()).await?;
     webhook.metrics.body(body.len());
-    let answer = if body.len() > LARGE_BODY {
-        let review = task::spawn_blocking(move || webhook.review(route, &body));
-        review.await.unwrap_or(Err(Refusal::Failed))?
-    } else {
-        webhook.review(route, &body)?
-    };
+    let (room, patience) = (Arc::clone(&webhook.room), webhook.patience.body);
+    let answer = find_answer(webhook, route, body, place).await?;
+    let answer = room.for_answer(answer, || expect_taken(caller, patience)).ok_or(Refusal::NoRoom)?;
     Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], answer).into_response())
+}
+
+/// Large reviews run away from the threads that serve connections and health checks. They cannot be stopped, so they
+/// keep their room even when nobody waits for them any more.
+async fn find_answer(webhook: Arc<Webhook>, route: Route, body: Vec<u8>, place: Place) -> Result<Vec<u8>, Refusal> {
+    match webhook.room.for_review(&body).await {
+        None => Err(Refusal::TooComplex),
+        Some(Size::Small(_place)) => webhook.review(route, &body),
+        Some(Size::Large(for_review)) => {
+            let review = task::spawn_blocking(move || {
+                let _places = (place, for_review);
+                let body = body;
+                webhook.review(route, &body)
+            });
+            review.await.unwrap_or(Err(Refusal::Failed))
+        }
+    }
+}
+
+/// Ends the caller's connection unless what is returned is dropped in time.
+fn expect_taken(caller: Option<Caller>, patience: Duration) -> Option<oneshot::Sender<()>> {
+    let Caller { leave, .. } = caller?;
+    let (guard, taken) = oneshot::channel();
+    task::spawn(async move {
+        if timeout(patience, taken).await.is_err() {
+            leave.notify_one();
+        }
+    });
+    Some(guard)
 }
 
 /// The API server always says `application/json`; a header that is missing says nothing else.
@@ -117,43 +154,73 @@ fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
     if essence.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Refusal::NotJson) }
 }
 
-/// The request's body, read to its end even if it is refused: clients that are still sending when the answer
-/// comes tend not to look at it.
-async fn read(request: Request, patience: Duration) -> Result<Vec<u8>, Refusal> {
-    timeout(patience, collect(request.into_body())).await.unwrap_or(Err(Refusal::BodyTooSlow))
+/// The request's body, and the place that it takes.
+async fn read(webhook: &Webhook, caller: Option<&Caller>, body: Body) -> Result<(Vec<u8>, Place), Refusal> {
+    let patience = webhook.patience.body;
+    let end = Instant::now() + patience;
+    let declared = body.size_hint().exact().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+    if declared.is_some_and(|length| length > BODY_LIMIT) {
+        return Err(drained(body, end, Refusal::BodyTooLarge(BODY_LIMIT)).await);
+    }
+    let share = caller.map_or_else(Share::new, |caller| caller.share.clone());
+    // Not all of the time, so that there is some to listen to the rest of a body for which there was no room.
+    let Ok(place) = timeout(patience / 2, webhook.room.for_body(declared, &share)).await else {
+        return Err(drained(body, end, Refusal::NoRoom).await);
+    };
+    let collected = timeout_at(end, collect(body, declared)).await.unwrap_or(Err(Refusal::BodyTooSlow))?;
+    Ok((collected, place))
 }
 
-async fn collect(body: Body) -> Result<Vec<u8>, Refusal> {
-    let too_large = Err(Refusal::BodyTooLarge(BODY_LIMIT));
-    if body.size_hint().lower() > READ_LIMIT as u64 {
-        return too_large;
-    }
-    let (mut pieces, mut collected, mut length) = (body.into_data_stream(), Vec::new(), 0);
+async fn collect(body: Body, declared: Option<usize>) -> Result<Vec<u8>, Refusal> {
+    let mut pieces = body.into_data_stream();
+    // Costs nothing until it is written to, and never moves.
+    let mut collected = Vec::with_capacity(declared.unwrap_or(BODY_LIMIT));
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|_| Refusal::BodyBroken)?;
-        length += piece.len();
-        if length > READ_LIMIT {
-            break;
+        if collected.len() + piece.len() > BODY_LIMIT {
+            drop(collected);
+            drain(pieces).await;
+            return Err(Refusal::BodyTooLarge(BODY_LIMIT));
         }
-        if length <= BODY_LIMIT {
-            collected.extend_from_slice(&piece);
-        }
+        collected.extend_from_slice(&piece);
     }
-    if length > BODY_LIMIT { too_large } else { Ok(collected) }
+    Ok(collected)
 }
 
-async fn refuse(webhook: Arc<Webhook>, request: Request, refusal: Refusal) -> Refusal {
-    let _ = read(request, webhook.patience.body).await;
+/// `refusal`, after the body was read to its end and thrown away: clients that are still sending when the answer comes
+/// tend not to look at it.
+async fn drained(body: Body, end: Instant, refusal: Refusal) -> Refusal {
+    if body.size_hint().lower() <= READ_LIMIT as u64 {
+        let _ = timeout_at(end, drain(body.into_data_stream())).await;
+    }
     refusal
 }
 
-/// Runs after every request: counts errors, and asks HTTP/1.1 clients to let go of a draining server.
+async fn drain(mut pieces: BodyDataStream) {
+    let mut left = READ_LIMIT;
+    while let Some(Ok(piece)) = pieces.next().await {
+        let Some(less) = left.checked_sub(piece.len()) else { return };
+        left = less;
+    }
+}
+
+async fn refuse(webhook: Arc<Webhook>, request: Request, refusal: Refusal) -> Refusal {
+    let end = Instant::now() + webhook.patience.body;
+    drained(request.into_body(), end, refusal).await
+}
+
+/// Runs after every request: counts and logs refusals, and asks HTTP/1.1 clients to let go of a draining server.
 async fn finish(State(webhook): State<Arc<Webhook>>, request: Request, next: Next) -> Response {
     let version = request.version();
+    let peer = request.extensions().get::<Caller>().map(|caller| caller.peer);
     let mut response = next.run(request).await;
     let status = response.status();
     if status.is_client_error() || status.is_server_error() {
         webhook.metrics.refused(status);
+    }
+    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
+        let (peer, reason) = (peer.map(tracing::field::display), refusal.to_string());
+        tracing::info!(peer, status = status.as_u16(), reason, "request refused");
     }
     // HTTP/2 has no such header; its connections are sent GOAWAY.
     if version < Version::HTTP_2 && webhook.lifecycle.phase() > Phase::Serving {
@@ -166,10 +233,10 @@ fn log(reviewed: &Reviewed, route: Route, elapsed: Duration) {
     let subject = &reviewed.subject;
     let codes: BTreeSet<_> = reviewed.findings.iter().map(|finding| finding.code.as_str()).collect();
     tracing::info!(
-        uid = subject.uid,
-        namespace = subject.namespace,
-        pod = subject.pod,
-        owner = subject.owner,
+        uid = quote(&subject.uid),
+        namespace = quote(&subject.namespace),
+        pod = quote(&subject.pod),
+        owner = quote(&subject.owner),
         decision = reviewed.decision,
         findings = codes.into_iter().collect::<Vec<_>>().join(","),
         duration_ms = elapsed.as_secs_f64() * 1000.0,
@@ -177,6 +244,11 @@ fn log(reviewed: &Reviewed, route: Route, elapsed: Duration) {
         route = path(route),
         "reviewed"
     );
+}
+
+/// What a client sent, short enough for a log line.
+fn quote(text: &str) -> String {
+    shorten(&one_line(text), QUOTE_LIMIT)
 }
 
 const fn path(route: Route) -> &'static str {
@@ -201,6 +273,7 @@ impl Webhook {
             reviewer: Reviewer::default(),
             catalogue,
             facts,
+            room: Arc::default(),
             metrics: Arc::default(),
             lifecycle: Lifecycle::new(),
             patience: Patience::default(),
@@ -221,7 +294,7 @@ impl Webhook {
         let facts = self.facts.load();
         let context = Context { catalogue: &self.catalogue, facts: &facts };
         match catch_unwind(AssertUnwindSafe(|| (self.reviewer.review)(body, route, context))) {
-            Ok(reviewed) => reviewed.map_err(|error| Refusal::NotAReview(error.to_string())),
+            Ok(reviewed) => reviewed.map_err(|error| Refusal::NotAReview(quote(&error.to_string()))),
             Err(panic) => self.recover(body, message(&*panic), in_flight).ok_or(Refusal::Failed),
         }
     }
@@ -230,7 +303,7 @@ impl Webhook {
         self.metrics.panicked();
         let recovery = || (self.reviewer.allowed_unchanged)(body, PANIC_WARNING);
         let recovered = catch_unwind(AssertUnwindSafe(recovery)).ok().flatten();
-        let uid = recovered.as_ref().map(|reviewed| reviewed.subject.uid.as_str());
+        let uid = recovered.as_ref().map(|reviewed| quote(&reviewed.subject.uid));
         let duration_ms = in_flight.elapsed().as_secs_f64() * 1000.0;
         tracing::error!(uid, panic, duration_ms, "the review panicked; please report this bug");
         recovered

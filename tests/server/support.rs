@@ -189,10 +189,15 @@ pub fn review(uid: &str) -> Value {
 
 /// A POST of a review.
 pub fn request(uid: &str) -> Request<Full<Bytes>> {
+    post(review(uid).to_string())
+}
+
+/// A POST of anything.
+pub fn post(body: impl Into<Bytes>) -> Request<Full<Bytes>> {
     Request::post("https://localhost/mutate?timeout=3s")
         .header("host", "localhost")
         .header("content-type", "application/json")
-        .body(Full::from(review(uid).to_string()))
+        .body(Full::new(body.into()))
         .unwrap()
 }
 

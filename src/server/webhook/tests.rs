@@ -1,4 +1,4 @@
-use super::*;
+use super::{super::metrics::Snapshot, *};
 use crate::findings::{Code, Finding};
 use axum::body::{Bytes, to_bytes};
 use http::{Method, StatusCode};
@@ -84,7 +84,7 @@ async fn a_refusal_is_one_sentence(#[case] request: http::Result<Request>, #[cas
     assert_eq!(response.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
     assert!(body.contains(part) && body.lines().count() == 1, "{body}");
     let counted = format!("native_sidecar_http_errors_total{{status=\"{status}\"}} 1");
-    assert!(webhook.metrics.encode(None).contains(&counted));
+    assert!(webhook.metrics.encode(Snapshot::default()).contains(&counted));
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn a_body_that_never_comes_is_refused(#[case] patience: Patience, #[case] 
 
 #[rstest]
 #[case::small(REVIEW.to_owned())]
-#[case::large(format!("{REVIEW}{}", " ".repeat(LARGE_BODY)))]
+#[case::large(format!("{REVIEW}{}", " ".repeat(256 * 1024)))]
 #[tokio::test]
 async fn a_panic_leaves_the_pod_unchanged(#[case] review: String) {
     let reviewer = Reviewer { review: |_, _, _| panic!("a bug"), ..Reviewer::default() };
@@ -144,7 +144,7 @@ async fn a_panic_leaves_the_pod_unchanged(#[case] review: String) {
     assert!(answer["response"].get("patch").is_none());
     let warning = answer["response"]["warnings"][0].as_str().unwrap();
     assert!(warning.contains("left unchanged"), "{warning}");
-    let metrics = webhook.metrics.encode(None);
+    let metrics = webhook.metrics.encode(Snapshot::default());
     assert!(metrics.contains("native_sidecar_panics_total 1\n"));
     assert!(metrics.contains("native_sidecar_reviews_total{decision=\"failed\"} 1\n"));
     assert!(metrics.contains("native_sidecar_reviews_in_flight 0\n"));
@@ -162,7 +162,7 @@ async fn a_panic_without_a_uid_is_an_error(#[case] twice: bool) {
     let (response, body) = send(&webhook, post("/mutate").body(REVIEW.into()).unwrap()).await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert!(body.contains("bug"), "{body}");
-    assert!(webhook.metrics.encode(None).contains("native_sidecar_panics_total 1\n"));
+    assert!(webhook.metrics.encode(Snapshot::default()).contains("native_sidecar_panics_total 1\n"));
 }
 
 #[rstest]
@@ -184,7 +184,8 @@ async fn answers_are_counted() {
     let review = |_: &[u8], _, _: Context<'_>| Ok(reviewed("blocked"));
     let webhook = Arc::new(Webhook { reviewer: Reviewer { review, ..Reviewer::default() }, ..webhook() });
     send(&webhook, post("/mutate").body(REVIEW.into()).unwrap()).await;
-    let metrics = webhook.metrics.encode(Some("2030-01-01T00:00:00Z".parse().unwrap()));
+    let metrics =
+        webhook.metrics.encode(Snapshot { expiry: "2030-01-01T00:00:00Z".parse().ok(), ..Snapshot::default() });
     for line in [
         "native_sidecar_reviews_total{decision=\"blocked\"} 1",
         "native_sidecar_reviews_total{decision=\"converted\"} 0",
@@ -199,7 +200,7 @@ async fn answers_are_counted() {
 
 #[test]
 fn every_label_value_is_there_from_the_start() {
-    let metrics = Metrics::new().encode(None);
+    let metrics = Metrics::new().encode(Snapshot::default());
     for code in Code::ALL {
         assert!(metrics.contains(&format!("findings_total{{code=\"{code}\"}} 0\n")), "{code}");
     }
@@ -212,4 +213,12 @@ fn every_label_value_is_there_from_the_start() {
     assert!(metrics.contains("native_sidecar_build_info{version=\""));
     assert!(metrics.contains("native_sidecar_certificate_expiry_timestamp_seconds NaN\n"));
     assert!(metrics.ends_with("# EOF\n"));
+}
+
+/// Who sends it must not choose how long our log lines are.
+#[tokio::test]
+async fn a_refusal_quotes_no_more_than_a_line() {
+    let body = format!(r#"{{"kind":"{}","request":{{}}}}"#, "k".repeat(100_000));
+    let (_, text) = send(&Arc::new(webhook()), post("/mutate").body(body.into()).unwrap()).await;
+    assert!(text.contains("kkk") && text.chars().count() <= QUOTE_LIMIT + 1, "{}", text.len());
 }
