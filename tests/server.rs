@@ -8,7 +8,8 @@ mod support;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use native_sidecar::server::{
-    CertificateSource, CertificateStore, ConnectionLimits, Drain, Error, Patience, Reviewer, Server, Settings, Webhook,
+    CertificateSource, CertificateStore, ConnectionLimits, Drain, Error, Memory, Patience, Reviewer, Room, Server,
+    Settings, Webhook,
 };
 use rstest::rstest;
 use rustls::NamedGroup;
@@ -418,7 +419,9 @@ async fn many_large_bodies_at_once_are_all_answered(#[case] protocol: &str) {
 async fn without_room_a_large_body_is_refused_and_a_small_one_is_not(#[case] length: &str) {
     let (ca, folder) = certified();
     let patience = Patience { body: Duration::from_secs(2), ..Patience::default() };
-    let webhook = Webhook { patience, ..support::webhook() };
+    // One body of the largest size.
+    let room = Arc::new(Room::new(Memory::mebibytes(24).unwrap()));
+    let webhook = Webhook { room, patience, ..support::webhook() };
     let server = support::start_with(settings(files(folder.path())), webhook).await;
     let client = Client::new(&ca.pem(), "http/1.1", None);
     let mut slow = client.handshake(server.address).await.unwrap();
@@ -446,10 +449,26 @@ async fn a_body_that_is_dear_to_review_is_refused() {
     let server = start(settings(files(folder.path()))).await;
     let mut connection = Client::new(&ca.pem(), "h2", None).connect(server.address).await.unwrap();
     let mut review = support::review("u-1");
-    review["request"]["object"]["spec"]["extra"] = vec![serde_json::json!({}); 50_000].into();
+    review["request"]["object"]["spec"]["extra"] = vec![serde_json::json!({}); 200_000].into();
     let refused = connection.send(support::post(review.to_string())).await.unwrap();
     assert_eq!(refused.status(), 413);
     assert!(support::text(refused).await.unwrap().contains("--large-body-memory"));
+}
+
+/// All that a client may send the API server, made of the smallest things that a pod has.
+#[tokio::test]
+async fn a_pod_of_three_million_bytes_is_converted() {
+    let (ca, folder) = certified();
+    let server = start(settings(files(folder.path()))).await;
+    let mut connection = Client::new(&ca.pem(), "http/1.1", None).connect(server.address).await.unwrap();
+    let mut review = support::review("u-1");
+    let env = (0..100_000).map(|number| serde_json::json!({"name": format!("V{number}"), "value": "b"}));
+    review["request"]["object"]["spec"]["containers"][0]["env"] = env.collect();
+    let body = review.to_string();
+    assert!(body.len() > 2_900_000, "{}", body.len());
+    let answer = connection.send(support::post(body)).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(support::text(answer).await.unwrap().contains("\"patch\":"));
 }
 
 #[tokio::test]
@@ -506,7 +525,7 @@ async fn a_client_that_does_not_take_a_large_answer_is_let_go() {
     tokio::spawn(driver);
     let mut connection = Connection::Http2(sender);
     let mut review = support::review("u-1");
-    let names: Vec<_> = (0..1200).map(|index| format!("n{index}")).collect();
+    let names: Vec<_> = (0..990).map(|index| format!("n{index}")).collect();
     review["request"]["object"]["metadata"]["annotations"]["native-sidecar.io/containers"] = names.join(",").into();
     let containers = review["request"]["object"]["spec"]["containers"].as_array_mut().unwrap();
     containers.extend(names.iter().map(|name| serde_json::json!({"name": name, "image": "busybox"})));
@@ -611,8 +630,9 @@ async fn no_request_is_lost_while_the_server_drains(#[case] protocol: &str) {
 
     server.stop.send(()).await.unwrap();
     eventually(async || get(server.health, "/readyz").await.0 == 503).await;
-    // Endpoints are updated some time later; until then requests keep coming, over new connections too.
-    eventually(async || traffic.connections.load(Ordering::Relaxed) > 4).await;
+    // Endpoints are updated some time later; until then requests keep coming, over new connections too: both clients
+    // have made one at least.
+    eventually(async || traffic.connections.load(Ordering::Relaxed) >= 4).await;
     traffic.stop.store(true, Ordering::Relaxed);
     for client in clients {
         soon(client).await.unwrap().unwrap();

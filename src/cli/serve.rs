@@ -10,7 +10,7 @@ use crate::{
     conversion::{ClusterFacts, Version},
     server::{
         self, CertificateSource, ConnectionLimits, Drain, Memory, Metrics, Patience, Room, Server, Settings, Webhook,
-        logging::{self, Format},
+        logging::{self, Format, NotAFilter},
     },
 };
 use arc_swap::ArcSwap;
@@ -151,8 +151,13 @@ pub enum ServeError {
     )]
     NoCertificate,
     /// `--log-level` is no filter.
-    #[error("--log-level {0:?} is not understood; give error, warn, info, debug or trace")]
-    LogLevel(String),
+    #[error("--log-level {given:?} is not understood: {source}")]
+    LogLevel {
+        /// What was given.
+        given: String,
+        /// What is expected.
+        source: NotAFilter,
+    },
     /// The catalogue could not be used.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
@@ -189,7 +194,9 @@ const LIMITS: &str = "Limits";
 ///
 /// When the server cannot start, or a second signal cuts the drain short.
 pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
-    logging::begin(args.log_format, &args.log_level).map_err(|_| ServeError::LogLevel(args.log_level.clone()))?;
+    let given = || args.log_level.clone();
+    logging::begin(args.log_format, &args.log_level)
+        .map_err(|source| ServeError::LogLevel { given: given(), source })?;
     let stop = server::signals().map_err(ServeError::Signals)?;
     let mut webhook = args.webhook()?;
     let mut registry = Registry::default();

@@ -17,7 +17,7 @@ pub use container::{
 pub use quantity::Quantity;
 pub use unreadable::Unreadable;
 
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, de};
 use serde_json::value::RawValue;
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -123,10 +123,18 @@ struct Fields<'a> {
 /// Reads the values of labels and annotations. Kubernetes wants strings; a manifest that has `true` without
 /// quotes is refused by the API server, not by us, so other values are read as their JSON text.
 fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BTreeMap<String, String>>, D::Error> {
-    let values = Option::<BTreeMap<String, &'de RawValue>>::deserialize(deserializer)?;
+    let Some(raw) = Option::<&'de RawValue>::deserialize(deserializer)? else { return Ok(None) };
+    if raw.get().len() > MOST_TEXT {
+        return Err(de::Error::custom(format_args!("more than {MOST_TEXT} bytes, and Kubernetes allows 262144")));
+    }
+    let values: BTreeMap<String, &'de RawValue> = unreadable::read(raw.get()).map_err(de::Error::custom)?;
     let text = |raw: &RawValue| serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
-    Ok(values.map(|values| values.into_iter().map(|(key, raw)| (key, text(raw))).collect()))
+    Ok(Some(values.into_iter().map(|(key, raw)| (key, text(raw))).collect()))
 }
+
+/// More JSON than any annotations that Kubernetes takes (256 KiB of keys and values), however they are escaped. Each
+/// entry of a map takes many times its length in memory.
+const MOST_TEXT: usize = 1024 * 1024;
 
 /// Reads `null` as the type's default, as Kubernetes' Go decoder does.
 pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -249,6 +257,13 @@ mod tests {
     fn errors_name_the_field(#[case] json: &str, #[case] says: &str) {
         let error = Pod::parse(json).unwrap_err().to_string();
         assert!(error.starts_with(says), "{error}");
+    }
+
+    #[test]
+    fn more_annotations_than_there_can_be_are_not_read() {
+        let value = "x".repeat(MOST_TEXT);
+        let error = Pod::parse(&format!(r#"{{"metadata":{{"annotations":{{"a":"{value}"}}}}}}"#)).unwrap_err();
+        assert_eq!(error.to_string(), "metadata.annotations: more than 1048576 bytes, and Kubernetes allows 262144");
     }
 
     #[test]

@@ -204,13 +204,20 @@ impl Service {
         }
         self.metrics.handshake_failed();
         let reason = error.to_string();
-        tracing::info!(%peer, reason, "TLS handshake failed; `bad certificate` and `unknown CA` point to caBundle");
+        let distrusts_us = ["BadCertificate", "UnknownCA"].iter().any(|alert| reason.contains(alert));
+        let advice =
+            distrusts_us.then_some("the client does not trust our certificate; the API server has it from caBundle");
+        tracing::info!(%peer, reason, advice, "TLS handshake failed");
     }
 
     async fn converse<S>(&self, stream: S, protocol: Protocol, seat: Arc<Seat>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        // Who comes while the server drains would be sent away with the first request already, and clients tend to lose
+        // one when a connection ends that they have only just made.
+        let draining = self.lifecycle.phase() > Phase::Serving;
+        let last_phase = if draining { Phase::Closing } else { protocol.last_phase() };
         let begun = Arc::new(Notify::new());
         let service = self.requests(&begun, &seat);
         let connection =
@@ -227,7 +234,7 @@ impl Service {
         let wanted = tokio::select! {
             biased;
             _ = &mut connection => return,
-            () = self.lifecycle.reached(protocol.last_phase()) => false,
+            () = self.lifecycle.reached(last_phase) => false,
             () = seat.wanted() => true,
         };
         connection.as_mut().graceful_shutdown();

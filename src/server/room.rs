@@ -156,11 +156,11 @@ fn need(body: &[u8]) -> usize {
     2 * body.len() + weights.sum::<usize>()
 }
 
-/// Measured with bodies of 8 MiB that hold nothing else: 1000 bytes for an empty container, 190 for another empty
-/// object, 75 for an empty list, 105 for a number in a list; rounded up.
-const OBJECT: usize = 1100;
+/// Measured with pods of 2.9 MB: 690 bytes for a variable with name and value, which is an object and two values; 105
+/// for a number in a list; less for empty objects and lists.
+const OBJECT: usize = 500;
 const LIST: usize = 200;
-const VALUE: usize = 130;
+const VALUE: usize = 105;
 
 // === impl Pool ===
 
@@ -228,10 +228,11 @@ impl Memory {
     }
 }
 
-/// One body of the largest size, and the review of a text that fills it, in a pod that is limited to 128 MiB.
+/// Enough for the review of a pod of 3 MiB, which is all that a client may send, made of nothing but variables; in a pod
+/// that is limited to 256 MiB.
 impl Default for Memory {
     fn default() -> Self {
-        Self(32 * MIB)
+        Self(128 * MIB)
     }
 }
 
@@ -276,7 +277,8 @@ mod tests {
 
     #[test]
     fn small_bodies_do_not_wait_for_large_ones() {
-        let (room, share, other) = (Room::default(), Share::new(), Share::new());
+        let least = Memory::mebibytes(LEAST / MIB).unwrap();
+        let (room, share, other) = (Room::new(least), Share::new(), Share::new());
         let large = room.for_body(None, &share).now_or_never();
         assert!(large.is_some());
         assert_eq!(room.used_by_bodies(), BODY_LIMIT);
@@ -305,6 +307,7 @@ mod tests {
     #[case::containers(b"{},".repeat(BODY_LIMIT / 3), false)]
     #[case::numbers(b"0,".repeat(BODY_LIMIT / 2), false)]
     #[case::some_numbers(b"0,".repeat(100_000), true)]
+    #[case::variables(br#"{"name":"V00000","value":"b"},"#.repeat(100_000), true)]
     fn a_review_has_to_fit(#[case] body: Vec<u8>, #[case] fits: bool) {
         assert_eq!(Room::default().for_review(&body).now_or_never().unwrap().is_some(), fits);
     }
