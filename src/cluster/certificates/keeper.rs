@@ -242,7 +242,8 @@ impl<S: CertificateSink> Keeper<S> {
     }
 
     fn new_secret(&self) -> Secret {
-        let labels = ["name", "managed-by"].map(|key| (format!("app.kubernetes.io/{key}"), FIELD_MANAGER.to_owned()));
+        // No `managed-by`, which a chart sets to another value: its next upgrade would be refused over it.
+        let labels = [("app.kubernetes.io/name".to_owned(), FIELD_MANAGER.to_owned())];
         let name = Some(self.settings.secret.clone());
         let metadata = ObjectMeta { name, labels: Some(BTreeMap::from(labels)), ..ObjectMeta::default() };
         Secret { metadata, type_: Some("kubernetes.io/tls".to_owned()), ..Secret::default() }

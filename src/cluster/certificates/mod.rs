@@ -8,8 +8,8 @@
 //! | `ca.crt` | every CA to trust: the one that signs, and those before it while they may be in use. This is `caBundle` |
 //! | `ca.key` | the key of the CA that signs; the CA is the one in `ca.crt` that this key belongs to |
 //!
-//! The Secret may be shipped empty (`type: Opaque`, no `data`), so that no right to create Secrets is needed. Other keys,
-//! labels, annotations and its type are left as they are. To ask for a new CA, remove `ca.key` and leave `ca.crt`.
+//! The Secret may be shipped empty (no `data`); then no right to create Secrets is needed but for one that is deleted. Other
+//! keys, labels, annotations and its type are left as they are. To ask for a new CA, remove `ca.key` and leave `ca.crt`.
 //!
 //! # How replicas agree
 //!
