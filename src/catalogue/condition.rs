@@ -21,7 +21,7 @@ pub struct Condition {
     pub flag: Option<String>,
     /// The value of the annotation, label, variable or flag matches this glob.
     pub value: Option<String>,
-    /// The variable or flag is a switch that is on (`true`) or off (`false`); see [`is_on`].
+    /// The variable or flag is a switch that is on (`true`) or off (`false`). On is all but a word for no.
     pub on: Option<bool>,
     /// The first word behind the program, its subcommand, matches this glob.
     pub subcommand: Option<String>,
