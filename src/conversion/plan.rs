@@ -82,7 +82,7 @@ impl<'p, 'a, 'c> Plan<'p, 'a, 'c> {
 
     /// The names of native sidecars that are our work, in start order: moved now, or by an earlier call.
     pub(super) fn converted(&self, pod: &Pod<'_>, intent: &Intent) -> Vec<String> {
-        let earlier = |init: &Container<'_>| intent.converted.iter().any(|name| *name == init.name);
+        let earlier = |init: &Container<'_>| intent.has_converted(&init.name);
         let name = |slot: &Slot| match *slot {
             Slot::Moved(index) => Some(self.moves[index].name().to_owned()),
             Slot::Existing(index) => {

@@ -73,7 +73,7 @@ impl<'p, 'a, 'c> Selection<'p, 'a, 'c> {
             (Some((index, _)), Some(_)) if self.repeats.contains(&index) => {}
             (Some(_), Some(_)) => self.find(Code::NameInBothLists, name, IN_BOTH),
             // Our own work, seen again when the API server calls a second time.
-            (None, Some((_, init))) if init.restarts_always() && intent.converted.iter().any(|ours| ours == name) => {}
+            (None, Some((_, init))) if init.restarts_always() && intent.has_converted(name) => {}
             (None, Some((_, init))) if init.restarts_always() => self.find(Code::AlreadyNative, name, NATIVE),
             (None, Some((index, _))) if self.repairs.contains(&index) => {}
             (None, Some(_)) => self.find(Code::RunOnceInit, name, RUN_ONCE),
@@ -84,7 +84,7 @@ impl<'p, 'a, 'c> Selection<'p, 'a, 'c> {
     /// A webhook built on types older than native sidecars takes `restartPolicy` from what an earlier call had moved.
     fn take_repairs(&mut self, pod: &Pod<'_>, intent: &Intent, settings: Settings<'_>) {
         for (index, init) in pod.init_containers().iter().enumerate() {
-            let moved = intent.converted.iter().any(|name| *name == init.name);
+            let moved = intent.has_converted(&init.name);
             if moved && init.restart_policy.is_none() && is_asked_for(init, pod, intent, settings) {
                 self.repairs.push(index);
                 self.find(Code::RestartPolicyRepaired, &init.name, REPAIRED);
@@ -97,7 +97,7 @@ impl<'p, 'a, 'c> Selection<'p, 'a, 'c> {
     /// twice, so the second copy goes.
     fn take_repeats(&mut self, pod: &Pod<'_>, intent: &Intent) {
         for (index, container) in pod.spec.containers.iter().enumerate() {
-            let ours = intent.converted.iter().any(|name| *name == container.name);
+            let ours = intent.has_converted(&container.name);
             if ours && pod.init_container(&container.name).is_some() {
                 self.repeats.push(index);
                 self.find(Code::InjectedAgain, &container.name, AGAIN);

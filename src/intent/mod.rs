@@ -122,6 +122,12 @@ impl Intent {
         self.wishes.get(name)
     }
 
+    /// Whether an earlier call of the webhook recorded that it converted the container called `name`.
+    #[must_use]
+    pub fn has_converted(&self, name: &str) -> bool {
+        self.converted.iter().any(|converted| converted == name)
+    }
+
     /// Asks for `names` as if the pod's annotation listed them; a list given by hand wins over the pod's own.
     pub fn ask_for(&mut self, names: &str) {
         self.containers = list(names);

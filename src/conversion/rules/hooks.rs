@@ -143,16 +143,18 @@ fn of_simple_command(words: &[&str]) -> Option<HookKind> {
         "kill" | "pkill" | "killall" => of_signal(&arguments),
         "poweroff" | "halt" | "shutdown" => HookKind::Quit,
         "vault" if arguments.contains(&"revoke") => HookKind::Quit,
-        _ => arguments
-            .iter()
-            .map(|argument| of_argument(argument))
-            .find(|kind| *kind != HookKind::Other)
-            .or_else(|| {
-                // What is asked in a condition, as in `while [ $(ss -tln | wc -l) -ne 1 ]`, does nothing.
-                matches!(program, "ss" | "wc" | "netstat" | "grep" | "pgrep" | "nc" | "seq" | "date")
-                    .then_some(HookKind::Sleep)
-            })
-            .unwrap_or_else(|| if program.contains("drain") { HookKind::Drain } else { HookKind::Other }),
+        _ => of_program(program, &arguments),
+    })
+}
+
+/// What a program does: what it is told, else what its name says.
+fn of_program(program: &str, arguments: &[&str]) -> HookKind {
+    let told = arguments.iter().map(|argument| of_argument(argument)).find(|kind| *kind != HookKind::Other);
+    told.unwrap_or_else(|| match program {
+        // What is asked in a condition, as in `while [ $(ss -tln | wc -l) -ne 1 ]`, does nothing.
+        "ss" | "wc" | "netstat" | "grep" | "pgrep" | "nc" | "seq" | "date" => HookKind::Sleep,
+        _ if program.contains("drain") => HookKind::Drain,
+        _ => HookKind::Other,
     })
 }
 
