@@ -8,7 +8,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use k8s_openapi::api::core::v1::Pod;
-use native_sidecar::{
+use native_sidecar_core::{
     admission::{Context, Route, decoded_patch, review},
     catalogue::Catalogue,
     conversion::ClusterFacts,

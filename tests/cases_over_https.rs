@@ -2,8 +2,6 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod support;
-
 #[path = "server/support.rs"]
 #[allow(dead_code, reason = "shared with the server's own tests, which use more of it")]
 mod server;
@@ -11,7 +9,8 @@ mod server;
 use arc_swap::ArcSwap;
 use http_body_util::Full;
 use hyper::Request;
-use native_sidecar::{catalogue::Catalogue, server::Webhook};
+use native_sidecar::server::Webhook;
+use native_sidecar_core::catalogue::Catalogue;
 use std::sync::Arc;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,7 +25,8 @@ async fn every_case_is_answered_as_recorded() {
         connections.push(server::Client::new(&ca.pem(), protocol, None).connect(running.address).await.unwrap());
     }
 
-    let cases: Vec<_> = support::all_cases().into_iter().filter(support::Case::is_a_request).collect();
+    let cases: Vec<_> =
+        native_sidecar_cases::all_cases().into_iter().filter(native_sidecar_cases::Case::is_a_request).collect();
     assert!(cases.len() > 200);
     for (number, case) in cases.iter().enumerate() {
         facts.store(Arc::new(case.facts.clone()));

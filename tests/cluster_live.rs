@@ -19,14 +19,11 @@ use kube::{
     Api, Client, Config,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
-use native_sidecar::{
-    cluster::{
-        certificates::{self, CertificateSink, Keeper, Settings},
-        facts::{self, Surveyor},
-    },
-    conversion::ClusterFacts,
-    version::Version,
+use native_sidecar::cluster::{
+    certificates::{self, CertificateSink, Keeper, Settings},
+    facts::{self, Surveyor},
 };
+use native_sidecar_core::{conversion::ClusterFacts, version::Version};
 use prometheus_client::registry::Registry;
 use rustls::{
     ServerConfig,

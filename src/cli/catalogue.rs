@@ -1,7 +1,8 @@
 //! `native-sidecar catalogue`: the known sidecars.
 
-use crate::catalogue::{Catalogue, CatalogueError, Stage};
+use super::known::{self, LoadError};
 use clap::Args;
+use native_sidecar_core::catalogue::Catalogue;
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -25,7 +26,7 @@ pub struct CatalogueArgs {
 pub enum ListError {
     /// The catalogue could not be used.
     #[error(transparent)]
-    Catalogue(#[from] CatalogueError),
+    Catalogue(#[from] LoadError),
     /// The list could not be written.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
@@ -41,7 +42,7 @@ pub fn run(args: &CatalogueArgs, stdout: &mut dyn Write) -> Result<ExitCode, Lis
         stdout.write_all(Catalogue::built_in_text().as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let catalogue = Catalogue::with_file(args.catalogue.as_deref())?;
+    let catalogue = known::load(args.catalogue.as_deref())?;
     let mut entries: Vec<_> = catalogue.entries().iter().collect();
     entries.sort_by_key(|entry| entry.stage);
     writeln!(stdout, "{:<11}{:<31} {:<40} IMAGES", "STAGE", "NAME", "CONTAINERS")?;
@@ -51,16 +52,4 @@ pub fn run(args: &CatalogueArgs, stdout: &mut dyn Write) -> Result<ExitCode, Lis
         writeln!(stdout, "{:<11}{:<31} {containers:<40} {images}", entry.stage, entry.name)?;
     }
     Ok(ExitCode::SUCCESS)
-}
-
-impl std::fmt::Display for Stage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.pad(match self {
-            Self::Network => "network",
-            Self::Identity => "identity",
-            Self::Telemetry => "telemetry",
-            Self::Data => "data",
-            Self::Edge => "edge",
-        })
-    }
 }

@@ -1,18 +1,18 @@
 //! `native-sidecar convert`: what the webhook does, done to manifests.
 
-use crate::{
-    catalogue::CatalogueError,
-    cli::{
-        input::{self, InputError},
-        offline::Offline,
-    },
-    conversion::{Conversion, Decision, Settings, convert},
-    findings::{Finding, Severity},
-    intent,
-    manifest::{Format, Manifest, ManifestError, ObjectName, Side, Template, UnfitPatch, Written},
+use super::{
+    input::{self, InputError},
+    known::LoadError,
+    offline::Offline,
 };
 use clap::{Args, ValueEnum};
 use json_patch::{Patch, PatchError};
+use native_sidecar_core::{
+    conversion::{Conversion, Decision, Settings, convert},
+    findings::{Finding, Severity},
+    intent,
+};
+use native_sidecar_manifest::{Format, Manifest, ManifestError, ObjectName, Side, Template, UnfitPatch, Written};
 use serde::Serialize;
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
@@ -99,7 +99,7 @@ pub enum ConvertError {
     Input(#[from] InputError),
     /// The catalogue could not be used.
     #[error(transparent)]
-    Catalogue(#[from] CatalogueError),
+    Catalogue(#[from] LoadError),
     /// An input is no manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),

@@ -1,10 +1,10 @@
 //! `native-sidecar explain`: what a finding means, why it matters and what to do.
 
-use crate::{
+use clap::Args;
+use native_sidecar_core::{
     findings::{Code, Explanation},
     text::nearest,
 };
-use clap::Args;
 use std::{
     io::{self, Write},
     process::ExitCode,

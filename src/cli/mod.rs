@@ -4,6 +4,7 @@ pub mod catalogue;
 pub mod convert;
 pub mod explain;
 pub mod input;
+pub mod known;
 pub mod offline;
 pub mod review;
 pub mod serve;

@@ -1,10 +1,11 @@
 //! What the offline commands take instead of a cluster.
 
-use crate::{
-    catalogue::{Catalogue, CatalogueError},
+use super::known::{self, LoadError};
+use clap::Args;
+use native_sidecar_core::{
+    catalogue::Catalogue,
     conversion::{ClusterFacts, Version},
 };
-use clap::Args;
 use std::path::PathBuf;
 
 /// Stands in for the cluster that a webhook would run in.
@@ -33,7 +34,7 @@ impl Offline {
     /// # Errors
     ///
     /// When the file cannot be read or is no catalogue.
-    pub fn catalogue(&self) -> Result<Catalogue, CatalogueError> {
-        Catalogue::with_file(self.catalogue.as_deref())
+    pub fn catalogue(&self) -> Result<Catalogue, LoadError> {
+        known::load(self.catalogue.as_deref())
     }
 }

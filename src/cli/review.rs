@@ -1,14 +1,12 @@
 //! `native-sidecar review`: one `AdmissionReview` in, one out, without a server.
 
-use crate::{
-    admission::{self, Context, Reviewed, Route},
-    catalogue::CatalogueError,
-    cli::{
-        input::{self, InputError},
-        offline::Offline,
-    },
+use super::{
+    input::{self, InputError},
+    known::LoadError,
+    offline::Offline,
 };
 use clap::Args;
+use native_sidecar_core::admission::{self, Context, Reviewed, Route};
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 /// Answer one `AdmissionReview` as the server would, and print the answer.
@@ -38,7 +36,7 @@ pub enum ReviewError {
     Input(#[from] InputError),
     /// The catalogue could not be used.
     #[error(transparent)]
-    Catalogue(#[from] CatalogueError),
+    Catalogue(#[from] LoadError),
     /// The input is no AdmissionReview; the server would answer 400.
     #[error(transparent)]
     NotAReview(#[from] admission::NotAReview),

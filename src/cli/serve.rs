@@ -4,10 +4,9 @@ mod cluster;
 
 pub use cluster::ClusterArgs;
 
+use super::known::{self, LoadError};
 use crate::{
-    catalogue::{Catalogue, CatalogueError},
     cluster::{ConnectError, certificates::SettingsError},
-    conversion::{ClusterFacts, Version},
     server::{
         self, CertificateSource, ConnectionLimits, Drain, Memory, Metrics, Patience, Room, Server, Settings, Webhook,
         logging::{self, Format, NotAFilter},
@@ -17,6 +16,7 @@ use arc_swap::ArcSwap;
 use clap::{Args, value_parser};
 use cluster::Loops;
 use jiff::SignedDuration;
+use native_sidecar_core::conversion::{ClusterFacts, Version};
 use prometheus_client::registry::Registry;
 use std::{env, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -160,7 +160,7 @@ pub enum ServeError {
     },
     /// The catalogue could not be used.
     #[error(transparent)]
-    Catalogue(#[from] CatalogueError),
+    Catalogue(#[from] LoadError),
     /// The system does not let us handle signals.
     #[error("cannot handle signals: {0}")]
     Signals(io::Error),
@@ -223,7 +223,7 @@ impl ServeArgs {
     ///
     /// When the catalogue cannot be used.
     pub fn webhook(&self) -> Result<Webhook, ServeError> {
-        let catalogue = Catalogue::with_file(self.catalogue.as_deref())?;
+        let catalogue = known::load(self.catalogue.as_deref())?;
         let facts = ClusterFacts { kubelet_floor: self.kubelet_floor, ..ClusterFacts::default() };
         let webhook = Webhook::new(Arc::new(catalogue), Arc::new(ArcSwap::from_pointee(facts)));
         let patience = Patience { body: self.body_timeout, request: self.request_timeout };

@@ -1,6 +1,6 @@
 //! Requests to the API server: bounded in time, and with failures a person can read.
 
-use crate::text::{one_line, shorten};
+use native_sidecar_core::text::{one_line, shorten};
 use std::{error::Error, fmt::Write, time::Duration};
 
 /// How long an answer may take. A dead connection otherwise holds a loop for as long as TCP retries.

@@ -5,7 +5,7 @@
 //! | Loop | What it does | What it publishes |
 //! |---|---|---|
 //! | [`certificates::Keeper`] | keeps a CA and a serving pair in one Secret, and `caBundle` right | the pair, through a [`certificates::CertificateSink`]; readiness |
-//! | [`facts::Surveyor`] | asks for versions and tries a native sidecar in a dry run | [`ClusterFacts`](crate::conversion::ClusterFacts) |
+//! | [`facts::Surveyor`] | asks for versions and tries a native sidecar in a dry run | [`ClusterFacts`](native_sidecar_core::conversion::ClusterFacts) |
 //!
 //! Neither is in the way of an admission request, and neither ends when the API server is away: what is known stays in use.
 

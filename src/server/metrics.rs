@@ -2,12 +2,12 @@
 //! start, at zero, so that rates and alerts work from the first event on.
 
 use super::refusal::STATUSES;
-use crate::{
+use http::StatusCode;
+use jiff::Timestamp;
+use native_sidecar_core::{
     admission::{DECISIONS, Reviewed},
     findings::Code,
 };
-use http::StatusCode;
-use jiff::Timestamp;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},

@@ -1,4 +1,4 @@
-//! The HTTPS server in front of [`admission`](crate::admission).
+//! The HTTPS server in front of [`admission`](native_sidecar_core::admission).
 //!
 //! Unlike an ordinary web server it is called by one client, the API server, for every pod that is created, and
 //! a call that fails is a pod that is not converted. So it replaces its certificate without a restart, answers

@@ -7,12 +7,6 @@ use super::{
     room::{Place, Room, Share, Size},
     seats::Caller,
 };
-use crate::{
-    admission::{self, Context, NotAReview, Reviewed, Route},
-    catalogue::Catalogue,
-    conversion::ClusterFacts,
-    text::{one_line, shorten},
-};
 use arc_swap::ArcSwap;
 use axum::{
     Router,
@@ -24,6 +18,12 @@ use axum::{
 };
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, Version, header};
+use native_sidecar_core::{
+    admission::{self, Context, NotAReview, Reviewed, Route},
+    catalogue::Catalogue,
+    conversion::ClusterFacts,
+    text::{one_line, shorten},
+};
 use std::{
     any::Any,
     collections::BTreeSet,

@@ -7,14 +7,11 @@ mod mock;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use mock::{CONFIGURATION, Mock, SECRET, configuration};
-use native_sidecar::{
-    cluster::{
-        certificates::{self, CertificateSink, Keeper},
-        facts::{self, Surveyor},
-    },
-    conversion::ClusterFacts,
-    version::Version,
+use native_sidecar::cluster::{
+    certificates::{self, CertificateSink, Keeper},
+    facts::{self, Surveyor},
 };
+use native_sidecar_core::{conversion::ClusterFacts, version::Version};
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use std::{

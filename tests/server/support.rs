@@ -10,10 +10,8 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use native_sidecar::{
-    catalogue::Catalogue,
-    server::{CertificateSource, ConnectionLimits, Drain, Error, Server, Settings, Webhook},
-};
+use native_sidecar::server::{CertificateSource, ConnectionLimits, Drain, Error, Server, Settings, Webhook};
+use native_sidecar_core::catalogue::Catalogue;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,

@@ -7,11 +7,11 @@ use crate::{
         certificates::{self, CertificateSink, Keeper},
         facts::{self, Surveyor},
     },
-    conversion::{ClusterFacts, Version},
     server::CertificateStore,
 };
 use arc_swap::ArcSwap;
 use clap::{ArgAction, Args};
+use native_sidecar_core::conversion::{ClusterFacts, Version};
 use prometheus_client::registry::Registry;
 use std::{error::Error, future, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet};

@@ -1,7 +1,7 @@
 //! Metrics about what is known of the cluster.
 
-use crate::conversion::ClusterFacts;
 use arc_swap::ArcSwap;
+use native_sidecar_core::conversion::ClusterFacts;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _},
@@ -85,7 +85,7 @@ impl Collector for Age {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::version::Version;
+    use native_sidecar_core::version::Version;
 
     #[test]
     fn metrics_say_what_is_known() {

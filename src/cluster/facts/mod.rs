@@ -16,10 +16,10 @@ use super::{
     pace::Pace,
     reporter::Reporter,
 };
-use crate::{conversion::ClusterFacts, version::Version};
 use arc_swap::ArcSwap;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::{Api, Client, api::ListParams};
+use native_sidecar_core::{conversion::ClusterFacts, version::Version};
 use nodes::Nodes;
 use probe::Verdict;
 use std::{sync::Arc, time::Duration};

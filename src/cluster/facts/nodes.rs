@@ -1,10 +1,8 @@
 //! The kubelets' versions.
 
-use crate::{
-    cluster::api::{Failure, bounded},
-    version::Version,
-};
+use crate::cluster::api::{Failure, bounded};
 use kube::{Client, api::ListParams, core::Request};
+use native_sidecar_core::version::Version;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 

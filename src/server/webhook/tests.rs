@@ -1,7 +1,7 @@
 use super::{super::metrics::Snapshot, *};
-use crate::findings::{Code, Finding};
 use axum::body::{Bytes, to_bytes};
 use http::{Method, StatusCode};
+use native_sidecar_core::findings::{Code, Finding};
 use rstest::rstest;
 use tower::ServiceExt;
 

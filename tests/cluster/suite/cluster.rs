@@ -2,7 +2,7 @@
 
 use http::{Method, Request};
 use kube::{Client, Config, client::Body};
-use native_sidecar::version::Version;
+use native_sidecar_core::version::Version;
 use serde_json::{Value, json};
 use std::{
     env,

@@ -6,7 +6,7 @@ use super::{
     pods::{annotation, native_sidecars},
     webhook::Webhook,
 };
-use native_sidecar::version::Version;
+use native_sidecar_core::version::Version;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
 

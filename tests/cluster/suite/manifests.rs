@@ -1,6 +1,6 @@
 //! The repository's own manifests, rendered by kubectl as a user would.
 
-use native_sidecar::version::Version;
+use native_sidecar_core::version::Version;
 use serde_json::Value;
 use std::{env, path::Path, process::Command, sync::LazyLock};
 

@@ -1,6 +1,6 @@
 //! YAML text -> a tree of nodes that remember where they are.
 
-use super::super::error::{Flaw, Position};
+use crate::error::{Flaw, Position};
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag, options};
 use std::borrow::Cow;
 

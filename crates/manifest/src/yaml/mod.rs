@@ -12,7 +12,7 @@ mod write;
 
 pub use write::to_yaml;
 
-use super::error::Flaw;
+use crate::error::Flaw;
 use json_patch::Patch;
 use serde_json::Value;
 use std::ops::Range;

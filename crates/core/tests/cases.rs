@@ -4,9 +4,8 @@
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod support;
-
-use native_sidecar::{
+use native_sidecar_cases::{Case, all_cases, catalogue, patched, root, yaml};
+use native_sidecar_core::{
     admission,
     conversion::{Conversion, Decision},
     findings::{Code, Severity},
@@ -21,7 +20,6 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
 };
-use support::{Case, all_cases, catalogue, patched, root, yaml};
 
 /// `result.json`.
 #[derive(Serialize)]
@@ -36,7 +34,7 @@ struct Golden {
 }
 
 #[rstest]
-fn the_result_is_the_recorded_one(#[files("tests/cases/*/case.yaml")] path: PathBuf) {
+fn the_result_is_the_recorded_one(#[files("../../tests/cases/*/case.yaml")] path: PathBuf) {
     let case = read(&path);
     let golden = Golden::of(&case, &case.convert());
     let actual = serde_json::to_string_pretty(&golden).unwrap() + "\n";
@@ -54,7 +52,7 @@ fn the_result_is_the_recorded_one(#[files("tests/cases/*/case.yaml")] path: Path
 
 /// Where a case has `native.yaml`, written by hand from the vendor's sources, the result equals it.
 #[rstest]
-fn the_result_is_what_the_vendor_writes(#[files("tests/cases/*/native.yaml")] path: PathBuf) {
+fn the_result_is_what_the_vendor_writes(#[files("../../tests/cases/*/native.yaml")] path: PathBuf) {
     let case = read(&path);
     let result = patched(&case.pod, &case.convert().patch);
     let native = yaml(&path);
@@ -75,7 +73,7 @@ fn the_result_is_what_the_vendor_writes(#[files("tests/cases/*/native.yaml")] pa
 }
 
 #[rstest]
-fn an_admission_request_gets_the_same_answer(#[files("tests/cases/*/case.yaml")] path: PathBuf) {
+fn an_admission_request_gets_the_same_answer(#[files("../../tests/cases/*/case.yaml")] path: PathBuf) {
     let case = read(&path);
     if case.is_a_request() {
         let answer = admission::review(case.request().as_bytes(), case.route(), case.context()).unwrap();
@@ -84,7 +82,7 @@ fn an_admission_request_gets_the_same_answer(#[files("tests/cases/*/case.yaml")]
 }
 
 #[rstest]
-fn a_second_pass_changes_nothing(#[files("tests/cases/*/case.yaml")] path: PathBuf) {
+fn a_second_pass_changes_nothing(#[files("../../tests/cases/*/case.yaml")] path: PathBuf) {
     let case = read(&path);
     let first = case.convert().patch;
     if first.is_empty() {
@@ -114,7 +112,7 @@ fn every_case_is_complete() {
 }
 
 #[rstest]
-fn a_case_says_what_it_shows(#[files("tests/cases/*/case.yaml")] path: PathBuf) {
+fn a_case_says_what_it_shows(#[files("../../tests/cases/*/case.yaml")] path: PathBuf) {
     let case = read(&path);
     let shows = &case.settings.shows;
     assert!(shows.ends_with('.') && !shows.contains('\n'), "one sentence, please: {shows:?}");
@@ -164,7 +162,7 @@ fn recognised(case: &Case) -> Vec<String> {
     let Ok(pod) = Pod::parse(&case.pod) else { return Vec::new() };
     let regular = converted.split(',').filter_map(|name| pod.container(name));
     let entry = |(_, container)| {
-        let container: &native_sidecar::pod::Container<'_> = container;
+        let container: &native_sidecar_core::pod::Container<'_> = container;
         catalogue().recognise(&pod, container, &container.details().ok()?)
     };
     regular.filter_map(entry).map(|entry| entry.name.clone()).collect()
@@ -174,7 +172,7 @@ fn recognised(case: &Case) -> Vec<String> {
 
 impl Golden {
     fn of(case: &Case, conversion: &Conversion) -> Self {
-        let lines = |findings: &[native_sidecar::findings::Finding]| -> Vec<String> {
+        let lines = |findings: &[native_sidecar_core::findings::Finding]| -> Vec<String> {
             findings.iter().map(|finding| format!("{} {finding}", finding.severity())).collect()
         };
         let changed = !conversion.patch.is_empty();

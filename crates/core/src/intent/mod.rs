@@ -5,7 +5,7 @@
 mod annotations;
 mod probe;
 
-pub(crate) use annotations::is_ours;
+pub use annotations::is_ours;
 pub use annotations::{
     ACCEPT, BLOCKED, CONTAINERS, CONVERTED, KNOWN, ON_BLOCKER, POSITION_PREFIX, PRE_STOP_PREFIX, STARTUP_PROBE_PREFIX,
 };

@@ -4,9 +4,8 @@
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-mod support;
-
-use native_sidecar::{
+use native_sidecar_cases::{admission_review, catalogue, patched};
+use native_sidecar_core::{
     admission::{Context, Route, decoded_patch, review},
     conversion::{self, ClusterFacts, Conversion, Decision, Settings, Version},
     findings::Code,
@@ -14,7 +13,6 @@ use native_sidecar::{
 use proptest::{prelude::*, strategy::ValueTree};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use support::{admission_review, catalogue, patched};
 
 const MESH_PROXIES: [&str; 2] = ["istio-proxy", "linkerd-proxy"];
 const MESH_INITS: [&str; 3] = ["istio-init", "istio-validation", "linkerd-init"];

@@ -18,11 +18,7 @@ pub(crate) use entry::{all_hold, any_holds};
 
 use crate::pod::{Container, Details, Pod};
 use serde::Deserialize;
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::collections::BTreeSet;
 
 const BUILT_IN: &str = include_str!("known.yaml");
 
@@ -38,25 +34,14 @@ struct File {
     sidecars: Vec<Entry>,
 }
 
-/// Why a catalogue could not be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogueError {
-    /// The file could not be read.
-    #[error("cannot read the catalogue {path}: {source}", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The text is not a catalogue.
-    #[error("the catalogue {origin} is not understood: {reason}; docs/catalogue.md describes the format")]
-    Format {
-        /// Where the text is from.
-        origin: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+/// Why a text is not a catalogue.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the catalogue {origin} is not understood: {reason}; docs/catalogue.md describes the format")]
+pub struct CatalogueError {
+    /// Where the text is from.
+    origin: String,
+    /// What is wrong with it.
+    reason: String,
 }
 
 // === impl Catalogue ===
@@ -81,7 +66,7 @@ impl Catalogue {
     ///
     /// When the text is no YAML or does not follow the format of `docs/catalogue.md`.
     pub fn parse(origin: &str, text: &str) -> Result<Self, CatalogueError> {
-        let format = |reason: String| CatalogueError::Format { origin: origin.to_owned(), reason };
+        let format = |reason: String| CatalogueError { origin: origin.to_owned(), reason };
         let file: File = serde_saphyr::from_str(text).map_err(|error| format(one_line(&error.to_string())))?;
         let mut seen = BTreeSet::new();
         for entry in &file.sidecars {
@@ -91,17 +76,6 @@ impl Catalogue {
             entry.check().map_err(|reason| format(format!("entry {:?}: {reason}", entry.name)))?;
         }
         Ok(Self { entries: file.sidecars })
-    }
-
-    /// The built-in catalogue, extended by the file at `path` where one is given.
-    ///
-    /// # Errors
-    ///
-    /// When the file cannot be read or does not follow the format of `docs/catalogue.md`.
-    pub fn with_file(path: Option<&Path>) -> Result<Self, CatalogueError> {
-        let Some(path) = path else { return Ok(Self::built_in()) };
-        let text = fs::read_to_string(path).map_err(|source| CatalogueError::Read { path: path.to_owned(), source })?;
-        Ok(Self::built_in().extended_by(Self::parse(&path.display().to_string(), &text)?))
     }
 
     /// This catalogue with the entries of `other` in front; entries of the same name are replaced.

@@ -1,10 +1,10 @@
 //! Pod templates in documents: which kinds have one, where it is, and whose pods come from it.
 
-use crate::text::one_line;
 use json_patch::{
     AddOperation, Patch, PatchOperation,
     jsonptr::{Pointer, PointerBuf},
 };
+use native_sidecar_core::text::one_line;
 use serde_json::{Map, Value, json};
 use std::fmt;
 
@@ -186,7 +186,7 @@ impl fmt::Display for ObjectName {
 // === impl Template ===
 
 impl Template {
-    /// The pod that `document`'s template makes, as JSON for [`crate::conversion::convert`].
+    /// The pod that `document`'s template makes, as JSON for [`native_sidecar_core::conversion::convert`].
     ///
     /// A pod in the cluster names its controller, which the conversion looks at (a Job's pod is not treated
     /// like a Deployment's), so the pod shown names it too. It is never written to the document.

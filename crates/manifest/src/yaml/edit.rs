@@ -283,8 +283,7 @@ fn insert_entry(text: &str, entries: &[(Node, Node)], name: &str, value: &Value,
     let column = column(text, first.start);
     let mut lines = " ".repeat(column);
     writer.entry(&mut lines, name, value, column);
-    let neighbour =
-        super::super::stands_before(name).and_then(|name| entries.iter().find(|(key, _)| is_key(key, name)));
+    let neighbour = crate::stands_before(name).and_then(|name| entries.iter().find(|(key, _)| is_key(key, name)));
     let at = match neighbour {
         Some((key, _)) if is_first_on_line(text, key.start) => {
             with_comments_above(text, line_start(text, key.start), column)
@@ -429,7 +428,7 @@ mod tests {
 
     fn edit(text: &str, operations: &Value) -> Option<String> {
         let patch: Patch = serde_json::from_value(operations.clone()).expect("the operations are a patch");
-        let mut wanted = super::super::value_of(text).unwrap_or_default().unwrap_or_default();
+        let mut wanted = crate::yaml::value_of(text).unwrap_or_default().unwrap_or_default();
         json_patch::patch(&mut wanted, &patch).expect("the operations fit the text");
         patched(text, &patch, &wanted)
     }

@@ -1,10 +1,10 @@
 //! The golden cases of `tests/cases`, for every test that wants to run them: the pure function, the admission
 //! review in process, and the server over HTTP. `tests/README.md` describes the files of a case.
 
-// Each test crate uses its own part of this module.
-#![allow(dead_code)]
+// A test that cannot go on has failed.
+#![allow(clippy::missing_panics_doc, clippy::panic, clippy::unwrap_used)]
 
-use native_sidecar::{
+use native_sidecar_core::{
     admission::{Context, Route, decoded_patch},
     catalogue::Catalogue,
     conversion::{self, ClusterFacts, Conversion, Decision, Settings},
@@ -19,43 +19,48 @@ use std::{
 };
 
 /// One directory of `tests/cases`.
-pub(crate) struct Case {
-    pub(crate) name: String,
-    pub(crate) directory: PathBuf,
-    pub(crate) settings: CaseSettings,
-    pub(crate) facts: ClusterFacts,
+#[derive(Debug)]
+pub struct Case {
+    /// The directory's name.
+    pub name: String,
+    /// Where the case is.
+    pub directory: PathBuf,
+    /// What `case.yaml` says.
+    pub settings: CaseSettings,
+    /// The cluster that `case.yaml` describes.
+    pub facts: ClusterFacts,
     /// The pod as JSON text, character by character as the API server would send it.
-    pub(crate) pod: String,
+    pub pod: String,
 }
 
 /// `case.yaml`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct CaseSettings {
+pub struct CaseSettings {
     /// One sentence: what the case shows.
-    pub(crate) shows: String,
+    pub shows: String,
     /// Whether the pod's namespace asks for known sidecars.
     #[serde(default)]
-    pub(crate) known: bool,
+    pub known: bool,
     /// Names given from outside, as `convert --containers` does.
-    pub(crate) containers: Option<String>,
+    pub containers: Option<String>,
     /// Version of the API server, and of all nodes unless `kubelets` says otherwise.
-    pub(crate) kubernetes: Option<String>,
+    pub kubernetes: Option<String>,
     /// Versions of the kubelets, by node.
     #[serde(default)]
-    pub(crate) kubelets: BTreeMap<String, String>,
+    pub kubelets: BTreeMap<String, String>,
     /// Whether the API server keeps `restartPolicy` on init containers.
-    pub(crate) keeps_restart_policy: Option<bool>,
+    pub keeps_restart_policy: Option<bool>,
 }
 
 /// The catalogue that is compiled in, read once for all tests of a crate.
-pub(crate) fn catalogue() -> &'static Catalogue {
+pub fn catalogue() -> &'static Catalogue {
     static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::built_in);
     &CATALOGUE
 }
 
 /// Every case, by name.
-pub(crate) fn all_cases() -> Vec<Case> {
+pub fn all_cases() -> Vec<Case> {
     let mut directories: Vec<_> =
         fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     directories.sort();
@@ -63,18 +68,18 @@ pub(crate) fn all_cases() -> Vec<Case> {
 }
 
 /// `tests/cases`.
-pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases")
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../cases")
 }
 
 /// Reads YAML into the JSON value that the API server would make of it.
-pub(crate) fn yaml(path: &Path) -> Value {
+pub fn yaml(path: &Path) -> Value {
     let text = fs::read_to_string(path).unwrap();
     serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The `AdmissionReview` that asks about the creation of `pod`, which is put in character by character.
-pub(crate) fn admission_review(uid: &str, pod: &str) -> String {
+pub fn admission_review(uid: &str, pod: &str) -> String {
     format!(
         r#"{{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":{},
             "kind":{{"group":"","version":"v1","kind":"Pod"}},
@@ -85,7 +90,7 @@ pub(crate) fn admission_review(uid: &str, pod: &str) -> String {
 }
 
 /// The pod in `json` after `patch`.
-pub(crate) fn patched(json: &str, patch: &json_patch::Patch) -> Value {
+pub fn patched(json: &str, patch: &json_patch::Patch) -> Value {
     let mut pod = serde_json::from_str(json).unwrap();
     json_patch::patch(&mut pod, patch).unwrap();
     pod
@@ -95,7 +100,7 @@ pub(crate) fn patched(json: &str, patch: &json_patch::Patch) -> Value {
 
 impl Case {
     /// Reads the case in `directory`.
-    pub(crate) fn read(directory: &Path) -> Self {
+    pub fn read(directory: &Path) -> Self {
         let text = fs::read_to_string(directory.join("case.yaml")).unwrap();
         let settings: CaseSettings = serde_saphyr::from_str(&text).unwrap();
         let facts = settings.facts();
@@ -110,12 +115,12 @@ impl Case {
     }
 
     /// What the pure function makes of the case.
-    pub(crate) fn convert(&self) -> Conversion {
+    pub fn convert(&self) -> Conversion {
         self.convert_pod(&self.pod)
     }
 
     /// What the pure function makes of `pod` with this case's settings.
-    pub(crate) fn convert_pod(&self, pod: &str) -> Conversion {
+    pub fn convert_pod(&self, pod: &str) -> Conversion {
         let CaseSettings { known, ref containers, .. } = self.settings;
         let settings =
             Settings { catalogue: catalogue(), facts: &self.facts, known, containers: containers.as_deref() };
@@ -123,37 +128,37 @@ impl Case {
     }
 
     /// Whether a request can say all of it: names from outside the pod are for `convert` only.
-    pub(crate) fn is_a_request(&self) -> bool {
+    pub fn is_a_request(&self) -> bool {
         self.settings.containers.is_none()
     }
 
     /// Whether a server that knows nothing about its cluster decides the case as it is written.
-    pub(crate) fn needs_no_facts(&self) -> bool {
+    pub fn needs_no_facts(&self) -> bool {
         self.facts == ClusterFacts::default()
     }
 
     /// The endpoint to ask.
-    pub(crate) fn route(&self) -> Route {
+    pub fn route(&self) -> Route {
         if self.settings.known { Route::Known } else { Route::Annotated }
     }
 
     /// The path of the endpoint to ask.
-    pub(crate) fn path(&self) -> &'static str {
+    pub fn path(&self) -> &'static str {
         if self.settings.known { "/mutate/known" } else { "/mutate" }
     }
 
     /// What `admission::review` is given beside the request.
-    pub(crate) fn context(&self) -> Context<'_> {
+    pub fn context(&self) -> Context<'_> {
         Context { catalogue: catalogue(), facts: &self.facts }
     }
 
     /// The body of the request.
-    pub(crate) fn request(&self) -> String {
+    pub fn request(&self) -> String {
         admission_review(&self.name, &self.pod)
     }
 
     /// Checks that `answer`, a whole `AdmissionReview`, says what the pure function says.
-    pub(crate) fn check_answer(&self, answer: &[u8]) {
+    pub fn check_answer(&self, answer: &[u8]) {
         let expected = self.convert();
         let patch = decoded_patch(answer).unwrap();
         let answer: Value = serde_json::from_slice(answer).unwrap();

@@ -41,7 +41,8 @@ pub(super) enum Key<'k> {
 }
 
 /// Whether a key is under our prefix, misspelt or not.
-pub(crate) fn is_ours(key: &str) -> bool {
+#[must_use]
+pub fn is_ours(key: &str) -> bool {
     Key::parse(key).is_some()
 }
 

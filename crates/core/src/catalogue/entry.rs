@@ -4,7 +4,7 @@ use super::condition::{Condition, Image, captured, flag, glob};
 use crate::pod::{Container, Details, Pod};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// A known sidecar.
 #[derive(Clone, Debug, Deserialize)]
@@ -254,6 +254,21 @@ pub enum WhenEmpty {
     Null,
     /// The key disappears, as Go writes an empty field marked `omitempty`.
     Absent,
+}
+
+// === impl Stage ===
+
+/// The stage as it is listed, padded as asked for.
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Network => "network",
+            Self::Identity => "identity",
+            Self::Telemetry => "telemetry",
+            Self::Data => "data",
+            Self::Edge => "edge",
+        })
+    }
 }
 
 // === impl Entry ===

@@ -340,7 +340,7 @@ mod tests {
         #[test]
         fn what_is_written_reads_back(value in value()) {
             let yaml = to_yaml(&value);
-            let read = super::super::value_of(&yaml).unwrap().unwrap_or_default();
+            let read = crate::yaml::value_of(&yaml).unwrap().unwrap_or_default();
             prop_assert_eq!(read, value, "{}", yaml);
         }
     }
