@@ -358,10 +358,10 @@ async fn cluster_facts() {
     service_account(&cluster).await;
     surveyor.survey().await.unwrap();
     let facts = published.load_full();
-    println!("{:?} {:?} {}", facts.server, facts.keeps_restart_policy, facts.kubelets.len());
+    println!("{:?} {:?} {}", facts.server, facts.keeps_restart_policy, facts.kubelets().len());
     assert!(facts.server.unwrap() >= Version::new(1, 29, 0));
     assert_eq!(facts.keeps_restart_policy, Some(true), "also where Pod Security enforces restricted");
-    assert_eq!(facts.kubelets[&node], Version::new(1, 32, 7));
+    assert_eq!(facts.kubelets()[&node], Version::new(1, 32, 7));
 
     // A quota in the way is no proof, and the pod is nowhere.
     create::<ResourceQuota>(cluster.api(), json!({"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}))

@@ -224,7 +224,7 @@ impl ServeArgs {
     /// When the catalogue cannot be used.
     pub fn webhook(&self) -> Result<Webhook, ServeError> {
         let catalogue = known::load(self.catalogue.as_deref())?;
-        let facts = ClusterFacts { kubelet_floor: self.kubelet_floor, ..ClusterFacts::default() };
+        let facts = ClusterFacts::default().with_kubelet_floor(self.kubelet_floor);
         let webhook = Webhook::new(Arc::new(catalogue), Arc::new(ArcSwap::from_pointee(facts)));
         let patience = Patience { body: self.body_timeout, request: self.request_timeout };
         let room = Arc::new(Room::new(self.large_body_memory));

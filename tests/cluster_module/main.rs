@@ -401,12 +401,12 @@ async fn facts_of_a_large_cluster() {
     let old_node = ("old".to_owned(), "v1.28.4-eks-abc".to_owned());
     mock.nodes(nodes(1200).chain([virtual_node, old_node]));
     let mut survey = Survey::of(&mock);
-    assert_eq!(survey.published.load().kubelet_floor, Version::new(1, 33, 0), "from the start");
+    assert_eq!(survey.published.load().kubelet_floor(), Version::new(1, 33, 0), "from the start");
     let facts = survey.facts().await;
     assert_eq!(facts.server, Some(Version::new(1, 33, 1)));
     assert_eq!(facts.keeps_restart_policy, Some(true));
-    assert_eq!(facts.kubelets.len(), 1201);
-    assert_eq!(facts.kubelets["old"], Version::new(1, 28, 4));
+    assert_eq!(facts.kubelets().len(), 1201);
+    assert_eq!(facts.kubelets()["old"], Version::new(1, 28, 4));
     let pages = mock.requests().into_iter().filter(|request| request.contains("/nodes")).collect::<Vec<_>>();
     assert_eq!(pages.len(), 3, "{pages:?}");
     assert!(pages[2].contains("limit=500") && pages[2].contains("continue=1000"), "{pages:?}");
@@ -439,7 +439,7 @@ async fn a_refused_dry_run_is_unknown() {
         mock.fault(move |_, path| path.ends_with("/pods").then_some((code, message)));
         let facts = Survey::of(&mock).facts().await;
         assert_eq!(facts.keeps_restart_policy, None, "{code}");
-        assert_eq!(facts.kubelets.len(), 2, "the nodes are asked for all the same");
+        assert_eq!(facts.kubelets().len(), 2, "the nodes are asked for all the same");
     }
 }
 
@@ -468,7 +468,7 @@ async fn nodes_that_may_not_be_listed_are_unknown() {
     mock.nodes(nodes(2));
     mock.fault(|_, path| path.ends_with("/nodes").then_some((403, "nodes is forbidden")));
     let facts = Survey::of(&mock).facts().await;
-    assert!(facts.kubelets.is_empty());
+    assert!(facts.kubelets().is_empty());
     assert_eq!(facts.keeps_restart_policy, Some(true));
 }
 

@@ -28,6 +28,12 @@ pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
 }
 
+/// `text` on one line: white space of any kind and length becomes one space.
+#[must_use]
+pub fn joined(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The one of `candidates` that `text` is likely a slip of the pen for.
 pub fn nearest(text: &str, candidates: impl IntoIterator<Item = String>) -> Option<String> {
     /// So many wrong, missing or swapped characters may be a slip.

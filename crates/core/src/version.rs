@@ -1,5 +1,6 @@
 //! Kubernetes versions.
 
+use serde::{Deserialize, Deserializer, de};
 use std::{fmt, str::FromStr};
 
 /// A Kubernetes version.
@@ -42,6 +43,12 @@ impl FromStr for Version {
             Some([major, minor, patch]) => Ok(Self::new(*major, *minor, *patch)),
             _ => Err(NotAVersion(text.to_owned())),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Version {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

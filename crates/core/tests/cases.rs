@@ -163,7 +163,7 @@ fn recognised(case: &Case) -> Vec<String> {
     let regular = converted.split(',').filter_map(|name| pod.container(name));
     let entry = |(_, container)| {
         let container: &native_sidecar_core::pod::Container<'_> = container;
-        catalogue().recognise(&pod, container, &container.details().ok()?)
+        catalogue().recognise(&pod, container)
     };
     regular.filter_map(entry).map(|entry| entry.name.clone()).collect()
 }

@@ -62,7 +62,7 @@ impl Metrics {
     pub(super) fn known(&self, facts: &ClusterFacts) {
         self.keeps_restart_policy.set(facts.keeps_restart_policy.map_or(-1, i64::from));
         let server_version = facts.server.map(|version| version.to_string()).unwrap_or_default();
-        let oldest_kubelet = facts.kubelets.values().min().map(ToString::to_string).unwrap_or_default();
+        let oldest_kubelet = facts.kubelets().values().min().map(ToString::to_string).unwrap_or_default();
         self.info.clear();
         self.info.get_or_create(&Info { server_version, oldest_kubelet }).set(1);
     }
@@ -99,8 +99,9 @@ mod tests {
         assert!(text(&registry).contains("native_sidecar_cluster_keeps_restart_policy -1\n"));
         assert!(text(&registry).contains("native_sidecar_cluster_facts_age_seconds 0."));
         metrics.known(&ClusterFacts::default());
-        metrics
-            .known(&ClusterFacts { keeps_restart_policy: Some(true), ..ClusterFacts::all_at(Version::new(1, 33, 1)) });
+        let mut facts = ClusterFacts::all_at(Version::new(1, 33, 1));
+        facts.keeps_restart_policy = Some(true);
+        metrics.known(&facts);
         let text = text(&registry);
         assert!(text.contains("keeps_restart_policy 1\n"), "{text}");
         assert!(text.contains(r#"cluster_info{server_version="1.33.1",oldest_kubelet="1.33.1"} 1"#), "{text}");

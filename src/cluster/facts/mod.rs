@@ -91,7 +91,7 @@ impl Settings {
             namespace: namespace.into(),
             image: "registry.k8s.io/pause:3.10".to_owned(),
             configuration: "zz-native-sidecar".to_owned(),
-            kubelet_floor: ClusterFacts::default().kubelet_floor,
+            kubelet_floor: ClusterFacts::default().kubelet_floor(),
             interval: Duration::from_mins(5),
         }
     }
@@ -103,7 +103,7 @@ impl Surveyor {
     /// A surveyor that publishes to `published`, where it sets the kubelet floor at once.
     pub fn new(client: Client, settings: Settings, published: Arc<ArcSwap<ClusterFacts>>, metrics: Metrics) -> Self {
         let floor = settings.kubelet_floor;
-        published.rcu(|facts| ClusterFacts { kubelet_floor: floor, ..(**facts).clone() });
+        published.rcu(|facts| (**facts).clone().with_kubelet_floor(floor));
         let reporters = Reporters {
             version: Reporter::new("the API server's version is unknown"),
             probe: Reporter::new("whether restartPolicy is kept is unknown"),
@@ -220,7 +220,7 @@ impl Surveyor {
             return Ok(Learnt::No);
         };
         self.reporters.nodes.succeeded();
-        facts.kubelets = kubelets;
+        *facts = std::mem::take(facts).with_kubelets(kubelets);
         let strange = strange.join(", ");
         if !strange.is_empty() && self.told_strange.as_ref() != Some(&strange) {
             tracing::info!("left out of account, as their kubelets' versions are none of Kubernetes: {strange}");
@@ -299,11 +299,11 @@ fn summary(facts: &ClusterFacts) -> String {
         Some(false) => "dropped",
         None => "perhaps kept",
     };
-    let oldest = facts.kubelets.values().min().map_or_else(|| "unknown".to_owned(), ToString::to_string);
-    let below = facts.kubelets.values().filter(|version| **version < facts.kubelet_floor).count();
+    let oldest = facts.kubelets().values().min().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+    let below = facts.kubelets().values().filter(|version| **version < facts.kubelet_floor()).count();
     format!(
         "API server {server}, restartPolicy of init containers {kept}, oldest kubelet {oldest}, {below} below {}",
-        facts.kubelet_floor
+        facts.kubelet_floor()
     )
 }
 
@@ -317,11 +317,8 @@ mod tests {
             summary(&ClusterFacts::default()),
             "API server of unknown version, restartPolicy of init containers perhaps kept, oldest kubelet unknown, 0 below 1.29.0"
         );
-        let facts = ClusterFacts {
-            keeps_restart_policy: Some(true),
-            kubelet_floor: Version::new(1, 33, 0),
-            ..ClusterFacts::all_at(Version::new(1, 32, 1))
-        };
+        let mut facts = ClusterFacts::all_at(Version::new(1, 32, 1)).with_kubelet_floor(Version::new(1, 33, 0));
+        facts.keeps_restart_policy = Some(true);
         assert_eq!(
             summary(&facts),
             "API server 1.32.1, restartPolicy of init containers kept, oldest kubelet 1.32.1, 1 below 1.33.0"

@@ -186,7 +186,8 @@ impl CaseSettings {
         let mut facts =
             self.kubernetes.as_ref().map_or_else(ClusterFacts::default, |text| ClusterFacts::all_at(version(text)));
         if !self.kubelets.is_empty() {
-            facts.kubelets = self.kubelets.iter().map(|(node, text)| (node.clone(), version(text))).collect();
+            facts =
+                facts.with_kubelets(self.kubelets.iter().map(|(node, text)| (node.clone(), version(text))).collect());
         }
         facts.keeps_restart_policy = self.keeps_restart_policy;
         facts

@@ -8,10 +8,10 @@ use crate::{
     findings::{Finding, Severity},
     text::{one_line, shorten, shorten_sentence},
 };
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{engine::general_purpose::STANDARD, write::EncoderWriter};
 use json_patch::Patch;
-use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use serde::{Serialize, Serializer};
+use std::{collections::BTreeSet, fmt, io};
 
 /// The API server cuts longer warnings, and drops those with control characters.
 const WARNING_LIMIT: usize = 256;
@@ -19,6 +19,9 @@ const WARNING_LIMIT: usize = 256;
 const REFUSAL_LIMIT: usize = 4096;
 /// The API server cuts all warnings once they have 4096 characters together.
 const WARNINGS_LIMIT: usize = 12;
+
+/// An ordinary answer has no more bytes.
+const ORDINARY_BYTES: usize = 2048;
 
 /// `response` of an `AdmissionReview`.
 #[derive(Debug, Serialize)]
@@ -32,12 +35,26 @@ pub(super) struct Answer<'u> {
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<String>,
+    patch: Option<Encoded<'u>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    audit_annotations: BTreeMap<&'static str, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    audit_annotations: Option<AuditAnnotations>,
 }
+
+/// A patch that is written as its JSON in base64.
+#[derive(Debug)]
+struct Encoded<'p>(&'p Patch);
+
+/// Keys are completed by the API server to `<webhook>/<key>`.
+#[derive(Debug, Serialize)]
+struct AuditAnnotations {
+    decision: &'static str,
+    findings: String,
+}
+
+/// Takes bytes that are ASCII where text is taken.
+struct Ascii<'f, 'b>(&'f mut fmt::Formatter<'b>);
 
 /// Why a request is refused.
 #[derive(Debug, Serialize)]
@@ -67,12 +84,12 @@ impl<'u> Answer<'u> {
             patch_type: None,
             patch: None,
             warnings: Vec::new(),
-            audit_annotations: BTreeMap::new(),
+            audit_annotations: None,
         }
     }
 
     /// The answer that a conversion leads to.
-    pub(super) fn of(uid: &'u str, conversion: &Conversion) -> Self {
+    pub(super) fn of(uid: &'u str, conversion: &'u Conversion) -> Self {
         let mut answer = Self::allowed(uid);
         if conversion.decision == Decision::Denied {
             answer.refuse(&conversion.reasons);
@@ -92,8 +109,10 @@ impl<'u> Answer<'u> {
     /// The whole `AdmissionReview`, as JSON.
     pub(super) fn into_review(self, api_version: &str) -> Vec<u8> {
         let review = Review { api_version, kind: "AdmissionReview", response: &self };
-        // Strings, booleans and numbers with string keys always serialise.
-        serde_json::to_vec(&review).unwrap_or_default()
+        let mut body = Vec::with_capacity(ORDINARY_BYTES);
+        // Strings, booleans, numbers, paths and JSON values with string keys always serialise.
+        let _ = serde_json::to_writer(&mut body, &review);
+        body
     }
 
     fn refuse(&mut self, reasons: &[Finding]) {
@@ -103,32 +122,30 @@ impl<'u> Answer<'u> {
         self.status = Some(Status { code: 403, reason: "Forbidden", message });
     }
 
-    fn attach(&mut self, patch: &Patch) {
+    fn attach(&mut self, patch: &'u Patch) {
         if patch.is_empty() {
             return;
         }
-        // Paths and JSON values always serialise.
-        let json = serde_json::to_vec(patch).unwrap_or_default();
         self.patch_type = Some("JSONPatch");
-        self.patch = Some(STANDARD.encode(json));
+        self.patch = Some(Encoded(patch));
     }
 
     /// What held the conversion back, then what somebody should look at.
     fn warn(&mut self, conversion: &Conversion) {
         let left = "left unchanged: ";
-        let reasons = conversion.reasons.iter().filter(|_| self.allowed).map(|finding| format!("{left}{finding}"));
+        let reasons = conversion.reasons.iter().filter(|_| self.allowed).map(|finding| (left, finding));
         let warnings = conversion.findings.iter().filter(|finding| finding.severity() == Severity::Warning);
-        let mut all: Vec<_> = reasons.chain(warnings.map(ToString::to_string)).map(|text| presentable(&text)).collect();
-        if all.len() > WARNINGS_LIMIT {
-            let more = all.len() - WARNINGS_LIMIT + 1;
-            all.truncate(WARNINGS_LIMIT - 1);
-            all.push(presentable(&format!("and {more} more; see the audit annotation `findings`")));
+        let all = reasons.chain(warnings.map(|finding| ("", finding)));
+        let count = all.clone().count();
+        let shown = if count > WARNINGS_LIMIT { WARNINGS_LIMIT - 1 } else { count };
+        self.warnings = all.take(shown).map(|(before, finding)| presentable(&format!("{before}{finding}"))).collect();
+        if count > shown {
+            let more = count - shown;
+            self.warnings.push(presentable(&format!("and {more} more; see the audit annotation `findings`")));
         }
-        self.warnings = all;
     }
 
-    /// Keys are completed by the API server to `<webhook>/<key>`. The first value of a key wins when we are
-    /// called again, so a call that finds nothing to do says nothing.
+    /// The first value of a key wins when we are called again, so a call that finds nothing to do says nothing.
     fn audit(&mut self, conversion: &Conversion) {
         if matches!(conversion.decision, Decision::NothingToDo | Decision::NotRequested)
             && conversion.findings.is_empty()
@@ -136,8 +153,38 @@ impl<'u> Answer<'u> {
             return;
         }
         let codes: BTreeSet<_> = conversion.findings.iter().map(|finding| finding.code.as_str()).collect();
-        self.audit_annotations.insert("decision", conversion.decision.as_str().to_owned());
-        self.audit_annotations.insert("findings", codes.into_iter().collect::<Vec<_>>().join(","));
+        let findings = codes.into_iter().collect::<Vec<_>>().join(",");
+        self.audit_annotations = Some(AuditAnnotations { decision: conversion.decision.as_str(), findings });
+    }
+}
+
+// === impl Encoded ===
+
+impl Serialize for Encoded<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl fmt::Display for Encoded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut encoder = EncoderWriter::new(Ascii(f), &STANDARD);
+        serde_json::to_writer(&mut encoder, self.0).map_err(|_| fmt::Error)?;
+        encoder.finish().map(drop).map_err(|_| fmt::Error)
+    }
+}
+
+// === impl Ascii ===
+
+impl io::Write for Ascii<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = std::str::from_utf8(bytes).map_err(io::Error::other)?;
+        self.0.write_str(text).map_err(io::Error::other)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

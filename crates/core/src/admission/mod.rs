@@ -16,7 +16,7 @@ use crate::{
 use answer::Answer;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use json_patch::Patch;
-use request::{Envelope, Request, Unread};
+use request::{Envelope, Unread};
 
 /// Which of the two endpoints was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub const DECISIONS: [&str; 8] = [
 /// When `body` is no `AdmissionReview` and not even a uid can be read from it.
 pub fn review(body: &[u8], route: Route, context: Context<'_>) -> Result<Reviewed, NotAReview> {
     match Envelope::read(body) {
-        Ok(Envelope { api_version, request }) => Ok(decide(api_version, &request, route, context)),
+        Ok(envelope) => Ok(decide(&envelope, route, context)),
         Err(Unread { uid: Some(uid), api_version, reason }) => {
             let subject = Subject { uid, ..Subject::default() };
             Ok(unchanged(&api_version, subject, NOT_UNDERSTOOD, &reason))
@@ -109,7 +109,7 @@ pub fn review(body: &[u8], route: Route, context: Context<'_>) -> Result<Reviewe
 #[must_use]
 pub fn allowed_unchanged(body: &[u8], warning: &str) -> Option<Reviewed> {
     let (uid, api_version) = match Envelope::read(body) {
-        Ok(Envelope { api_version, request }) => (request.uid.into_owned(), api_version.to_owned()),
+        Ok(Envelope { api_version, subject, .. }) => (subject.uid, api_version.to_owned()),
         Err(Unread { uid, api_version, .. }) => (uid?, api_version),
     };
     Some(unchanged(&api_version, Subject { uid, ..Subject::default() }, FAILED, warning))
@@ -127,20 +127,21 @@ pub fn decoded_patch(answer: &[u8]) -> Result<Patch, String> {
     serde_json::from_slice(&json).map_err(|error| error.to_string())
 }
 
-fn decide(api_version: &str, request: &Request<'_>, route: Route, context: Context<'_>) -> Reviewed {
-    let mut subject = request.subject();
-    let Some(object) = request.created_pod() else {
-        let body = Answer::allowed(&subject.uid).into_review(api_version);
-        return Reviewed { body, decision: NOT_APPLICABLE, subject, findings: Vec::new() };
-    };
+fn decide<'e>(envelope: &'e Envelope<'e>, route: Route, context: Context<'e>) -> Reviewed {
+    let Envelope { api_version, subject, pod } = envelope;
+    let mut subject = subject.clone();
     let settings =
         Settings { catalogue: context.catalogue, facts: context.facts, known: route == Route::Known, containers: None };
-    let conversion = match Pod::parse(object) {
-        Ok(pod) => {
-            subject.describe(&pod);
-            conversion::convert_pod(object, &pod, settings)
+    let conversion = match pod {
+        None => {
+            let body = Answer::allowed(&subject.uid).into_review(api_version);
+            return Reviewed { body, decision: NOT_APPLICABLE, subject, findings: Vec::new() };
         }
-        Err(error) => Conversion::of_unreadable(&error),
+        Some(Ok(pod)) => {
+            subject.describe(pod);
+            conversion::convert_pod(pod, settings)
+        }
+        Some(Err(error)) => Conversion::of_unreadable(error),
     };
     let body = Answer::of(&subject.uid, &conversion).into_review(api_version);
     Reviewed { body, decision: conversion.decision.as_str(), subject, findings: conversion.findings }
@@ -160,7 +161,7 @@ impl Subject {
             self.owner = format!("{}/{}", owner.kind, owner.name);
         }
         if self.namespace.is_empty() {
-            self.namespace = pod.metadata.namespace.clone().into_owned();
+            self.namespace = String::from(&*pod.metadata.namespace);
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Conditions on a container and its pod, the vocabulary of the catalogue.
 
+use super::{image::Image, pattern::Pattern};
 use crate::{
-    pod::{Details, Handler, Pod},
+    pod::{Container, Handler, Pod},
     version::Version,
 };
 use serde::Deserialize;
@@ -20,17 +21,17 @@ pub struct Condition {
     /// The command line has this flag: `--flag`, `--flag=value` or `--flag value`, with one dash or two.
     pub flag: Option<String>,
     /// The value of the annotation, label, variable or flag matches this glob.
-    pub value: Option<String>,
+    pub value: Option<Pattern>,
     /// The variable or flag is a switch that is on (`true`) or off (`false`). On is all but a word for no.
     pub on: Option<bool>,
     /// The first word behind the program, its subcommand, matches this glob.
-    pub subcommand: Option<String>,
+    pub subcommand: Option<Pattern>,
     /// A word of the command line matches this glob.
-    pub argument: Option<String>,
+    pub argument: Option<Pattern>,
     /// The image, as it is written, is exactly this.
     pub image: Option<String>,
     /// The image's tag is a version older than this; false where the tag is none.
-    pub tag_before: Option<String>,
+    pub tag_before: Option<Version>,
     /// The annotation holds JSON in which this key lists the container's name.
     pub lists_container: Option<String>,
     /// The readiness probe asks this port.
@@ -40,87 +41,70 @@ pub struct Condition {
     /// The container has a probe of this kind: `startupProbe` or `readinessProbe`.
     pub probe: Option<String>,
     /// The first word of the postStart hook's command matches this glob.
-    pub post_start: Option<String>,
+    pub post_start: Option<Pattern>,
     /// This condition does not hold.
     pub not: Option<Box<Self>>,
-}
-
-/// An image reference, taken apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Image<'i> {
-    /// Registry and repository, without tag and digest.
-    pub repository: &'i str,
-    /// The tag, if there is one.
-    pub tag: Option<&'i str>,
-}
-
-/// Whether `text` matches `pattern`, in which `*` stands for any text, also none.
-#[must_use]
-pub fn glob(pattern: &str, text: &str) -> bool {
-    captured(pattern, text).is_some()
 }
 
 /// Whether a switch with this value is on: all but a word for no, as programs read them (`false`, `0`, `no` ...).
 /// A switch that takes no value may have a word behind it that is not its own, and is on.
 #[must_use]
 pub(crate) fn is_on(value: &str) -> bool {
-    !matches!(value.to_ascii_lowercase().as_str(), "false" | "f" | "0" | "no" | "n" | "off" | "")
+    let noes = ["false", "f", "0", "no", "n", "off", ""];
+    !noes.iter().any(|no| value.eq_ignore_ascii_case(no))
 }
 
-/// What the first `*` of `pattern` stands for in `text`; empty where the pattern has none.
-#[must_use]
-pub(crate) fn captured<'t>(pattern: &str, text: &'t str) -> Option<&'t str> {
-    let Some((head, tail)) = pattern.split_once('*') else { return (pattern == text).then_some("") };
-    let rest = text.strip_prefix(head)?;
-    // The longest match first, so that a pattern's only star takes all it can.
-    let ends = (0..=rest.len()).rev().filter(|end| rest.is_char_boundary(*end));
-    ends.map(|end| rest.split_at(end)).find(|(_, after)| glob(tail, after)).map(|(star, _)| star)
+/// Whether every one of `conditions` holds.
+pub(crate) fn all_hold(conditions: &[Condition], pod: &Pod<'_>, container: &Container<'_>) -> bool {
+    conditions.iter().all(|condition| condition.holds(pod, container))
+}
+
+/// Whether at least one of `conditions` holds.
+pub(crate) fn any_holds(conditions: &[Condition], pod: &Pod<'_>, container: &Container<'_>) -> bool {
+    conditions.iter().any(|condition| condition.holds(pod, container))
 }
 
 // === impl Condition ===
 
 impl Condition {
-    /// Whether the condition holds for a container called `name` in `pod`.
+    /// Whether the condition holds for `container` of `pod`.
     #[must_use]
-    pub fn holds(&self, pod: &Pod<'_>, name: &str, details: &Details<'_>) -> bool {
-        self.pod_holds(pod, name) && self.container_holds(details) && !self.not_holds(pod, name, details)
+    pub fn holds(&self, pod: &Pod<'_>, container: &Container<'_>) -> bool {
+        self.pod_holds(pod, container)
+            && self.container_holds(container)
+            && !self.not.as_ref().is_some_and(|not| not.holds(pod, container))
     }
 
-    fn not_holds(&self, pod: &Pod<'_>, name: &str, details: &Details<'_>) -> bool {
-        self.not.as_ref().is_some_and(|not| not.holds(pod, name, details))
-    }
-
-    fn pod_holds(&self, pod: &Pod<'_>, name: &str) -> bool {
+    fn pod_holds(&self, pod: &Pod<'_>, container: &Container<'_>) -> bool {
         let annotation = self.annotation.as_deref().is_none_or(|key| {
             let value = pod.annotation(key);
-            self.value_matches(value) && self.lists(value, name)
+            self.value_matches(value) && self.lists(value, &container.name)
         });
         annotation && self.label.as_ref().is_none_or(|key| self.value_matches(pod.label(key)))
     }
 
-    fn container_holds(&self, details: &Details<'_>) -> bool {
-        let image = Image::parse(&details.image);
-        self.env.as_deref().is_none_or(|name| self.value_matches(details.env_value(name)))
-            && self.flag.as_deref().is_none_or(|name| self.value_matches(flag(details, name)))
-            && self.argument.as_deref().is_none_or(|pattern| details.command_line().any(|word| glob(pattern, word)))
+    fn container_holds(&self, container: &Container<'_>) -> bool {
+        self.env.as_deref().is_none_or(|name| self.value_matches(container.env_value(name)))
+            && self.flag.as_deref().is_none_or(|name| self.value_matches(container.flag(name)))
+            && self.argument.as_ref().is_none_or(|pattern| container.command_line().any(|word| pattern.matches(word)))
             && self
                 .subcommand
-                .as_deref()
-                .is_none_or(|pattern| details.subcommand().is_some_and(|word| glob(pattern, word)))
-            && self.image.as_deref().is_none_or(|image| image == details.image)
-            && self.tag_before.as_deref().is_none_or(|version| image.is_older(version))
-            && self.readiness_port.is_none_or(|port| readiness_port(details) == Some(port))
-            && self.readiness_has.as_ref().is_none_or(|fields| readiness_has(details, fields))
-            && self.probe.as_deref().is_none_or(|probe| has_probe(details, probe))
+                .as_ref()
+                .is_none_or(|pattern| container.subcommand().is_some_and(|word| pattern.matches(word)))
+            && self.image.as_deref().is_none_or(|image| image == container.image())
+            && self.tag_before.is_none_or(|version| Image::parse(container.image()).is_older(version))
+            && self.readiness_port.is_none_or(|port| readiness_port(container) == Some(port))
+            && self.readiness_has.as_ref().is_none_or(|fields| readiness_has(container, fields))
+            && self.probe.as_deref().is_none_or(|probe| has_probe(container, probe))
             && self
                 .post_start
-                .as_deref()
-                .is_none_or(|pattern| first_word(details.post_start()).is_some_and(|word| glob(pattern, word)))
+                .as_ref()
+                .is_none_or(|pattern| first_word(container.post_start()).is_some_and(|word| pattern.matches(word)))
     }
 
     fn value_matches(&self, value: Option<&str>) -> bool {
         value.is_some_and(|value| {
-            self.value.as_deref().is_none_or(|pattern| glob(pattern, value))
+            self.value.as_ref().is_none_or(|pattern| pattern.matches(value))
                 && self.on.is_none_or(|on| is_on(value) == on)
         })
     }
@@ -132,109 +116,31 @@ impl Condition {
     }
 }
 
-/// The value of a flag: the text behind `=`, else the next word, else `true` for one that stands alone.
-#[must_use]
-pub(crate) fn flag<'d>(details: &'d Details<'_>, name: &str) -> Option<&'d str> {
-    let mut words = details.command_line().peekable();
-    let mut found = None;
-    while let Some(word) = words.next() {
-        let Some(rest) = word.trim_start_matches('-').strip_prefix(name).filter(|_| word.starts_with('-')) else {
-            continue;
-        };
-        match rest.strip_prefix('=') {
-            Some(value) => found = Some(value),
-            None if rest.is_empty() => {
-                found = Some(words.peek().copied().filter(|next| !next.starts_with('-')).unwrap_or("true"));
-            }
-            None => {}
-        }
-    }
-    found
-}
-
 fn first_word<'h>(hook: Option<&'h Handler<'_>>) -> Option<&'h str> {
     hook?.exec.as_ref()?.command.first().map(AsRef::as_ref)
 }
 
-fn has_probe(details: &Details<'_>, kind: &str) -> bool {
+fn has_probe(container: &Container<'_>, kind: &str) -> bool {
     match kind {
-        "startupProbe" => details.startup_probe.is_some(),
-        "readinessProbe" => details.readiness_probe.is_some(),
+        "startupProbe" => container.startup_probe().is_some(),
+        "readinessProbe" => container.readiness_probe().is_some(),
         _ => false,
     }
 }
 
-fn readiness_has(details: &Details<'_>, fields: &Map<String, Value>) -> bool {
-    let probe = details.readiness_probe.as_ref().and_then(|probe| serde_json::from_str::<Value>(probe.raw.get()).ok());
+fn readiness_has(container: &Container<'_>, fields: &Map<String, Value>) -> bool {
+    let probe = container.readiness_probe().and_then(|probe| serde_json::from_str::<Value>(probe.raw.get()).ok());
     probe.is_some_and(|probe| fields.iter().all(|(key, value)| probe.get(key) == Some(value)))
 }
 
-fn readiness_port(details: &Details<'_>) -> Option<i64> {
-    details.port_number(&details.readiness_probe.as_ref()?.handler.http_get.as_ref()?.port)
-}
-
-// === impl Image ===
-
-impl<'i> Image<'i> {
-    /// Takes an image reference apart: `registry:5000/a/b:1.2@sha256:…`.
-    #[must_use]
-    pub fn parse(reference: &'i str) -> Self {
-        let reference = reference.split('@').next().unwrap_or(reference);
-        let name_at = reference.rfind('/').map_or(0, |slash| slash + 1);
-        match reference[name_at..].split_once(':') {
-            Some((name, tag)) => Self { repository: &reference[..name_at + name.len()], tag: Some(tag) },
-            None => Self { repository: reference, tag: None },
-        }
-    }
-
-    /// Whether the repository ends in what `pattern` says: whole path components from the right, whatever
-    /// registry or mirror stands in front.
-    #[must_use]
-    pub fn matches(&self, pattern: &str) -> bool {
-        let starts = std::iter::once(0).chain(self.repository.match_indices('/').map(|(at, _)| at + 1));
-        starts.into_iter().any(|at| glob(pattern, &self.repository[at..]))
-    }
-
-    /// Whether the tag is a version older than `version`; false where it is none.
-    pub(crate) fn is_older(&self, version: &str) -> bool {
-        let tag = self.tag.and_then(|tag| tag.parse::<Version>().ok());
-        tag.zip(version.parse().ok()).is_some_and(|(tag, version)| tag < version)
-    }
+fn readiness_port(container: &Container<'_>) -> Option<i64> {
+    container.port_number(&container.readiness_probe()?.handler.http_get.as_ref()?.port)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use rstest::rstest;
-
-    #[rstest]
-    #[case("a", "a", true)]
-    #[case("a*", "abc", true)]
-    #[case("*c", "abc", true)]
-    #[case("a*c*e", "abcde", true)]
-    #[case("*", "", true)]
-    #[case("a", "ab", false)]
-    #[case("a*c", "ab", false)]
-    fn globs(#[case] pattern: &str, #[case] text: &str, #[case] matches: bool) {
-        assert_eq!(glob(pattern, text), matches);
-    }
-
-    #[rstest]
-    #[case("docker.io/istio/proxyv2:1.26.2", "proxyv2", true)]
-    #[case("registry:5000/mirror/istio/proxyv2@sha256:ab", "istio/proxyv2", true)]
-    #[case("proxyv2", "proxyv2", true)]
-    #[case("example.com/my-proxyv2", "proxyv2", false)]
-    #[case("vault:1.5.4", "vault", true)]
-    #[case("example.com/proxyv2/app", "proxyv2", false)]
-    fn images_match_from_the_right(#[case] image: &str, #[case] pattern: &str, #[case] matches: bool) {
-        assert_eq!(Image::parse(image).matches(pattern), matches);
-    }
-
-    #[test]
-    fn a_port_in_the_registry_is_no_tag() {
-        assert_eq!(Image::parse("registry:5000/a/b"), Image { repository: "registry:5000/a/b", tag: None });
-        assert_eq!(Image::parse("a/b:1@sha256:c"), Image { repository: "a/b", tag: Some("1") });
-    }
 
     #[rstest]
     #[case("true", true)]
@@ -245,19 +151,5 @@ mod tests {
     #[case("no", false)]
     fn switches(#[case] value: &str, #[case] on: bool) {
         assert_eq!(is_on(value), on);
-    }
-
-    #[rstest]
-    #[case(r#"["--port=1"]"#, Some("1"))]
-    #[case(r#"["-port","1"]"#, Some("1"))]
-    #[case(r#"["--port","--other"]"#, Some("true"))]
-    #[case(r#"["--port"]"#, Some("true"))]
-    #[case(r#"["--port=1","--port=2"]"#, Some("2"))]
-    #[case(r#"["--ports=1"]"#, None)]
-    #[case(r#"["port=1"]"#, None)]
-    fn flags(#[case] args: &str, #[case] value: Option<&str>) {
-        let json = format!(r#"{{"args":{args}}}"#);
-        let details: Details<'_> = serde_json::from_str(&json).unwrap();
-        assert_eq!(flag(&details, "port"), value);
     }
 }

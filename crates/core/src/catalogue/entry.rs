@@ -1,7 +1,14 @@
 //! One entry of the catalogue: types of the format, and how a container is recognised.
 
-use super::condition::{Condition, Image, captured, flag, glob};
-use crate::pod::{Container, Details, Pod};
+use super::{
+    condition::{Condition, all_hold, any_holds},
+    image::Image,
+    pattern::Pattern,
+};
+use crate::{
+    pod::{Container, Pod},
+    version::Version,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, fmt};
@@ -32,9 +39,13 @@ pub struct Entry {
     pub redirected_by: Option<Redirection>,
     /// Globs of port names that its injector gives and no Service refers to.
     #[serde(default)]
-    pub own_ports: Vec<String>,
+    pub own_ports: Vec<Pattern>,
     /// The vendor's network plugin leaves pods with a single regular container out of the mesh before this version.
-    pub cni_wants_two_containers_before: Option<String>,
+    #[serde(default)]
+    pub cni_wants_two_containers_before: Option<Version>,
+    /// Init containers that redirect the pod's traffic themselves, so that no network plugin has to.
+    #[serde(default)]
+    pub redirecting_init: Vec<Pattern>,
     /// The vendor's own switch to the native form, as a sentence; empty where there is none.
     #[serde(default)]
     pub switch: String,
@@ -93,10 +104,10 @@ pub enum Stage {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Recognition {
     /// Globs of container names; one must match.
-    pub containers: Vec<String>,
+    pub containers: Vec<Pattern>,
     /// Globs of image repositories, matched from the right by whole path components.
     #[serde(default)]
-    pub images: Vec<String>,
+    pub images: Vec<Pattern>,
     /// Conditions of which one may stand in for the image.
     #[serde(default)]
     pub signs: Vec<Condition>,
@@ -110,7 +121,7 @@ pub struct Recognition {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Redirection {
     /// Globs of the init containers that redirect traffic, or check that a network plugin has done so.
-    pub init: Vec<String>,
+    pub init: Vec<Pattern>,
     /// Conditions that must all hold for it.
     #[serde(default, rename = "if")]
     pub conditions: Vec<Condition>,
@@ -211,7 +222,7 @@ pub enum ProbeSource {
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Hook {
     /// Commands that are dropped, word by word as globs; a last `...` stands for any further words.
-    pub drop: Vec<Vec<String>>,
+    pub drop: Vec<Vec<Pattern>>,
     /// Conditions under which one of `drop` stays all the same.
     pub keep_if: Vec<Condition>,
     /// The hook of the native form.
@@ -274,38 +285,48 @@ impl fmt::Display for Stage {
 // === impl Entry ===
 
 impl Entry {
-    /// Whether this entry is about `container`.
+    /// Whether `container` of `pod` is this sidecar.
     #[must_use]
-    pub fn recognises(&self, pod: &Pod<'_>, container: &Container<'_>, details: &Details<'_>) -> bool {
+    pub fn recognises(&self, pod: &Pod<'_>, container: &Container<'_>) -> bool {
         let Recognition { containers, images, signs, except } = &self.recognise;
-        let image = Image::parse(&details.image);
-        let any = |conditions: &[Condition]| any_holds(conditions, pod, &container.name, details);
-        containers.iter().any(|pattern| glob(pattern, &container.name))
-            && (images.iter().any(|pattern| image.matches(pattern)) || any(signs))
-            && !any(except)
+        let image = Image::parse(container.image());
+        containers.iter().any(|pattern| pattern.matches(&container.name))
+            && (images.iter().any(|pattern| image.matches(pattern)) || any_holds(signs, pod, container))
+            && !any_holds(except, pod, container)
     }
 
-    /// What the `*` of the pattern that recognised `container` stands for.
+    /// What the first `*` of the pattern stands for that matches the container's name.
     #[must_use]
     pub fn suffix<'n>(&self, container: &'n str) -> &'n str {
-        self.recognise.containers.iter().find_map(|pattern| captured(pattern, container)).unwrap_or_default()
+        self.recognise.containers.iter().find_map(|pattern| pattern.captured(container)).unwrap_or_default()
     }
 
-    /// Whether the sidecar carries the traffic of the whole pod and others are placed behind it.
+    /// Whether this sidecar carries the pod's traffic, so that others are placed behind it.
     #[must_use]
     pub const fn is_mesh_proxy(&self) -> bool {
         self.place.front
     }
 
-    /// Whether the init container called `init` redirects the pod's traffic to this sidecar, called `name`.
+    /// Whether the pod's traffic may be redirected to this sidecar.
     #[must_use]
-    pub fn is_redirected_by(&self, init: &str, pod: &Pod<'_>, name: &str, details: &Details<'_>) -> bool {
+    pub const fn is_carrier(&self) -> bool {
+        self.is_mesh_proxy() || self.redirected_by.is_some()
+    }
+
+    /// Whether an init container called `init` is one that redirects the pod's traffic to this sidecar, where
+    /// [`is_redirected_to`](Self::is_redirected_to) holds.
+    #[must_use]
+    pub fn redirects(&self, init: &str) -> bool {
         match &self.redirected_by {
-            Some(Redirection { init: patterns, conditions }) => {
-                patterns.iter().any(|pattern| glob(pattern, init)) && all_hold(conditions, pod, name, details)
-            }
+            Some(redirection) => redirection.init.iter().any(|pattern| pattern.matches(init)),
             None => self.place.front && self.place.behind.iter().any(|behind| behind == init),
         }
+    }
+
+    /// Whether redirection to `container`, which is this sidecar, is in use.
+    #[must_use]
+    pub fn is_redirected_to(&self, pod: &Pod<'_>, container: &Container<'_>) -> bool {
+        self.redirected_by.as_ref().is_none_or(|redirection| all_hold(&redirection.conditions, pod, container))
     }
 
     /// Whether the vendor publishes a native form of its own.
@@ -320,40 +341,31 @@ impl Entry {
 impl ValueSource {
     /// The value for `container`, where this source has one.
     #[must_use]
-    pub fn value(&self, pod: &Pod<'_>, container: &str, details: &Details<'_>) -> Option<String> {
-        if !all_hold(&self.conditions, pod, container, details) {
+    pub fn value(&self, pod: &Pod<'_>, container: &Container<'_>) -> Option<String> {
+        if !all_hold(&self.conditions, pod, container) {
             return None;
         }
         let text = self
             .annotation
             .as_deref()
             .and_then(|key| pod.annotation(key))
-            .or_else(|| flag(details, self.flag.as_deref()?))
-            .or_else(|| details.env_value(self.env.as_deref()?))
-            .map(str::to_owned)
+            .or_else(|| container.flag(self.flag.as_deref()?))
+            .or_else(|| container.env_value(self.env.as_deref()?))
             .or_else(|| self.excluded_port.as_ref()?.find(pod))
-            .or_else(|| self.constant.clone())?;
-        if self.port_of_address { text.rsplit(':').next().map(str::to_owned) } else { Some(text) }
+            .or(self.constant.as_deref())?;
+        let text = if self.port_of_address { text.rsplit(':').next()? } else { text };
+        Some(text.to_owned())
     }
 }
 
 // === impl ExcludedPort ===
 
 impl ExcludedPort {
-    fn find(&self, pod: &Pod<'_>) -> Option<String> {
+    fn find<'p>(&self, pod: &'p Pod<'_>) -> Option<&'p str> {
         let (_, init) = self.containers.iter().find_map(|name| pod.init_container(name))?;
-        let details = init.details().ok()?;
-        let ports: Vec<&str> = flag(&details, &self.flag)?.split(',').map(str::trim).skip(self.skip).collect();
-        ports.last().filter(|_| !ports.contains(&self.unless.as_str())).map(|port| (*port).to_owned())
+        init.readable().ok()?;
+        let ports = init.flag(&self.flag)?.split(',').map(str::trim).skip(self.skip);
+        let has_other = ports.clone().any(|port| port == self.unless);
+        ports.last().filter(|_| !has_other)
     }
-}
-
-/// Whether every one of `conditions` holds.
-pub(crate) fn all_hold(conditions: &[Condition], pod: &Pod<'_>, name: &str, details: &Details<'_>) -> bool {
-    conditions.iter().all(|condition| condition.holds(pod, name, details))
-}
-
-/// Whether at least one of `conditions` holds.
-pub(crate) fn any_holds(conditions: &[Condition], pod: &Pod<'_>, name: &str, details: &Details<'_>) -> bool {
-    conditions.iter().any(|condition| condition.holds(pod, name, details))
 }

@@ -7,18 +7,24 @@
 mod check;
 mod condition;
 mod entry;
+mod image;
+mod pattern;
 
-pub use condition::{Condition, Image, glob};
-pub(crate) use condition::{flag, is_on};
+pub use condition::Condition;
+pub(crate) use condition::{all_hold, any_holds, is_on};
 pub use entry::{
     AnnotationRewrite, CommandSuffix, Entry, ExcludedPort, Hook, Place, ProbeSource, Recognition, Redirection, Stage,
     StartupProbeForm, ValueSource, WhenEmpty,
 };
-pub(crate) use entry::{all_hold, any_holds};
+pub use image::Image;
+pub use pattern::Pattern;
 
-use crate::pod::{Container, Details, Pod};
+use crate::{
+    pod::{Container, Pod},
+    text::joined,
+};
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 const BUILT_IN: &str = include_str!("known.yaml");
 
@@ -26,6 +32,10 @@ const BUILT_IN: &str = include_str!("known.yaml");
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     entries: Vec<Entry>,
+    /// Indices of the entries that name a container exactly, by that name.
+    exact: HashMap<String, Vec<usize>>,
+    /// Indices of the entries that have a glob with a star for the name.
+    with_star: Vec<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -67,7 +77,7 @@ impl Catalogue {
     /// When the text is no YAML or does not follow the format of `docs/catalogue.md`.
     pub fn parse(origin: &str, text: &str) -> Result<Self, CatalogueError> {
         let format = |reason: String| CatalogueError { origin: origin.to_owned(), reason };
-        let file: File = serde_saphyr::from_str(text).map_err(|error| format(one_line(&error.to_string())))?;
+        let file: File = serde_saphyr::from_str(text).map_err(|error| format(joined(&error.to_string())))?;
         let mut seen = BTreeSet::new();
         for entry in &file.sidecars {
             if !seen.insert(entry.name.as_str()) {
@@ -75,7 +85,7 @@ impl Catalogue {
             }
             entry.check().map_err(|reason| format(format!("entry {:?}: {reason}", entry.name)))?;
         }
-        Ok(Self { entries: file.sidecars })
+        Ok(Self::of(file.sidecars))
     }
 
     /// This catalogue with the entries of `other` in front; entries of the same name are replaced.
@@ -84,7 +94,7 @@ impl Catalogue {
         self.entries.retain(|entry| other.entries.iter().all(|new| new.name != entry.name));
         let mut entries = other.entries;
         entries.append(&mut self.entries);
-        Self { entries }
+        Self::of(entries)
     }
 
     /// The entries, in the order in which they are tried.
@@ -99,33 +109,66 @@ impl Catalogue {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
-    /// The first entry that recognises `container`.
+    /// The first entry that recognises `container` of `pod`.
     #[must_use]
-    pub fn recognise(&self, pod: &Pod<'_>, container: &Container<'_>, details: &Details<'_>) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.recognises(pod, container, details))
+    pub fn recognise(&self, pod: &Pod<'_>, container: &Container<'_>) -> Option<&Entry> {
+        self.candidates(&container.name).find(|entry| entry.recognises(pod, container))
     }
 
-    /// The names (globs) of sidecars that traffic is redirected to.
-    pub fn carriers(&self) -> impl Iterator<Item = &str> {
-        let carriers = self.entries.iter().filter(|entry| entry.is_mesh_proxy() || entry.redirected_by.is_some());
-        carriers.flat_map(|entry| &entry.recognise.containers).map(String::as_str)
-    }
-
-    /// The names (globs) that mesh proxies go by.
-    pub fn mesh_proxies(&self) -> impl Iterator<Item = &str> {
-        let meshes = self.entries.iter().filter(|entry| entry.is_mesh_proxy());
-        meshes.flat_map(|entry| &entry.recognise.containers).map(String::as_str)
-    }
-
-    /// Whether any entry could recognise a container called `name`; spares parsing the others.
+    /// Whether a container called `name` may be a mesh proxy, by its name alone.
     #[must_use]
-    pub fn may_know(&self, name: &str) -> bool {
-        self.entries.iter().any(|entry| entry.recognise.containers.iter().any(|pattern| glob(pattern, name)))
+    pub fn may_be_mesh_proxy(&self, name: &str) -> bool {
+        self.named(name).any(Entry::is_mesh_proxy)
     }
-}
 
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    /// Whether a container called `name` may be a sidecar that traffic is redirected to, by its name alone.
+    #[must_use]
+    pub fn may_carry(&self, name: &str) -> bool {
+        self.named(name).any(Entry::is_carrier)
+    }
+
+    /// The entries that a container called `name` may be, by its name alone.
+    fn named(&self, name: &str) -> impl Iterator<Item = &Entry> {
+        let fits = move |entry: &&Entry| entry.recognise.containers.iter().any(|pattern| pattern.matches(name));
+        self.candidates(name).filter(fits)
+    }
+
+    /// The entries that may recognise a container called `name`, in the order in which they are tried.
+    fn candidates(&self, name: &str) -> impl Iterator<Item = &Entry> {
+        let mut exact = self.exact.get(name).map_or(&[][..], Vec::as_slice);
+        let mut with_star = self.with_star.as_slice();
+        std::iter::from_fn(move || {
+            let list = match (exact.first(), with_star.first()) {
+                (Some(one), Some(other)) if one == other => {
+                    with_star = &with_star[1..];
+                    &mut exact
+                }
+                (Some(one), Some(other)) if one > other => &mut with_star,
+                (Some(_), _) => &mut exact,
+                (None, _) => &mut with_star,
+            };
+            let (first, rest) = list.split_first()?;
+            *list = rest;
+            self.entries.get(*first)
+        })
+    }
+
+    fn of(entries: Vec<Entry>) -> Self {
+        let mut exact: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut with_star = Vec::new();
+        for (index, entry) in entries.iter().enumerate() {
+            for pattern in entry.recognise.containers.iter().filter(|pattern| !pattern.has_star()) {
+                let indices = exact.entry(pattern.as_str().to_owned()).or_default();
+                if indices.last() != Some(&index) {
+                    indices.push(index);
+                }
+            }
+            if entry.recognise.containers.iter().any(Pattern::has_star) {
+                with_star.push(index);
+            }
+        }
+        Self { entries, exact, with_star }
+    }
 }
 
 #[cfg(test)]
@@ -151,6 +194,22 @@ mod tests {
     fn probing(from: &str, with: &str) -> String {
         let entry = "sidecars:\n- name: a\n  vendor: b\n  stage: data\n  recognise: {containers: [a], images: [b]}\n";
         format!("{entry}  startup-probe:\n  - from: {from}\n    with: {{{with}}}\n")
+    }
+
+    #[test]
+    fn entries_are_tried_in_their_order_whatever_they_are_found_by() {
+        let entry = |name: &str, containers: &str| {
+            format!(
+                "- {{name: {name}, vendor: v, stage: data, recognise: {{containers: [{containers}], images: [i]}}}}\n"
+            )
+        };
+        let file = ["a", "b", "c", "d", "e"].into_iter().zip(["'x*'", "x", "'*', x", "y", "x, x"]);
+        let text: String = file.map(|(name, containers)| entry(name, containers)).collect();
+        let catalogue = Catalogue::parse("user", &format!("sidecars:\n{text}")).unwrap();
+        let names = |container: &str| -> Vec<_> { catalogue.candidates(container).map(|entry| &*entry.name).collect() };
+        assert_eq!(names("x"), ["a", "b", "c", "e"]);
+        assert_eq!(names("y"), ["a", "c", "d"]);
+        assert_eq!(names("z"), ["a", "c"]);
     }
 
     #[test]

@@ -1,27 +1,36 @@
 //! The conversion: a pod and what is asked for in, findings and a JSON Patch out. Pure and synchronous.
+//!
+//! ```text
+//! Pod, Intent -> select -> shape -> place -> withhold -> judge -> patch -> prove
+//! ```
+//!
+//! Each step is a file of its own and knows none of the others; [`convert_pod`] calls them in this order. What they hand
+//! to each other is in `model`, what several of them must know about containers in `knowledge`.
 
 mod facts;
-mod native_form;
+mod knowledge;
+mod model;
 mod patch;
-mod placement;
-mod plan;
+mod place;
+mod prove;
 mod rules;
-mod selection;
+mod select;
+mod shape;
+mod withhold;
 
 pub use crate::version::{NotAVersion, Version};
-pub use facts::ClusterFacts;
+pub use facts::{ClusterFacts, Node, StartupProbeBug};
 
 use crate::{
     catalogue::Catalogue,
-    findings::{Code, Finding},
+    findings::{Code, Finding, Severity},
     intent::{Intent, OnBlocker},
-    pod::{Pod, Unreadable},
+    pod::{MOST_CONTAINERS, Pod, Unreadable},
 };
 use json_patch::Patch;
-use plan::Plan;
-
-/// Far more containers than a kubelet runs in one pod. Placing one looks at all others, so time grows with the square.
-const MOST_CONTAINERS: usize = 1000;
+use knowledge::carriers::{LateCarriers, Starting};
+use model::{Plan, Selection, Slot};
+use rules::{Case, judge};
 
 /// What a conversion is given beside the pod.
 #[derive(Clone, Copy, Debug)]
@@ -71,69 +80,89 @@ pub struct Conversion {
 #[must_use]
 pub fn convert(json: &str, settings: Settings<'_>) -> Conversion {
     match Pod::parse(json) {
-        Ok(pod) => convert_pod(json, &pod, settings),
+        Ok(pod) => convert_pod(&pod, settings),
         Err(error) => Conversion::of_unreadable(&error),
     }
 }
 
-/// Converts `pod`, which was read from `json`; see [`convert`].
+/// Converts `pod`; see [`convert`].
 #[must_use]
-pub fn convert_pod(json: &str, pod: &Pod<'_>, settings: Settings<'_>) -> Conversion {
+pub fn convert_pod<'p>(pod: &'p Pod<'p>, settings: Settings<'p>) -> Conversion {
     let mut intent = Intent::of(pod);
     if let Some(names) = settings.containers {
         intent.ask_for(names);
     }
-    let known = intent.known.unwrap_or(settings.known);
-    if intent.containers.is_empty() && !known && intent.findings.is_empty() && intent.converted.is_empty() {
+    if !intent.known.unwrap_or(settings.known) && !intent.asks() {
         return Conversion::unchanged(Decision::NotRequested, Vec::new(), Vec::new());
     }
-    let containers = pod.spec.containers.len() + pod.init_containers().len();
-    if containers > MOST_CONTAINERS {
-        let message =
-            format!("the pod has {containers} containers, more than the {MOST_CONTAINERS} that are looked at");
-        let finding = Finding::pod(Code::TooManyContainers, message);
+    if let Some(finding) = too_many_containers(pod) {
         return Conversion::unchanged(Decision::Blocked, vec![finding.clone()], vec![finding]);
     }
-    let mut selection = selection::select(pod, &intent, settings);
-    let moves = |name: &str| selection.containers.iter().any(|selected| selected.container.name == name);
-    // An injector may be absent, so a wish without its container is only worth a word where something was asked for.
-    let unused: Vec<_> = intent.unused_wishes(moves).filter(|finding| !is_native(pod, finding)).collect();
-    let findings = std::mem::take(&mut selection.findings);
-    selection.findings = intent.findings.iter().cloned().chain(findings).chain(unused).collect();
-    let plan = Plan::new(pod, &intent, selection, settings);
-    decide(json, pod, &intent, plan)
+    let Selection { containers, repairs, repeats, findings: of_selection } = select::select(pod, &intent, settings);
+    let moves = shape::shape(pod, containers, &intent, settings.facts);
+    let (order, of_places) = place::place(pod, &moves, settings.catalogue);
+    let mut plan = Plan::new(pod, moves, order, repairs, repeats);
+    let carriers = late_carriers(pod, &plan, settings);
+    withhold::withhold(&mut plan.moves, &plan.order, &carriers);
+    let case = Case::new(pod, settings, plan, carriers);
+    let of_shapes = case.plan.moves.iter().flat_map(|the_move| the_move.form.findings.iter().cloned());
+    let of_intent = intent.findings.iter().cloned();
+    let known = of_intent.chain(of_selection).chain(of_shapes).chain(of_places);
+    let findings = known.chain(judge(&case)).collect();
+    decide(&case, &intent, findings)
 }
 
-fn is_native(pod: &Pod<'_>, finding: &Finding) -> bool {
-    finding
-        .container
-        .as_deref()
-        .is_some_and(|name| pod.init_container(name).is_some_and(|(_, init)| init.restarts_always()))
+fn too_many_containers(pod: &Pod<'_>) -> Option<Finding> {
+    let count = pod.container_count();
+    let message = || format!("the pod has {count} containers, more than the {MOST_CONTAINERS} that are looked at");
+    (count > MOST_CONTAINERS).then(|| Finding::pod(Code::TooManyContainers, message()))
 }
 
-fn decide(json: &str, pod: &Pod<'_>, intent: &Intent, plan: Plan<'_, '_, '_>) -> Conversion {
-    let blocked = !plan.reasons.is_empty();
-    if !blocked && plan.moves.is_empty() && plan.repairs.is_empty() && plan.repeats.is_empty() {
-        return Conversion::unchanged(Decision::NothingToDo, plan.findings, Vec::new());
-    }
-    if blocked && intent.on_blocker == OnBlocker::Deny {
-        return Conversion::unchanged(Decision::Denied, plan.findings, plan.reasons);
-    }
-    if pod.is_mirror() {
-        return Conversion::unchanged(Decision::Blocked, plan.findings, plan.reasons);
-    }
-    let (decision, patch, native) = if blocked {
-        (Decision::Blocked, patch::explain(pod, &plan), Vec::new())
-    } else {
-        (Decision::Converted, patch::carry_out(pod, &plan, intent), plan.converted(pod, intent))
+fn late_carriers<'p>(pod: &'p Pod<'p>, plan: &Plan<'p>, settings: Settings<'p>) -> LateCarriers<'p> {
+    let starting = |slot: &Slot| Starting {
+        container: plan.container(pod, *slot),
+        moved: match *slot {
+            Slot::Moved(index) => Some(plan.moves[index].selected.entry),
+            Slot::Existing(_) => None,
+        },
     };
-    let Plan { mut findings, reasons, .. } = plan;
-    match patch::prove(json, &patch, &native) {
+    let order: Vec<_> = plan.order.iter().map(starting).collect();
+    LateCarriers::of(pod, settings.catalogue, &order, plan.remaining(pod))
+}
+
+fn decide(case: &Case<'_>, intent: &Intent, mut findings: Vec<Finding>) -> Conversion {
+    let mut reasons: Vec<_> = findings.iter().filter(|finding| holds_back(finding, intent)).cloned().collect();
+    let is_blocked = !reasons.is_empty();
+    if !is_blocked && case.plan.is_empty() {
+        return Conversion::unchanged(Decision::NothingToDo, findings, reasons);
+    }
+    if is_blocked && intent.on_blocker == OnBlocker::Deny {
+        return Conversion::unchanged(Decision::Denied, findings, reasons);
+    }
+    if case.pod.is_mirror() {
+        return Conversion::unchanged(Decision::Blocked, findings, reasons);
+    }
+    let (decision, patch, converted) = if is_blocked {
+        (Decision::Blocked, patch::explain(case, &reasons), Vec::new())
+    } else {
+        let converted = patch::converted(case, intent);
+        (Decision::Converted, patch::carry_out(case, &converted), converted)
+    };
+    match prove::prove(case.pod, &patch, &converted) {
         Ok(()) => Conversion { decision, findings, reasons, patch },
         Err(doubt) => {
             findings.push(doubt.clone());
-            Conversion::unchanged(Decision::Blocked, findings, reasons.into_iter().chain([doubt]).collect())
+            reasons.push(doubt);
+            Conversion::unchanged(Decision::Blocked, findings, reasons)
         }
+    }
+}
+
+fn holds_back(finding: &Finding, intent: &Intent) -> bool {
+    match finding.severity() {
+        Severity::Fatal => true,
+        Severity::Blocker => !intent.accept.contains(&finding.code),
+        Severity::Warning | Severity::Note => false,
     }
 }
 
@@ -146,7 +175,7 @@ impl Conversion {
     /// What becomes of a pod that [`Pod::parse`] could not read: it is left as it is.
     #[must_use]
     pub fn of_unreadable(error: &Unreadable) -> Self {
-        let finding = Finding::pod(Code::UnreadablePod, format!("the pod {}", selection::unreadable(error)));
+        let finding = Finding::pod(Code::UnreadablePod, format!("the pod {}", select::unreadable(error)));
         Self::unchanged(Decision::Blocked, vec![finding.clone()], vec![finding])
     }
 

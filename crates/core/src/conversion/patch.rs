@@ -1,29 +1,27 @@
-//! From plan to RFC 6902 operations, and the proof that they do what was planned.
+//! From plan to RFC 6902 operations.
 //!
 //! Only `add`, `remove` and `move` are written: a failing `test` would reject the pod, whatever the
 //! webhook's failurePolicy (kube-apiserver, mutating/dispatcher.go). Changes inside a container come first,
 //! while its index is still the one in the request.
 
 use super::{
-    native_form::{Change, NativeForm},
-    placement::Slot,
-    plan::{Move, Plan},
+    model::{Change, Move, Plan, Slot},
+    rules::Case,
 };
 use crate::{
     catalogue::{AnnotationRewrite, WhenEmpty},
-    findings::{Code, Finding},
+    findings::Finding,
     intent::{BLOCKED, CONVERTED, Intent},
-    pod::{Details, Pod},
+    pod::Pod,
+    text::shorten,
 };
 use json_patch::{AddOperation, MoveOperation, Patch, PatchOperation, RemoveOperation};
 use jsonptr::PointerBuf;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Kubernetes' limit on the sum of all annotations, in bytes.
-///
-/// Source: k8s.io/apimachinery/pkg/api/validation/objectmeta.go, `TotalAnnotationSizeLimitB`.
-const ANNOTATIONS_LIMIT: usize = 256 * 1024;
+/// Characters of the reasons in the annotation.
+const REASON_LIMIT: usize = 1024;
 
 /// Where a container is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,80 +34,53 @@ enum Source {
 #[derive(Debug, Default)]
 struct Operations(Vec<PatchOperation>);
 
-/// The operations that carry out `plan`.
-pub(super) fn carry_out(pod: &Pod<'_>, plan: &Plan<'_, '_, '_>, intent: &Intent) -> Patch {
+/// The operations that carry out the plan, after which the containers called `converted` are native sidecars.
+pub(super) fn carry_out(case: &Case<'_>, converted: &[&str]) -> Patch {
+    let Case { pod, plan, .. } = case;
     let mut operations = Operations::default();
     operations.repair(plan);
     for the_move in &plan.moves {
         operations.reshape(the_move);
     }
     operations.reorder(pod, plan);
-    operations.annotate(pod, annotations(pod, plan, intent));
+    operations.annotate(pod, annotations(pod, plan, converted));
     Patch(operations.0)
 }
 
-/// The operations for a pod that stays as it is: the repairs, which put back what was ours, and the reason.
-pub(super) fn explain(pod: &Pod<'_>, plan: &Plan<'_, '_, '_>) -> Patch {
+/// The operations for a pod that stays as it is: the repairs, which put back what was ours, and the `reasons`.
+pub(super) fn explain(case: &Case<'_>, reasons: &[Finding]) -> Patch {
+    let Case { pod, plan, .. } = case;
     let mut operations = Operations::default();
     operations.repair(plan);
     operations.remove_repeats(plan, (0..pod.spec.containers.len()).map(Source::Regular).collect());
-    let reasons: Vec<_> = plan.reasons.iter().map(ToString::to_string).collect();
-    let reason = crate::text::shorten(&reasons.join("; "), 1024);
-    operations.annotate(pod, BTreeMap::from([(BLOCKED.to_owned(), Some(reason))]));
+    let mut reason = String::new();
+    // What is longer is cut anyway.
+    for one in reasons.iter().take(REASON_LIMIT) {
+        reason.push_str(if reason.is_empty() { "" } else { "; " });
+        reason.push_str(&one.to_string());
+    }
+    operations.annotate(pod, BTreeMap::from([(BLOCKED.to_owned(), Some(shorten(&reason, REASON_LIMIT)))]));
     Patch(operations.0)
 }
 
-/// Applies `patch` to the pod in `json` and checks what must hold afterwards.
-///
-/// # Errors
-///
-/// What does not hold, as a finding.
-pub(super) fn prove(json: &str, patch: &Patch, converted: &[String]) -> Result<(), Finding> {
-    let unsound = |reason: String| {
-        let message = format!("the patch was held back: {reason}; the pod was left as it is");
-        Finding::pod(Code::UnsoundPatch, message)
+/// The names of native sidecars that are our work, in start order: moved now, or by an earlier call.
+pub(super) fn converted<'p>(case: &Case<'p>, intent: &Intent) -> Vec<&'p str> {
+    let Case { pod, plan, .. } = case;
+    let ours = |slot: &Slot| match *slot {
+        Slot::Moved(_) => true,
+        Slot::Existing(index) => {
+            let init = &pod.init_containers()[index];
+            let is_native = init.restarts_always() || plan.repairs.binary_search(&index).is_ok();
+            // A name that is used twice makes the pod invalid before us; which of the two is ours, nobody can tell.
+            is_native && intent.has_converted(&init.name) && !pod.has_init_twice(&init.name)
+        }
     };
-    let mut pod: Value = serde_json::from_str(json).map_err(|error| {
-        let message = format!("the pod is no JSON that can be changed ({error}); correct it");
-        Finding::pod(Code::UnreadablePod, message)
-    })?;
-    json_patch::patch(&mut pod, patch).map_err(|error| unsound(format!("it does not apply: {error}")))?;
-    check_containers(&pod, converted).map_err(unsound)?;
-    let annotations = pod["metadata"]["annotations"].as_object();
-    let size: usize =
-        annotations.into_iter().flatten().map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
-    if size > ANNOTATIONS_LIMIT {
-        let message = format!(
-            "the pod's annotations would take {size} bytes, and Kubernetes allows {ANNOTATIONS_LIMIT}; remove some"
-        );
-        return Err(Finding::pod(Code::AnnotationsTooLarge, message));
-    }
-    Ok(())
-}
-
-/// Whether the lists of containers are as they must be.
-fn check_containers(pod: &Value, converted: &[String]) -> Result<(), String> {
-    let list = |field: &str| pod["spec"][field].as_array().map(Vec::as_slice).unwrap_or_default();
-    let (regular, init) = (list("containers"), list("initContainers"));
-    if regular.is_empty() {
-        return Err("no regular container would be left".into());
-    }
-    let called = |name: &String| regular.iter().chain(init).filter(|container| container["name"] == **name).count();
-    if let Some(name) = converted.iter().find(|name| called(name) > 1) {
-        return Err(format!("two containers would be called {name:?}"));
-    }
-    let is_native = |name: &String| {
-        init.iter().any(|container| container["name"] == **name && container["restartPolicy"] == "Always")
-    };
-    if let Some(name) = converted.iter().find(|name| !is_native(name)) {
-        return Err(format!("container {name:?} would not be a native sidecar"));
-    }
-    Ok(())
+    plan.order.iter().filter(|slot| ours(slot)).map(|slot| &*plan.container(pod, *slot).name).collect()
 }
 
 /// The annotations to write; `None` removes one.
-fn annotations(pod: &Pod<'_>, plan: &Plan<'_, '_, '_>, intent: &Intent) -> BTreeMap<String, Option<String>> {
-    let mut annotations = BTreeMap::from([(CONVERTED.to_owned(), Some(plan.converted(pod, intent).join(",")))]);
+fn annotations(pod: &Pod<'_>, plan: &Plan<'_>, converted: &[&str]) -> BTreeMap<String, Option<String>> {
+    let mut annotations = BTreeMap::from([(CONVERTED.to_owned(), Some(converted.join(",")))]);
     if pod.annotation(BLOCKED).is_some() {
         annotations.insert(BLOCKED.to_owned(), None);
     }
@@ -161,20 +132,20 @@ impl Operations {
         self.0.push(PatchOperation::Remove(RemoveOperation { path: PointerBuf::from_tokens(path) }));
     }
 
-    fn repair(&mut self, plan: &Plan<'_, '_, '_>) {
+    fn repair(&mut self, plan: &Plan<'_>) {
         for index in &plan.repairs {
             self.add(["spec", "initContainers", &index.to_string(), "restartPolicy"], "Always");
         }
     }
 
     /// The changes inside a container that moves.
-    fn reshape(&mut self, the_move: &Move<'_, '_, '_>) {
+    fn reshape(&mut self, the_move: &Move<'_>) {
         let index = the_move.selected.index.to_string();
         let at = ["spec", "containers", &*index];
         let field = |name: &'static str| at.into_iter().chain([name]);
-        let (form, details) = (&the_move.form, &the_move.selected.details);
+        let (form, container) = (&the_move.form, the_move.container());
         self.add(field("restartPolicy"), "Always");
-        if details.restart_policy_rules.is_some() {
+        if container.has_restart_policy_rules() {
             self.remove(field("restartPolicyRules"));
         }
         if form.drop_resize_policy {
@@ -182,32 +153,33 @@ impl Operations {
         }
         match &form.startup_probe {
             Change::Set(probe) => self.add(field("startupProbe"), probe.clone()),
-            Change::Remove if details.startup_probe.is_some() => self.remove(field("startupProbe")),
+            Change::Remove if container.startup_probe().is_some() => self.remove(field("startupProbe")),
             Change::Remove | Change::Keep => {}
         }
-        self.reshape_lifecycle(at, form, details);
-        self.reshape_env(at, form, details);
+        self.reshape_lifecycle(at, the_move);
+        self.reshape_env(at, the_move);
         for (number, word) in form.command.iter().enumerate() {
             match number {
-                0 if details.command.is_empty() => self.add(field("command"), json!([word])),
+                0 if container.command().is_empty() => self.add(field("command"), json!([word])),
                 _ => self.add(field("command").chain(["-"]), word.clone()),
             }
         }
     }
 
-    /// The hooks; `lifecycle` goes with the last one, as vendors write it.
-    fn reshape_lifecycle(&mut self, at: [&str; 3], form: &NativeForm, details: &Details<'_>) {
+    /// The hooks; `lifecycle` goes with the last field in it, as vendors write it.
+    fn reshape_lifecycle(&mut self, at: [&str; 3], the_move: &Move<'_>) {
+        let (form, container) = (&the_move.form, the_move.container());
         let field = |name: &'static str| at.into_iter().chain(["lifecycle", name]);
         let hooks = [
-            ("postStart", &form.post_start, details.post_start().is_some()),
-            ("preStop", &form.pre_stop, details.pre_stop().is_some()),
+            ("postStart", &form.post_start, container.post_start().is_some()),
+            ("preStop", &form.pre_stop, container.pre_stop().is_some()),
         ];
         if hooks.iter().all(|(_, change, was)| **change == Change::Keep || (**change == Change::Remove && !was)) {
             return;
         }
-        let has_signal = details.lifecycle.as_ref().is_some_and(|lifecycle| lifecycle.stop_signal.is_some());
-        let stays = has_signal || hooks.iter().any(|(_, change, was)| change.leaves_something(*was));
-        match (&details.lifecycle, stays) {
+        let has_others = container.lifecycle().is_some_and(|lifecycle| lifecycle.has_others);
+        let stays = has_others || hooks.iter().any(|(_, change, was)| change.leaves_something(*was));
+        match (container.lifecycle(), stays) {
             (Some(_), false) => return self.remove(at.into_iter().chain(["lifecycle"])),
             (None, true) => self.add(at.into_iter().chain(["lifecycle"]), json!({})),
             _ => {}
@@ -221,12 +193,13 @@ impl Operations {
         }
     }
 
-    fn reshape_env(&mut self, at: [&str; 3], form: &NativeForm, details: &Details<'_>) {
+    fn reshape_env(&mut self, at: [&str; 3], the_move: &Move<'_>) {
+        let form = &the_move.form;
         let env = || at.into_iter().chain(["env"]);
         for index in &form.own_resource_refs {
             self.remove(env().chain([&*index.to_string(), "valueFrom", "resourceFieldRef", "containerName"]));
         }
-        if details.env.is_none() && !form.env.is_empty() {
+        if !the_move.container().has_env() && !form.env.is_empty() {
             self.add(env(), json!([]));
         }
         for (name, value) in &form.env {
@@ -235,7 +208,7 @@ impl Operations {
     }
 
     /// Brings the init containers into their order, one place after the other.
-    fn reorder(&mut self, pod: &Pod<'_>, plan: &Plan<'_, '_, '_>) {
+    fn reorder(&mut self, pod: &Pod<'_>, plan: &Plan<'_>) {
         if !plan.moves.is_empty() && pod.spec.init_containers.is_none() {
             self.add(["spec", "initContainers"], json!([]));
         }
@@ -264,7 +237,7 @@ impl Operations {
     }
 
     /// Removes second copies of what was moved earlier. `regular` is what the moves have left.
-    fn remove_repeats(&mut self, plan: &Plan<'_, '_, '_>, mut regular: Vec<Source>) {
+    fn remove_repeats(&mut self, plan: &Plan<'_>, mut regular: Vec<Source>) {
         for index in &plan.repeats {
             if let Some(at) = regular.iter().position(|source| *source == Source::Regular(*index)) {
                 regular.remove(at);

@@ -1,8 +1,7 @@
 //! What would fill files as a golden case, or what no pod is known to lead to.
 
-use super::{ClusterFacts, Conversion, Decision, Settings, convert, patch::prove};
+use super::{ClusterFacts, Conversion, Decision, Settings, convert};
 use crate::{catalogue::Catalogue, findings::Code};
-use json_patch::Patch;
 use serde_json::{Value, json};
 
 fn converted(pod: &Value) -> Conversion {
@@ -40,16 +39,4 @@ fn an_annotation_that_would_be_one_too_many_is_not_written() {
     let conversion = converted(&pod(1, &json!({"example.com/a": full})));
     assert_eq!((conversion.decision, conversion.reasons[0].code), (Decision::Blocked, Code::AnnotationsTooLarge));
     assert!(conversion.patch.is_empty());
-}
-
-#[test]
-fn a_patch_that_does_not_do_what_was_planned_is_held_back() {
-    let pod = pod(1, &json!({})).to_string();
-    let patch = |operations: Value| serde_json::from_value::<Patch>(operations).unwrap();
-    let removes_all = patch(json!([{"op": "replace", "path": "/spec/containers", "value": []}]));
-    let misses = patch(json!([{"op": "remove", "path": "/spec/containers/7"}]));
-    for unsound in [removes_all, misses] {
-        assert_eq!(prove(&pod, &unsound, &[]).unwrap_err().code, Code::UnsoundPatch);
-    }
-    assert_eq!(prove(&pod, &patch(json!([])), &["s0".to_owned()]).unwrap_err().code, Code::UnsoundPatch);
 }

@@ -13,8 +13,8 @@ pub use probe::{ProbeError, StartupProbe, patient_probe};
 
 use crate::{
     findings::{Code, Finding, UnknownCode},
-    pod::Pod,
-    text::nearest,
+    pod::{Entries, Pod},
+    text::{nearest, shorten},
 };
 use annotations::Key;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,8 +32,8 @@ pub struct Intent {
     pub on_blocker: OnBlocker,
     /// Wishes about single containers, by container name.
     pub wishes: BTreeMap<String, Wishes>,
-    /// Names that an earlier call of the webhook recorded as converted, in start order.
-    pub converted: Vec<String>,
+    /// Names that an earlier call of the webhook recorded as converted.
+    pub converted: BTreeSet<String>,
     /// What could not be understood.
     pub findings: Vec<Finding>,
 }
@@ -89,7 +89,7 @@ enum ValueError {
     #[error("expected `leave` or `deny`")]
     Action,
     #[error("expected `first`, `last`, `before:<init container>` or `after:<init container>`")]
-    Place,
+    Position,
     #[error("expected `keep` or `remove`")]
     Hook,
     #[error("{code:?}: {UnknownCode}{}", advice(likely.as_deref()))]
@@ -107,7 +107,7 @@ impl Intent {
     #[must_use]
     pub fn of(pod: &Pod<'_>) -> Self {
         let mut intent = Self::default();
-        for (key, value) in pod.metadata.annotations.iter().flatten() {
+        for (key, value) in pod.metadata.annotations.iter().flat_map(Entries::iter) {
             let Some(parsed) = Key::parse(key) else { continue };
             if let Err(error) = intent.read(&parsed, value) {
                 intent.findings.push(invalid_value(key, value, &parsed, &error));
@@ -125,17 +125,23 @@ impl Intent {
     /// Whether an earlier call of the webhook recorded that it converted the container called `name`.
     #[must_use]
     pub fn has_converted(&self, name: &str) -> bool {
-        self.converted.iter().any(|converted| converted == name)
+        self.converted.contains(name)
     }
 
     /// Asks for `names` as if the pod's annotation listed them; a list given by hand wins over the pod's own.
     pub fn ask_for(&mut self, names: &str) {
-        self.containers = list(names);
+        self.containers = list(names).collect();
     }
 
-    /// Warns about wishes for containers that `moves` does not say are moving.
-    pub fn unused_wishes(&self, moves: impl Fn(&str) -> bool) -> impl Iterator<Item = Finding> {
-        self.wishes.keys().filter(move |name| !moves(name)).map(|name| {
+    /// Whether there is anything to look at, even where known sidecars do not move.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        !self.containers.is_empty() || !self.findings.is_empty() || !self.converted.is_empty()
+    }
+
+    /// Warns about wishes for containers that `has_use` does not say have any use for them.
+    pub fn unused_wishes(&self, has_use: impl Fn(&str) -> bool) -> impl Iterator<Item = Finding> {
+        self.wishes.keys().filter(move |name| !has_use(name)).map(|name| {
             let message = "is named by an annotation of ours but is not being moved, so the annotation has no effect; \
                            correct the name in the key";
             Finding::container(Code::UnusedAnnotation, name, message)
@@ -146,7 +152,7 @@ impl Intent {
         let value = value.trim();
         match *key {
             Key::Containers => self.containers = bounded_list(value)?,
-            Key::Converted => self.converted = list(value),
+            Key::Converted => self.converted = bounded_list(value)?.into_iter().collect(),
             Key::Blocked => {}
             Key::Known => self.known = Some(boolean(value)?),
             Key::Accept => self.accept = codes(value)?,
@@ -169,18 +175,20 @@ impl Intent {
 }
 
 /// A comma list: white space around names, empty parts and repeats are tolerated; the first mention counts.
-fn list(value: &str) -> Vec<String> {
+fn list(value: &str) -> impl Iterator<Item = String> {
     let mut seen = BTreeSet::new();
     let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
-    names.filter(|name| seen.insert(*name)).map(str::to_owned).collect()
+    names.filter(move |name| seen.insert(*name)).map(str::to_owned)
 }
 
-/// The same for what a person writes: no pod has so many containers, and time grows with the number of names.
+/// The same for an annotation: no pod has so many containers, and a list takes many times its length in memory.
 fn bounded_list(value: &str) -> Result<Vec<String>, ValueError> {
-    let names = list(value);
+    let names: Vec<_> = list(value).take(MOST_NAMES + 1).collect();
     if names.len() > MOST_NAMES { Err(ValueError::TooMany) } else { Ok(names) }
 }
 
+/// So many characters of a value are enough to recognise it.
+const ENOUGH: usize = 41;
 /// How many unknown keys are compared with ours.
 const MOST_ADVICE: usize = 32;
 
@@ -198,7 +206,7 @@ fn codes(value: &str) -> Result<BTreeSet<Code>, ValueError> {
 
 fn unknown_code(code: &str) -> ValueError {
     let likely = nearest(code, Code::ALL.iter().map(ToString::to_string));
-    ValueError::FindingCode { code: shorten(code), likely }
+    ValueError::FindingCode { code: shorten(code, ENOUGH), likely }
 }
 
 fn advice(likely: Option<&str>) -> String {
@@ -219,7 +227,7 @@ fn position(value: &str) -> Result<Position, ValueError> {
         None if value == "last" => Ok(Position::Last),
         Some(("before", name)) if !name.is_empty() => Ok(Position::Before(name.to_owned())),
         Some(("after", name)) if !name.is_empty() => Ok(Position::After(name.to_owned())),
-        _ => Err(ValueError::Place),
+        _ => Err(ValueError::Position),
     }
 }
 
@@ -232,7 +240,7 @@ fn pre_stop(value: &str) -> Result<PreStop, ValueError> {
 }
 
 fn invalid_value(key: &str, value: &str, parsed: &Key<'_>, error: &ValueError) -> Finding {
-    let message = format!("annotation {key}: {error}, found {:?}", shorten(value));
+    let message = format!("annotation {key}: {error}, found {:?}", shorten(value, ENOUGH));
     match parsed.container() {
         Some(container) => Finding::container(Code::InvalidValue, container, message),
         None => Finding::pod(Code::InvalidValue, message),
@@ -241,17 +249,8 @@ fn invalid_value(key: &str, value: &str, parsed: &Key<'_>, error: &ValueError) -
 
 fn unknown_annotation(key: &str, likely: Option<&str>) -> Finding {
     let advice = likely.map_or_else(|| "see the README for the list".to_owned(), |key| format!("did you mean {key}?"));
-    let key = crate::text::shorten(key, 150);
+    let key = shorten(key, 150);
     Finding::pod(Code::UnknownAnnotation, format!("annotation {key} is not one we know and has no effect; {advice}"))
-}
-
-/// Enough of a value to recognise it.
-fn shorten(value: &str) -> String {
-    const ENOUGH: usize = 40;
-    if value.chars().count() <= ENOUGH {
-        return value.to_owned();
-    }
-    value.chars().take(ENOUGH).chain("…".chars()).collect()
 }
 
 #[cfg(test)]

@@ -1,105 +1,131 @@
-//! A container of a pod: its name at once, its fields on demand.
+//! A container of a pod: its name at once, its other fields on demand.
+//!
+//! A container is read once, together with its pod: what stands in it is noted as JSON. A field is parsed when somebody
+//! asks for it, and kept. So a rule that looks at the resources of all containers does not pay for their variables.
 
 use super::{
-    null_is_default,
+    Text,
+    json::{Entries, Field, kept_items, null_is_default},
     unreadable::{Unreadable, read},
 };
-use serde::{Deserialize, Deserializer, de};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{cell::OnceCell, fmt, marker::PhantomData};
 
-/// A container: its raw JSON, and the two fields every decision needs.
-#[derive(Debug)]
+/// A container: the two fields every decision needs, and the others on demand.
+///
+/// A field that is absent, null or not of its type is empty; [`readable`](Self::readable) tells which it is.
+#[derive(Debug, Default)]
 pub struct Container<'a> {
     /// `name`.
-    pub name: Cow<'a, str>,
+    pub name: Text<'a>,
     /// `restartPolicy` of the container itself; `Always` in `initContainers` makes a native sidecar.
-    pub restart_policy: Option<Cow<'a, str>>,
-    /// The container's own JSON text.
-    pub raw: &'a RawValue,
+    pub restart_policy: Option<Text<'a>>,
+    fields: Fields<'a>,
+    /// A field that stands twice.
+    duplicate: Option<&'static str>,
+    /// Indices of the words of the command line that are flags, by the flag's name.
+    flags: OnceCell<Vec<usize>>,
 }
 
-/// The fields of a container that rules and the catalogue read.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Details<'a> {
-    /// `image`.
-    #[serde(deserialize_with = "null_is_default")]
-    pub image: Cow<'a, str>,
-    /// `command`.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub command: Vec<Cow<'a, str>>,
-    /// `args`.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub args: Vec<Cow<'a, str>>,
-    /// `env`; `None` where the field is absent or null.
-    #[serde(borrow)]
-    pub env: Option<Vec<EnvVar<'a>>>,
-    /// `ports`.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub ports: Vec<Port<'a>>,
-    /// `resources`.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub resources: Resources<'a>,
-    /// `readinessProbe`.
-    #[serde(borrow)]
-    pub readiness_probe: Option<Probe<'a>>,
-    /// `startupProbe`.
-    #[serde(borrow)]
-    pub startup_probe: Option<Probe<'a>>,
-    /// `lifecycle`.
-    #[serde(borrow)]
-    pub lifecycle: Option<Lifecycle<'a>>,
-    /// `restartPolicyRules`.
-    #[serde(borrow)]
-    pub restart_policy_rules: Option<&'a RawValue>,
-    /// `resizePolicy`.
-    #[serde(borrow)]
-    pub resize_policy: Option<&'a RawValue>,
+#[derive(Debug, Default)]
+struct Fields<'a> {
+    image: Field<'a, Text<'a>>,
+    command: Field<'a, Vec<Text<'a>>>,
+    args: Field<'a, Vec<Text<'a>>>,
+    env: Field<'a, Env<'a>>,
+    ports: Field<'a, Ports<'a>>,
+    resources: Field<'a, Resources<'a>>,
+    readiness_probe: Field<'a, Probe<'a>>,
+    startup_probe: Field<'a, Probe<'a>>,
+    lifecycle: Field<'a, Lifecycle<'a>>,
+    restart_policy_rules: Field<'a, IgnoredAny>,
+    resize_policy: Field<'a, IgnoredAny>,
 }
+
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "camelCase")]
+enum Key {
+    Name,
+    RestartPolicy,
+    Image,
+    Command,
+    Args,
+    Env,
+    Ports,
+    Resources,
+    ReadinessProbe,
+    StartupProbe,
+    Lifecycle,
+    RestartPolicyRules,
+    ResizePolicy,
+    #[serde(other)]
+    Other,
+}
+
+struct ContainerVisitor<'a>(PhantomData<&'a ()>);
+
+/// `env`: the variables that have a name. Others the API server refuses.
+#[derive(Debug, Default)]
+struct Env<'a>(Vec<EnvVar<'a>>);
 
 /// One entry of `env`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug)]
 pub struct EnvVar<'a> {
+    /// Its index in `env`.
+    pub index: usize,
     /// `name`.
-    #[serde(deserialize_with = "null_is_default")]
-    pub name: Cow<'a, str>,
+    pub name: Text<'a>,
     /// `value`; `None` where it comes from elsewhere or is absent.
-    pub value: Option<Cow<'a, str>>,
-    /// `valueFrom`.
-    #[serde(borrow)]
-    pub value_from: Option<EnvVarSource<'a>>,
+    pub value: Option<Text<'a>>,
+    /// `valueFrom.resourceFieldRef`.
+    pub resource_field_ref: Option<Box<ResourceFieldRef<'a>>>,
 }
 
-/// `valueFrom` of an environment variable.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct EnvVarSource<'a> {
-    /// `resourceFieldRef`.
-    #[serde(borrow)]
-    pub resource_field_ref: Option<ResourceFieldRef<'a>>,
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawEnvVar<'a> {
+    #[serde(borrow, default)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    value: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    value_from: Option<EnvVarSource<'a>>,
 }
 
-/// `valueFrom.resourceFieldRef`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EnvVarSource<'a> {
+    #[serde(borrow, default)]
+    resource_field_ref: Option<Box<ResourceFieldRef<'a>>>,
+}
+
+/// `valueFrom.resourceFieldRef` of an environment variable.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ResourceFieldRef<'a> {
     /// `containerName`; empty means the container itself.
-    #[serde(deserialize_with = "null_is_default")]
-    pub container_name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub container_name: Text<'a>,
     /// `resource`, for example `limits.memory`.
-    #[serde(deserialize_with = "null_is_default")]
-    pub resource: Cow<'a, str>,
+    #[serde(borrow)]
+    pub resource: Text<'a>,
 }
+
+/// `ports`: those that say anything.
+#[derive(Debug, Default)]
+struct Ports<'a>(Vec<Port<'a>>);
 
 /// One entry of `ports`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Port<'a> {
     /// `name`.
-    #[serde(deserialize_with = "null_is_default")]
-    pub name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub name: Text<'a>,
     /// `containerPort`.
     #[serde(deserialize_with = "null_is_default")]
     pub container_port: i64,
@@ -108,16 +134,16 @@ pub struct Port<'a> {
     pub host_port: i64,
 }
 
-/// `resources`: quantities by resource name.
+/// `resources`: quantities by resource name, as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Resources<'a> {
-    /// `requests`, as written.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub requests: BTreeMap<Cow<'a, str>, &'a RawValue>,
-    /// `limits`, as written.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub limits: BTreeMap<Cow<'a, str>, &'a RawValue>,
+    /// `requests`.
+    #[serde(borrow)]
+    pub requests: Entries<'a, &'a RawValue>,
+    /// `limits`.
+    #[serde(borrow)]
+    pub limits: Entries<'a, &'a RawValue>,
 }
 
 /// A probe, with its own JSON text beside the handler that was read from it.
@@ -154,7 +180,7 @@ pub struct Handler<'a> {
 pub struct ExecAction<'a> {
     /// `command`, without a shell unless it names one.
     #[serde(borrow, deserialize_with = "null_is_default")]
-    pub command: Vec<Cow<'a, str>>,
+    pub command: Vec<Text<'a>>,
 }
 
 /// `httpGet`.
@@ -162,14 +188,14 @@ pub struct ExecAction<'a> {
 #[serde(default)]
 pub struct HttpGetAction<'a> {
     /// `path`.
-    #[serde(deserialize_with = "null_is_default")]
-    pub path: Cow<'a, str>,
+    #[serde(borrow)]
+    pub path: Text<'a>,
     /// `host`; empty means the pod's own address.
-    #[serde(deserialize_with = "null_is_default")]
-    pub host: Cow<'a, str>,
+    #[serde(borrow)]
+    pub host: Text<'a>,
     /// `port`.
-    #[serde(deserialize_with = "null_is_default")]
-    pub port: PortRef,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub port: PortRef<'a>,
 }
 
 /// `tcpSocket`.
@@ -177,11 +203,11 @@ pub struct HttpGetAction<'a> {
 #[serde(default)]
 pub struct TcpSocketAction<'a> {
     /// `host`; empty means the pod's own address.
-    #[serde(deserialize_with = "null_is_default")]
-    pub host: Cow<'a, str>,
+    #[serde(borrow)]
+    pub host: Text<'a>,
     /// `port`.
-    #[serde(deserialize_with = "null_is_default")]
-    pub port: PortRef,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    pub port: PortRef<'a>,
 }
 
 /// `grpc`.
@@ -203,49 +229,48 @@ pub struct SleepAction {
 }
 
 /// A port by number or by the name it has in the same container (`IntOrString`).
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-#[serde(untagged)]
-pub enum PortRef {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortRef<'a> {
     /// A number.
     Number(i64),
     /// A name of the same container's `ports`.
-    Name(String),
+    Name(Text<'a>),
 }
 
 /// `lifecycle`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Default)]
 pub struct Lifecycle<'a> {
     /// `postStart`.
-    #[serde(borrow)]
     pub post_start: Option<Handler<'a>>,
     /// `preStop`.
-    #[serde(borrow)]
     pub pre_stop: Option<Handler<'a>>,
-    /// `stopSignal`.
-    #[serde(borrow)]
-    pub stop_signal: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Head<'a> {
-    #[serde(borrow, default, deserialize_with = "null_is_default")]
-    name: Cow<'a, str>,
-    #[serde(borrow, default)]
-    restart_policy: Option<Cow<'a, str>>,
+    /// Whether there is anything else: `stopSignal`, or a field that is not known here.
+    pub has_others: bool,
 }
 
 // === impl Container ===
 
 impl<'a> Container<'a> {
-    /// Parses the fields that rules and the catalogue read.
+    /// Whether every field that rules and the catalogue read has its type.
     ///
     /// # Errors
     ///
-    /// When one of them has a type that Kubernetes does not know for it.
-    pub fn details(&self) -> Result<Details<'a>, Unreadable> {
-        read(self.raw.get())
+    /// The first field that has not, or stands twice.
+    pub fn readable(&self) -> Result<(), Unreadable> {
+        if let Some(field) = self.duplicate {
+            return Err(Unreadable::duplicate(field));
+        }
+        let Fields { image, command, args, env, ports, resources, .. } = &self.fields;
+        let Fields { readiness_probe, startup_probe, lifecycle, .. } = &self.fields;
+        check("image", image)?;
+        check("command", command)?;
+        check("args", args)?;
+        check("env", env)?;
+        check("ports", ports)?;
+        check("resources", resources)?;
+        check("readinessProbe", readiness_probe)?;
+        check("startupProbe", startup_probe)?;
+        check("lifecycle", lifecycle)
     }
 
     /// Whether the container, if it stands in `initContainers`, is a native sidecar.
@@ -255,13 +280,304 @@ impl<'a> Container<'a> {
     pub fn restarts_always(&self) -> bool {
         self.restart_policy.as_deref() == Some("Always")
     }
+
+    /// `image`.
+    #[must_use]
+    pub fn image(&self) -> &str {
+        self.fields.image.get().map_or("", |image| image)
+    }
+
+    /// `command`.
+    #[must_use]
+    pub fn command(&self) -> &[Text<'a>] {
+        self.fields.command.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// `args`.
+    #[must_use]
+    pub fn args(&self) -> &[Text<'a>] {
+        self.fields.args.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Everything the container would run: `command` followed by `args`.
+    pub fn command_line(&self) -> impl Iterator<Item = &str> {
+        self.command().iter().chain(self.args()).map(AsRef::as_ref)
+    }
+
+    /// The first word behind the program: the first of `args`, where the image brings the program itself.
+    #[must_use]
+    pub fn subcommand(&self) -> Option<&str> {
+        self.command().iter().skip(1).chain(self.args()).map(AsRef::as_ref).next()
+    }
+
+    /// The value of a flag: the text behind `=`, else the next word, else `true` for one that stands alone. The last
+    /// mention counts.
+    #[must_use]
+    pub fn flag(&self, name: &str) -> Option<&str> {
+        let flags = self.flags.get_or_init(|| self.index_flags());
+        let behind = flags.partition_point(|at| self.flag_name(*at) <= name);
+        let at = *flags.get(behind.checked_sub(1)?)?;
+        let word = self.word(at).filter(|_| self.flag_name(at) == name)?;
+        match word.split_once('=') {
+            Some((_, value)) => Some(value),
+            None => Some(self.word(at + 1).filter(|next| !next.starts_with('-')).unwrap_or("true")),
+        }
+    }
+
+    /// `env`, as far as the variables have names.
+    #[must_use]
+    pub fn env(&self) -> &[EnvVar<'a>] {
+        self.fields.env.get().map_or(&[], |env| &env.0)
+    }
+
+    /// Whether there is a list `env`, which a variable can be added to.
+    #[must_use]
+    pub const fn has_env(&self) -> bool {
+        self.fields.env.raw().is_some()
+    }
+
+    /// Whether a variable may read resources of a container: cheaper than to look at all of them.
+    #[must_use]
+    pub fn may_read_resources(&self) -> bool {
+        self.fields.env.raw().is_some_and(|env| env.get().contains("resourceFieldRef") || env.get().contains('\\'))
+    }
+
+    /// The literal value of the environment variable `name`; the last entry of a name wins, as in the kubelet.
+    #[must_use]
+    pub fn env_value(&self, name: &str) -> Option<&str> {
+        self.env().iter().rev().find(|var| var.name == name)?.value.as_deref()
+    }
+
+    /// `ports`, without those that are empty.
+    #[must_use]
+    pub fn ports(&self) -> &[Port<'a>] {
+        self.fields.ports.get().map_or(&[], |ports| &ports.0)
+    }
+
+    /// Whether the container declares `port`.
+    #[must_use]
+    pub fn declares(&self, port: i64) -> bool {
+        self.ports().iter().any(|declared| declared.container_port == port)
+    }
+
+    /// The number behind `port`, where it is a number or names one of this container's ports.
+    #[must_use]
+    pub fn port_number(&self, port: &PortRef<'_>) -> Option<i64> {
+        match port {
+            PortRef::Number(number) => Some(*number),
+            PortRef::Name(name) => {
+                self.ports().iter().find(|declared| declared.name == *name).map(|declared| declared.container_port)
+            }
+        }
+    }
+
+    /// `resources`.
+    #[must_use]
+    pub fn resources(&self) -> Option<&Resources<'a>> {
+        self.fields.resources.get()
+    }
+
+    /// Whether `resource` (`limits.memory`) is a limit that this container does not set.
+    #[must_use]
+    pub fn lacks_limit(&self, resource: &str) -> bool {
+        let sets = |name: &str| self.resources().is_some_and(|resources| resources.limits.contains_key(name));
+        resource.strip_prefix("limits.").is_some_and(|name| !sets(name))
+    }
+
+    /// `readinessProbe`.
+    #[must_use]
+    pub fn readiness_probe(&self) -> Option<&Probe<'a>> {
+        self.fields.readiness_probe.get()
+    }
+
+    /// `startupProbe`.
+    #[must_use]
+    pub fn startup_probe(&self) -> Option<&Probe<'a>> {
+        self.fields.startup_probe.get()
+    }
+
+    /// `lifecycle`.
+    #[must_use]
+    pub fn lifecycle(&self) -> Option<&Lifecycle<'a>> {
+        self.fields.lifecycle.get()
+    }
+
+    /// `lifecycle.preStop`.
+    #[must_use]
+    pub fn pre_stop(&self) -> Option<&Handler<'a>> {
+        self.lifecycle()?.pre_stop.as_ref()
+    }
+
+    /// `lifecycle.postStart`.
+    #[must_use]
+    pub fn post_start(&self) -> Option<&Handler<'a>> {
+        self.lifecycle()?.post_start.as_ref()
+    }
+
+    /// Whether there are `restartPolicyRules`.
+    #[must_use]
+    pub const fn has_restart_policy_rules(&self) -> bool {
+        self.fields.restart_policy_rules.raw().is_some()
+    }
+
+    /// Whether there is a `resizePolicy`.
+    #[must_use]
+    pub const fn has_resize_policy(&self) -> bool {
+        self.fields.resize_policy.raw().is_some()
+    }
+
+    /// The JSON of a field that a conversion may change; `None` where it is absent or null.
+    pub(crate) fn raw(&self, field: &str) -> Option<&'a RawValue> {
+        let Fields { command, env, startup_probe, lifecycle, restart_policy_rules, resize_policy, .. } = &self.fields;
+        match field {
+            "command" => command.raw(),
+            "env" => env.raw(),
+            "startupProbe" => startup_probe.raw(),
+            "lifecycle" => lifecycle.raw(),
+            "restartPolicyRules" => restart_policy_rules.raw(),
+            "resizePolicy" => resize_policy.raw(),
+            _ => None,
+        }
+    }
+
+    fn word(&self, at: usize) -> Option<&str> {
+        let command = self.command();
+        let word = command.get(at).or_else(|| self.args().get(at - command.len()));
+        word.map(AsRef::as_ref)
+    }
+
+    /// The name of the flag that stands at `at`.
+    fn flag_name(&self, at: usize) -> &str {
+        let name = self.word(at).unwrap_or_default().trim_start_matches('-');
+        name.split_once('=').map_or(name, |(name, _)| name)
+    }
+
+    fn index_flags(&self) -> Vec<usize> {
+        let words = self.command_line().enumerate();
+        let mut flags: Vec<_> = words.filter(|(_, word)| word.starts_with('-')).map(|(at, _)| at).collect();
+        flags.sort_by(|one, other| self.flag_name(*one).cmp(self.flag_name(*other)));
+        flags
+    }
+}
+
+fn check<'a, T: Deserialize<'a>>(name: &str, field: &Field<'a, T>) -> Result<(), Unreadable> {
+    match field.raw().filter(|_| field.get().is_none()) {
+        None => Ok(()),
+        Some(raw) => match read::<T>(raw.get()) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error.within(name)),
+        },
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Container<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&'a RawValue>::deserialize(deserializer)?;
-        let head: Head<'a> = read(raw.get()).map_err(de::Error::custom)?;
-        Ok(Self { name: head.name, restart_policy: head.restart_policy, raw })
+        deserializer.deserialize_map(ContainerVisitor(PhantomData))
+    }
+}
+
+impl<'de: 'a, 'a> Visitor<'de> for ContainerVisitor<'a> {
+    type Value = Container<'a>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut container = Container::default();
+        let Container { fields, duplicate, .. } = &mut container;
+        let (mut name, mut restart_policy) = (None, None);
+        while let Some(key) = map.next_key()? {
+            let (field, is_first) = match key {
+                Key::Name => {
+                    once("name", &mut name, map.next_value()?)?;
+                    continue;
+                }
+                Key::RestartPolicy => {
+                    once("restartPolicy", &mut restart_policy, map.next_value::<Option<Text<'a>>>()?)?;
+                    continue;
+                }
+                Key::Image => ("image", fields.image.note(map.next_value()?)),
+                Key::Command => ("command", fields.command.note(map.next_value()?)),
+                Key::Args => ("args", fields.args.note(map.next_value()?)),
+                Key::Env => ("env", fields.env.note(map.next_value()?)),
+                Key::Ports => ("ports", fields.ports.note(map.next_value()?)),
+                Key::Resources => ("resources", fields.resources.note(map.next_value()?)),
+                Key::ReadinessProbe => ("readinessProbe", fields.readiness_probe.note(map.next_value()?)),
+                Key::StartupProbe => ("startupProbe", fields.startup_probe.note(map.next_value()?)),
+                Key::Lifecycle => ("lifecycle", fields.lifecycle.note(map.next_value()?)),
+                Key::RestartPolicyRules => ("restartPolicyRules", fields.restart_policy_rules.note(map.next_value()?)),
+                Key::ResizePolicy => ("resizePolicy", fields.resize_policy.note(map.next_value()?)),
+                Key::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            if !is_first {
+                *duplicate = Some(field);
+            }
+        }
+        container.name = name.unwrap_or_default();
+        container.restart_policy = restart_policy.flatten();
+        Ok(container)
+    }
+}
+
+/// Sets what a key stands for, and refuses to do so twice.
+fn once<T, E: de::Error>(field: &'static str, slot: &mut Option<T>, value: T) -> Result<(), E> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::duplicate_field(field)),
+    }
+}
+
+// === impl Env ===
+
+impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EnvVisitor;
+
+        impl<'de> Visitor<'de> for EnvVisitor {
+            type Value = Env<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a sequence")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                kept_items(list, |index, RawEnvVar { name, value, value_from }| {
+                    let resource_field_ref = value_from.and_then(|source| source.resource_field_ref);
+                    (!name.is_empty()).then_some(EnvVar { index, name, value, resource_field_ref })
+                })
+                .map(Env)
+            }
+        }
+
+        deserializer.deserialize_seq(EnvVisitor)
+    }
+}
+
+// === impl Ports ===
+
+impl<'de: 'a, 'a> Deserialize<'de> for Ports<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PortsVisitor;
+
+        impl<'de> Visitor<'de> for PortsVisitor {
+            type Value = Ports<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a sequence")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+                let says_something =
+                    |port: &Port<'_>| !port.name.is_empty() || port.container_port != 0 || port.host_port != 0;
+                kept_items(list, |_, port| Some(port).filter(says_something)).map(Ports)
+            }
+        }
+
+        deserializer.deserialize_seq(PortsVisitor)
     }
 }
 
@@ -275,78 +591,121 @@ impl<'de: 'a, 'a> Deserialize<'de> for Probe<'a> {
     }
 }
 
-// === impl Details ===
+// === impl Lifecycle ===
 
-impl<'a> Details<'a> {
-    /// `env`, empty where the field is absent or null.
-    #[must_use]
-    pub fn env(&self) -> &[EnvVar<'a>] {
-        self.env.as_deref().unwrap_or_default()
-    }
+impl<'de: 'a, 'a> Deserialize<'de> for Lifecycle<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(field_identifier, rename_all = "camelCase")]
+        enum Key {
+            PostStart,
+            PreStop,
+            #[serde(other)]
+            Other,
+        }
 
-    /// The literal value of the environment variable `name`; the last entry of a name wins, as in the kubelet.
-    #[must_use]
-    pub fn env_value(&self, name: &str) -> Option<&str> {
-        self.env().iter().rev().find(|var| var.name == name)?.value.as_deref()
-    }
+        struct LifecycleVisitor;
 
-    /// `lifecycle.preStop`.
-    #[must_use]
-    pub fn pre_stop(&self) -> Option<&Handler<'a>> {
-        self.lifecycle.as_ref()?.pre_stop.as_ref()
-    }
+        impl<'de> Visitor<'de> for LifecycleVisitor {
+            type Value = Lifecycle<'de>;
 
-    /// `lifecycle.postStart`.
-    #[must_use]
-    pub fn post_start(&self) -> Option<&Handler<'a>> {
-        self.lifecycle.as_ref()?.post_start.as_ref()
-    }
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
 
-    /// The number behind `port`, where it is a number or names one of this container's ports.
-    #[must_use]
-    pub fn port_number(&self, port: &PortRef) -> Option<i64> {
-        match port {
-            PortRef::Number(number) => Some(*number),
-            PortRef::Name(name) => {
-                self.ports.iter().find(|declared| declared.name == *name).map(|declared| declared.container_port)
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let (mut post_start, mut pre_stop, mut has_others) = (None, None, false);
+                while let Some(key) = map.next_key()? {
+                    match key {
+                        Key::PostStart => once("postStart", &mut post_start, map.next_value()?)?,
+                        Key::PreStop => once("preStop", &mut pre_stop, map.next_value()?)?,
+                        Key::Other => has_others |= map.next_value::<Option<IgnoredAny>>()?.is_some(),
+                    }
+                }
+                Ok(Lifecycle { post_start: post_start.flatten(), pre_stop: pre_stop.flatten(), has_others })
             }
         }
-    }
 
-    /// Everything the container would run: `command` followed by `args`.
-    pub fn command_line(&self) -> impl Iterator<Item = &str> {
-        self.command.iter().chain(&self.args).map(AsRef::as_ref)
-    }
-
-    /// The first word behind the program: the first of `args`, where the image brings the program itself.
-    #[must_use]
-    pub fn subcommand(&self) -> Option<&str> {
-        self.command.iter().skip(1).chain(&self.args).map(AsRef::as_ref).next()
+        deserializer.deserialize_map(LifecycleVisitor)
     }
 }
 
 // === impl PortRef ===
 
-impl Default for PortRef {
+impl Default for PortRef<'_> {
     fn default() -> Self {
         Self::Number(0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for PortRef<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct PortRefVisitor;
+
+        impl<'de> Visitor<'de> for PortRefVisitor {
+            type Value = PortRef<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a port's number or name")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+                Ok(PortRef::Number(number))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+                i64::try_from(number).map(PortRef::Number).map_err(E::custom)
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, name: &'de str) -> Result<Self::Value, E> {
+                Ok(PortRef::Name(name.into()))
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(PortRef::Name(name.to_owned().into()))
+            }
+        }
+
+        deserializer.deserialize_any(PortRefVisitor)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
 
     fn container(json: &str) -> Container<'_> {
         serde_json::from_str(json).unwrap()
     }
 
     #[test]
-    fn details_are_read_on_demand() {
-        // `args` is invalid, which concerns only the one who asks for the details.
-        let broken = container(r#"{"name":"a","args":5}"#);
-        assert_eq!(broken.name, "a");
-        assert!(broken.details().is_err());
+    fn fields_are_read_on_demand() {
+        // `args` is invalid, which concerns only the one who asks whether the container can be read.
+        let broken = container(r#"{"name":"a","args":5,"image":"b"}"#);
+        assert_eq!((&*broken.name, broken.image()), ("a", "b"));
+        assert!(broken.args().is_empty());
+        assert_eq!(broken.readable().unwrap_err().to_string(), "args: invalid type: integer `5`, expected a sequence");
+    }
+
+    #[rstest]
+    #[case(r#"{"env":[{"name":"a"},{"name":5}]}"#, "env[1].name: invalid type: integer `5`, expected a string")]
+    #[case(r#"{"image":"a","image":"b"}"#, "duplicate field `image`")]
+    #[case(r#"{"lifecycle":[]}"#, "lifecycle: invalid type: sequence, expected an object")]
+    #[case(
+        r#"{"ports":[{"containerPort":"80"}]}"#,
+        "ports[0].containerPort: invalid type: string \"80\", expected i64"
+    )]
+    fn errors_name_the_field(#[case] json: &str, #[case] says: &str) {
+        assert_eq!(container(json).readable().unwrap_err().to_string(), says);
+    }
+
+    #[test]
+    fn null_is_no_value() {
+        let json = r#"{"name":null,"restartPolicy":null,"image":null,"env":null,"lifecycle":null,"ports":null}"#;
+        let container = container(json);
+        assert_eq!(container.readable(), Ok(()));
+        assert!(container.name.is_empty() && container.restart_policy.is_none() && !container.has_env());
     }
 
     #[test]
@@ -354,15 +713,40 @@ mod tests {
         let json = r#"{"name":"a","ports":[{"name":"http","containerPort":8080}],
             "startupProbe":{"httpGet":{"port":"http","path":"/"}}}"#;
         let container = container(json);
-        let details = container.details().unwrap();
-        let probe = details.startup_probe.as_ref().unwrap();
+        let probe = container.startup_probe().unwrap();
         let port = &probe.handler.http_get.as_ref().unwrap().port;
-        assert_eq!(details.port_number(port), Some(8080));
+        assert_eq!(container.port_number(port), Some(8080));
     }
 
     #[test]
     fn the_last_value_of_a_variable_wins() {
-        let container = container(r#"{"name":"a","env":[{"name":"X","value":"1"},{"name":"X","value":"2"}]}"#);
-        assert_eq!(container.details().unwrap().env_value("X"), Some("2"));
+        let container = container(r#"{"name":"a","env":[{"name":"X","value":"1"},{},{"name":"X","value":"2"}]}"#);
+        assert_eq!(container.env_value("X"), Some("2"));
+        assert_eq!(container.env().iter().map(|var| var.index).collect::<Vec<_>>(), [0, 2]);
+    }
+
+    #[test]
+    fn a_lifecycle_knows_what_it_does_not_know() {
+        let others = |json: &str| serde_json::from_str::<Lifecycle<'_>>(json).unwrap().has_others;
+        assert!(others(r#"{"stopSignal":"SIGUSR1"}"#) && others(r#"{"preStop":{},"futureHook":{}}"#));
+        assert!(!others(r#"{"preStop":{},"stopSignal":null}"#));
+    }
+
+    #[rstest]
+    #[case(r#"["--port=1"]"#, Some("1"))]
+    #[case(r#"["-port","1"]"#, Some("1"))]
+    #[case(r#"["--port","--other"]"#, Some("true"))]
+    #[case(r#"["--port"]"#, Some("true"))]
+    #[case(r#"["--port=1","--port=2"]"#, Some("2"))]
+    #[case(r#"["--port=1","--port","3"]"#, Some("3"))]
+    #[case(r#"["--port=a=b"]"#, Some("a=b"))]
+    #[case(r#"["--ports=1"]"#, None)]
+    #[case(r#"["port=1"]"#, None)]
+    fn flags(#[case] args: &str, #[case] value: Option<&str>) {
+        assert_eq!(container(&format!(r#"{{"args":{args}}}"#)).flag("port"), value);
+        let (first, rest) =
+            args.trim_matches(['[', ']']).split_once(',').unwrap_or((args.trim_matches(['[', ']']), ""));
+        let split = format!(r#"{{"command":["run",{first}],"args":[{rest}]}}"#);
+        assert_eq!(container(&split).flag("port"), value);
     }
 }

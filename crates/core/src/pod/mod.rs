@@ -1,25 +1,34 @@
 //! The borrowed view of a pod: what a conversion reads, and nothing more.
 //!
-//! A [`Pod`] points into the bytes it was read from. Containers are kept as raw JSON with their names;
-//! their fields are parsed only when somebody asks for [`Container::details`]. What is not read here is
-//! never rewritten either: the API server carries it, because the answer is a JSON Patch.
+//! A [`Pod`] points into the bytes it was read from, and is read from them once. Of a container the name is known at
+//! once; its other fields are noted as JSON and parsed when somebody asks for them. What is not read here is never
+//! rewritten either: the API server carries it, because the answer is a JSON Patch.
 //!
 //! `null` means what Kubernetes' own decoder takes it for: the field's empty value.
 
 mod container;
+mod json;
 mod quantity;
 mod unreadable;
 
 pub use container::{
-    Container, Details, EnvVar, ExecAction, GrpcAction, Handler, HttpGetAction, Lifecycle, Port, PortRef, Probe,
+    Container, EnvVar, ExecAction, GrpcAction, Handler, HttpGetAction, Lifecycle, Port, PortRef, Probe,
     ResourceFieldRef, Resources, SleepAction, TcpSocketAction,
 };
+pub use json::{Entries, Label, Text};
 pub use quantity::Quantity;
 pub use unreadable::Unreadable;
 
-use serde::{Deserialize, Deserializer, de};
-use serde_json::value::RawValue;
-use std::{borrow::Cow, collections::BTreeMap};
+pub(crate) use json::{null_is_default, object, optional_object};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IgnoredAny, SeqAccess, Visitor},
+};
+use std::{cell::OnceCell, fmt, marker::PhantomData, ops::Deref};
+
+/// Far more containers than a kubelet runs in one pod; no more are kept of a list.
+pub const MOST_CONTAINERS: usize = 1000;
 
 /// A pod, borrowed from its JSON text.
 #[derive(Debug)]
@@ -30,6 +39,8 @@ pub struct Pod<'a> {
     pub has_metadata: bool,
     /// `spec`.
     pub spec: Spec<'a>,
+    regular_by_name: OnceCell<ByName>,
+    init_by_name: OnceCell<ByName>,
 }
 
 /// The part of `metadata` that a conversion reads.
@@ -37,23 +48,23 @@ pub struct Pod<'a> {
 #[serde(rename_all = "camelCase", default)]
 pub struct Metadata<'a> {
     /// `name`; empty while the API server has not resolved `generateName` yet.
-    #[serde(deserialize_with = "null_is_default")]
-    pub name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub name: Text<'a>,
     /// `generateName`.
-    #[serde(deserialize_with = "null_is_default")]
-    pub generate_name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub generate_name: Text<'a>,
     /// `namespace`; often empty in an admission request, which names it itself.
-    #[serde(deserialize_with = "null_is_default")]
-    pub namespace: Cow<'a, str>,
+    #[serde(borrow)]
+    pub namespace: Text<'a>,
     /// `annotations`; `None` where the field is absent or null and must be created before a key is added.
-    #[serde(deserialize_with = "texts")]
-    pub annotations: Option<BTreeMap<String, String>>,
+    #[serde(borrow, deserialize_with = "json::labels")]
+    pub annotations: Option<Entries<'a, Label<'a>>>,
     /// `labels`.
-    #[serde(deserialize_with = "texts")]
-    pub labels: Option<BTreeMap<String, String>>,
-    /// `ownerReferences`.
-    #[serde(borrow, deserialize_with = "null_is_default")]
-    pub owner_references: Vec<OwnerReference<'a>>,
+    #[serde(borrow, deserialize_with = "json::labels")]
+    pub labels: Option<Entries<'a, Label<'a>>>,
+    /// The one of `ownerReferences` that manages the pod.
+    #[serde(borrow, rename = "ownerReferences", deserialize_with = "controller")]
+    pub controller: Option<OwnerReference<'a>>,
 }
 
 /// One entry of `metadata.ownerReferences`.
@@ -61,11 +72,11 @@ pub struct Metadata<'a> {
 #[serde(rename_all = "camelCase", default)]
 pub struct OwnerReference<'a> {
     /// `kind`, for example `Job`.
-    #[serde(deserialize_with = "null_is_default")]
-    pub kind: Cow<'a, str>,
+    #[serde(borrow)]
+    pub kind: Text<'a>,
     /// `name`.
-    #[serde(deserialize_with = "null_is_default")]
-    pub name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub name: Text<'a>,
     /// `controller`: whether this owner manages the pod.
     #[serde(deserialize_with = "null_is_default")]
     pub controller: bool,
@@ -77,16 +88,16 @@ pub struct OwnerReference<'a> {
 pub struct Spec<'a> {
     /// `containers`: the regular containers.
     #[serde(borrow, deserialize_with = "null_is_default")]
-    pub containers: Vec<Container<'a>>,
+    pub containers: Containers<'a>,
     /// `initContainers`; `None` where the field is absent or null and must be created before a container moves in.
     #[serde(borrow)]
-    pub init_containers: Option<Vec<Container<'a>>>,
+    pub init_containers: Option<Containers<'a>>,
     /// `restartPolicy` of the pod; empty means `Always`.
-    #[serde(deserialize_with = "null_is_default")]
-    pub restart_policy: Cow<'a, str>,
+    #[serde(borrow)]
+    pub restart_policy: Text<'a>,
     /// `nodeName`: the node the pod is pinned to, if any.
-    #[serde(deserialize_with = "null_is_default")]
-    pub node_name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub node_name: Text<'a>,
     /// `hostNetwork`.
     #[serde(deserialize_with = "null_is_default")]
     pub host_network: bool,
@@ -98,9 +109,13 @@ pub struct Spec<'a> {
     /// `resources` of the pod as a whole (Kubernetes 1.34 and later).
     #[serde(borrow)]
     pub resources: Option<Resources<'a>>,
-    /// `overhead` of the runtime class, by resource name.
-    #[serde(borrow)]
-    pub overhead: Option<&'a RawValue>,
+}
+
+/// A list of containers: the first [`MOST_CONTAINERS`] of them, and how many more there are.
+#[derive(Debug, Default)]
+pub struct Containers<'a> {
+    list: Vec<Container<'a>>,
+    left_out: usize,
 }
 
 /// `spec.os`.
@@ -108,41 +123,55 @@ pub struct Spec<'a> {
 #[serde(default)]
 pub struct PodOs<'a> {
     /// `linux` or `windows`; empty means that the pod does not say.
-    #[serde(deserialize_with = "null_is_default")]
-    pub name: Cow<'a, str>,
+    #[serde(borrow)]
+    pub name: Text<'a>,
 }
 
 #[derive(Deserialize)]
 struct Fields<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "optional_object")]
     metadata: Option<Metadata<'a>>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "optional_object")]
     spec: Option<Spec<'a>>,
 }
 
-/// Reads the values of labels and annotations. Kubernetes wants strings; a manifest that has `true` without
-/// quotes is refused by the API server, not by us, so other values are read as their JSON text.
-fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BTreeMap<String, String>>, D::Error> {
-    let Some(raw) = Option::<&'de RawValue>::deserialize(deserializer)? else { return Ok(None) };
-    if raw.get().len() > MOST_TEXT {
-        return Err(de::Error::custom(format_args!("more than {MOST_TEXT} bytes, and Kubernetes allows 262144")));
+/// Indices of containers, by name.
+#[derive(Debug)]
+struct ByName(Vec<usize>);
+
+/// Of all owners only the one that counts is kept, so that a list of them takes no memory.
+fn controller<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OwnerReference<'de>>, D::Error> {
+    struct OwnersVisitor;
+
+    impl<'de> Visitor<'de> for OwnersVisitor {
+        type Value = Option<OwnerReference<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a sequence")
+        }
+
+        fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+            deserializer.deserialize_seq(self)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut controller = None;
+            while let Some(owner) = list.next_element::<OwnerReference<'de>>()? {
+                controller = controller.or(Some(owner).filter(|owner| owner.controller));
+            }
+            Ok(controller)
+        }
     }
-    let values: BTreeMap<String, &'de RawValue> = unreadable::read(raw.get()).map_err(de::Error::custom)?;
-    let text = |raw: &RawValue| serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
-    Ok(Some(values.into_iter().map(|(key, raw)| (key, text(raw))).collect()))
-}
 
-/// More JSON than any annotations that Kubernetes takes (256 KiB of keys and values), however they are escaped. Each
-/// entry of a map takes many times its length in memory.
-const MOST_TEXT: usize = 1024 * 1024;
-
-/// Reads `null` as the type's default, as Kubernetes' Go decoder does.
-pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+    deserializer.deserialize_option(OwnersVisitor)
 }
 
 // === impl Pod ===
@@ -154,28 +183,38 @@ impl<'a> Pod<'a> {
     ///
     /// When the text is not JSON, or a field that a conversion reads has a type Kubernetes does not know for it.
     pub fn parse(json: &'a str) -> Result<Self, Unreadable> {
-        let Fields { metadata, spec } = unreadable::read(json)?;
-        let has_metadata = metadata.is_some();
-        Ok(Self { metadata: metadata.unwrap_or_default(), has_metadata, spec: spec.unwrap_or_default() })
+        unreadable::read(json)
     }
 
     /// The regular container called `name`, with its index in `spec.containers`.
     #[must_use]
     pub fn container(&self, name: &str) -> Option<(usize, &Container<'a>)> {
-        find(&self.spec.containers, name)
+        self.regular_by_name().named(&self.spec.containers, name).next()
     }
 
     /// The init container called `name`, with its index in `spec.initContainers`.
     #[must_use]
     pub fn init_container(&self, name: &str) -> Option<(usize, &Container<'a>)> {
-        find(self.init_containers(), name)
+        self.init_by_name().named(self.init_containers(), name).next()
+    }
+
+    /// Whether more than one regular container is called `name`; the API server refuses such a pod.
+    #[must_use]
+    pub fn has_regular_twice(&self, name: &str) -> bool {
+        self.regular_by_name().named(&self.spec.containers, name).nth(1).is_some()
+    }
+
+    /// Whether more than one init container is called `name`; the API server refuses such a pod.
+    #[must_use]
+    pub fn has_init_twice(&self, name: &str) -> bool {
+        self.init_by_name().named(self.init_containers(), name).nth(1).is_some()
     }
 
     /// Whether more than one container is called `name`, in whichever list; the API server refuses such a pod.
     #[must_use]
     pub fn has_twice(&self, name: &str) -> bool {
-        let all = self.spec.containers.iter().chain(self.init_containers());
-        all.filter(|container| container.name == name).nth(1).is_some()
+        let init = self.init_by_name().named(self.init_containers(), name);
+        self.regular_by_name().named(&self.spec.containers, name).chain(init).nth(1).is_some()
     }
 
     /// `spec.initContainers`, empty where the field is absent or null.
@@ -184,29 +223,35 @@ impl<'a> Pod<'a> {
         self.spec.init_containers.as_deref().unwrap_or_default()
     }
 
+    /// How many containers the pod has, in both lists together.
+    #[must_use]
+    pub fn container_count(&self) -> usize {
+        self.spec.containers.count() + self.spec.init_containers.as_ref().map_or(0, Containers::count)
+    }
+
     /// The value of the annotation `key`.
     #[must_use]
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+        self.metadata.annotations.as_ref()?.get(key).map(Deref::deref)
     }
 
     /// The value of the label `key`.
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.metadata.labels.as_ref()?.get(key).map(String::as_str)
+        self.metadata.labels.as_ref()?.get(key).map(Deref::deref)
     }
 
     /// Whether a label or an annotation has a key that begins with `prefix`.
     #[must_use]
     pub fn is_marked(&self, prefix: &str) -> bool {
         let Metadata { annotations, labels, .. } = &self.metadata;
-        annotations.iter().chain(labels).flatten().any(|(key, _)| key.starts_with(prefix))
+        annotations.iter().chain(labels).any(|entries| entries.has_prefix(prefix))
     }
 
     /// The owner that manages the pod (`controller: true`), if it has one.
     #[must_use]
-    pub fn controller(&self) -> Option<&OwnerReference<'a>> {
-        self.metadata.owner_references.iter().find(|owner| owner.controller)
+    pub const fn controller(&self) -> Option<&OwnerReference<'a>> {
+        self.metadata.controller.as_ref()
     }
 
     /// Whether the API object only mirrors a file on a node (a static pod).
@@ -221,10 +266,95 @@ impl<'a> Pod<'a> {
         let metadata = &self.metadata;
         if metadata.name.is_empty() { &metadata.generate_name } else { &metadata.name }
     }
+
+    fn regular_by_name(&self) -> &ByName {
+        self.regular_by_name.get_or_init(|| ByName::of(&self.spec.containers))
+    }
+
+    fn init_by_name(&self) -> &ByName {
+        self.init_by_name.get_or_init(|| ByName::of(self.init_containers()))
+    }
 }
 
-fn find<'p, 'a>(list: &'p [Container<'a>], name: &str) -> Option<(usize, &'p Container<'a>)> {
-    list.iter().enumerate().find(|(_, container)| container.name == name)
+impl<'de: 'a, 'a> Deserialize<'de> for Pod<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Fields { metadata, spec } = object(deserializer)?;
+        Ok(Self {
+            has_metadata: metadata.is_some(),
+            metadata: metadata.unwrap_or_default(),
+            spec: spec.unwrap_or_default(),
+            regular_by_name: OnceCell::new(),
+            init_by_name: OnceCell::new(),
+        })
+    }
+}
+
+// === impl Containers ===
+
+impl Containers<'_> {
+    /// How many containers the list has, those that are not kept included.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.list.len() + self.left_out
+    }
+}
+
+impl<'a> Deref for Containers<'a> {
+    type Target = [Container<'a>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.list
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Containers<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ContainersVisitor<'a>(PhantomData<&'a ()>);
+
+        impl<'de: 'a, 'a> Visitor<'de> for ContainersVisitor<'a> {
+            type Value = Containers<'a>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a sequence")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut containers = Containers::default();
+                while containers.list.len() < MOST_CONTAINERS {
+                    let Some(container) = items.next_element()? else { return Ok(containers) };
+                    containers.list.push(container);
+                }
+                while items.next_element::<IgnoredAny>()?.is_some() {
+                    containers.left_out += 1;
+                }
+                Ok(containers)
+            }
+        }
+
+        deserializer.deserialize_seq(ContainersVisitor(PhantomData))
+    }
+}
+
+// === impl ByName ===
+
+impl ByName {
+    fn of(containers: &[Container<'_>]) -> Self {
+        let mut indices: Vec<_> = (0..containers.len()).collect();
+        // The sort is stable, so the first of a name stays the first.
+        indices.sort_by(|one, other| containers[*one].name.cmp(&containers[*other].name));
+        Self(indices)
+    }
+
+    /// The containers called `name`, in the order of the list, of which this is the index.
+    fn named<'c, 'a>(
+        &self,
+        containers: &'c [Container<'a>],
+        name: &str,
+    ) -> impl Iterator<Item = (usize, &'c Container<'a>)> {
+        let begin = self.0.partition_point(|at| *containers[*at].name < *name);
+        let indices = self.0[begin..].iter().map(|at| (*at, &containers[*at]));
+        indices.take_while(move |(_, container)| container.name == name)
+    }
 }
 
 #[cfg(test)]
@@ -247,7 +377,7 @@ mod tests {
     #[rstest]
     #[case(
         r#"{"spec":{"containers":[{"name":"a"},{"name":5}]}}"#,
-        "spec.containers[1]: name: invalid type: integer `5`, expected a string"
+        "spec.containers[1].name: invalid type: integer `5`, expected a string"
     )]
     #[case(r#"{"spec":{"hostNetwork":"yes"}}"#, "spec.hostNetwork: invalid type: string \"yes\", expected a boolean")]
     #[case(r#"{"spec":{"restartPolicy":"Never","restartPolicy":"Always"}}"#, "spec: duplicate field `restartPolicy`")]
@@ -261,7 +391,7 @@ mod tests {
 
     #[test]
     fn more_annotations_than_there_can_be_are_not_read() {
-        let value = "x".repeat(MOST_TEXT);
+        let value = "x".repeat(1024 * 1024);
         let error = Pod::parse(&format!(r#"{{"metadata":{{"annotations":{{"a":"{value}"}}}}}}"#)).unwrap_err();
         assert_eq!(error.to_string(), "metadata.annotations: more than 1048576 bytes, and Kubernetes allows 262144");
     }

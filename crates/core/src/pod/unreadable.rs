@@ -1,4 +1,4 @@
-//! Reading JSON, with errors that name the field.
+//! What is wrong with JSON that cannot be read, with the name of the field.
 
 use serde::Deserialize;
 
@@ -20,6 +20,23 @@ pub(super) fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, Unreadabl
 // === impl Unreadable ===
 
 impl Unreadable {
+    /// A field that stands twice in the same object.
+    pub(super) fn duplicate(field: &str) -> Self {
+        Self { field: String::new(), reason: format!("duplicate field `{field}`") }
+    }
+
+    /// The same error, seen from the object in which the text that was read is the field `name`.
+    pub(super) fn within(self, name: &str) -> Self {
+        let join = if self.field.is_empty() {
+            ": "
+        } else if self.field.starts_with('[') {
+            ""
+        } else {
+            "."
+        };
+        Self { field: format!("{name}{join}{}", self.field), reason: self.reason }
+    }
+
     /// Reads once more, slower, to learn where the error is.
     fn find<'a, T: Deserialize<'a>>(json: &'a str, error: &serde_json::Error) -> Self {
         let mut deserializer = serde_json::Deserializer::from_str(json);

@@ -13,38 +13,37 @@ mod references;
 mod resources;
 mod versions;
 
-pub(super) use containers::one_shot_flag;
-pub(super) use mesh::probe_is_carried_late;
-pub(super) use versions::startup_probe_bugs;
-
 use super::{
     Settings,
-    plan::{Move, Plan},
+    knowledge::{
+        carriers::LateCarriers,
+        local_ports::{Server, Servers, Starts},
+        resource_refs::ResourceRefs,
+    },
+    model::{Move, Plan, Slot},
 };
 use crate::{
     findings::{Code, Finding},
     pod::Pod,
 };
+use resources::Rise;
+use std::cell::OnceCell;
 
-/// What a rule looks at.
-#[derive(Clone, Copy)]
-pub(super) struct Situation<'s, 'p, 'a, 'c> {
-    pub(super) pod: &'p Pod<'a>,
-    pub(super) plan: &'s Plan<'p, 'a, 'c>,
-    pub(super) settings: Settings<'c>,
-}
-
-/// What a rule about one move looks at: the move, and its index in the plan.
-#[derive(Clone, Copy)]
-struct Subject<'s, 'p, 'a, 'c> {
-    index: usize,
-    the_move: &'s Move<'p, 'a, 'c>,
+/// What a rule looks at: the pod, what is to happen to it, and what several rules want to know, worked out once.
+pub(super) struct Case<'p> {
+    pub(super) pod: &'p Pod<'p>,
+    pub(super) settings: Settings<'p>,
+    pub(super) plan: Plan<'p>,
+    pub(super) carriers: LateCarriers<'p>,
+    servers: OnceCell<Servers<'p>>,
+    resource_refs: OnceCell<ResourceRefs<'p>>,
+    rises: OnceCell<Vec<Rise>>,
 }
 
 /// A rule about the pod: the sentence it has to say, if any.
-type PodRule = fn(Situation<'_, '_, '_, '_>) -> Option<String>;
+type PodRule = fn(&Case<'_>) -> Option<String>;
 /// A rule about one container that moves.
-type MoveRule = fn(Situation<'_, '_, '_, '_>, Subject<'_, '_, '_, '_>) -> Option<String>;
+type MoveRule = fn(&Case<'_>, &Move<'_>) -> Option<String>;
 
 const POD_RULES: &[(Code, PodRule)] = &[
     (Code::MirrorPod, owners::mirror_pod),
@@ -89,20 +88,69 @@ const MOVE_RULES: &[(Code, MoveRule)] = &[
     (Code::VendorSwitch, mesh::vendor_switch),
 ];
 
-/// Everything the rules have to say about `plan`.
-pub(super) fn check(pod: &Pod<'_>, plan: &Plan<'_, '_, '_>, settings: Settings<'_>) -> Vec<Finding> {
-    if plan.moves.is_empty() {
+/// Everything the rules have to say about `case`.
+pub(super) fn judge(case: &Case<'_>) -> Vec<Finding> {
+    if case.plan.moves.is_empty() {
         return Vec::new();
     }
-    let situation = Situation { pod, plan, settings };
-    let of_pod = POD_RULES.iter().filter_map(|(code, rule)| Some(Finding::pod(*code, rule(situation)?)));
-    let of_moves = plan.moves.iter().enumerate().flat_map(|(index, the_move)| {
-        let subject = Subject { index, the_move };
-        MOVE_RULES
-            .iter()
-            .filter_map(move |(code, rule)| Some(Finding::container(*code, the_move.name(), rule(situation, subject)?)))
+    let of_pod = POD_RULES.iter().filter_map(|(code, rule)| Some(Finding::pod(*code, rule(case)?)));
+    let of_moves = case.plan.moves.iter().flat_map(|the_move| {
+        let finding =
+            |(code, rule): &(Code, MoveRule)| Some(Finding::container(*code, the_move.name(), rule(case, the_move)?));
+        MOVE_RULES.iter().filter_map(finding)
     });
     of_pod.chain(of_moves).collect()
+}
+
+// === impl Case ===
+
+impl<'p> Case<'p> {
+    /// The case of `plan` for `pod`.
+    pub(super) const fn new(
+        pod: &'p Pod<'p>,
+        settings: Settings<'p>,
+        plan: Plan<'p>,
+        carriers: LateCarriers<'p>,
+    ) -> Self {
+        Self {
+            pod,
+            settings,
+            plan,
+            carriers,
+            servers: OnceCell::new(),
+            resource_refs: OnceCell::new(),
+            rises: OnceCell::new(),
+        }
+    }
+
+    /// The containers that may be waited for, by their ports.
+    fn servers(&self) -> &Servers<'p> {
+        self.servers.get_or_init(|| {
+            let in_order = self.plan.order.iter().enumerate().filter_map(|(at, slot)| {
+                let container = self.plan.container(self.pod, *slot);
+                match slot {
+                    Slot::Moved(_) => Some(Server { container, starts: Starts::Moved(at) }),
+                    Slot::Existing(_) if container.restarts_always() => {
+                        Some(Server { container, starts: Starts::Native(at) })
+                    }
+                    Slot::Existing(_) => None,
+                }
+            });
+            let last = self.plan.remaining(self.pod).map(|container| Server { container, starts: Starts::Last });
+            Servers::of(in_order.chain(last))
+        })
+    }
+
+    /// The variables that read resources of other containers.
+    fn resource_refs(&self) -> &ResourceRefs<'p> {
+        let all = || self.pod.spec.containers.iter().chain(self.pod.init_containers());
+        self.resource_refs.get_or_init(|| ResourceRefs::of(all()))
+    }
+
+    /// The resources whose effective request rises.
+    fn rises(&self) -> &[Rise] {
+        self.rises.get_or_init(|| resources::rises(self))
+    }
 }
 
 #[cfg(test)]

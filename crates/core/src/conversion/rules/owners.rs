@@ -1,6 +1,6 @@
 //! Rules about whose pod it is.
 
-use super::{Situation, Subject};
+use super::{Case, Move};
 use crate::pod::Pod;
 
 /// A workload engine and the containers that it watches by their place.
@@ -20,25 +20,25 @@ const ENGINES: [Engine; 5] = [
     Engine { name: "Airflow", marks: &["airflow", "dag_id", "kubernetes_executor"], containers: &["base"] },
 ];
 
-pub(super) fn mirror_pod(situation: Situation<'_, '_, '_, '_>) -> Option<String> {
-    situation.pod.is_mirror().then(|| "the pod mirrors a file on a node and must not be changed; edit the file".into())
+pub(super) fn mirror_pod(case: &Case<'_>) -> Option<String> {
+    case.pod.is_mirror().then(|| "the pod mirrors a file on a node and must not be changed; edit the file".into())
 }
 
-pub(super) fn windows_pod(situation: Situation<'_, '_, '_, '_>) -> Option<String> {
-    let windows = situation.pod.spec.os.name == "windows";
+pub(super) fn windows_pod(case: &Case<'_>) -> Option<String> {
+    let windows = case.pod.spec.os.name == "windows";
     windows.then(|| "the pod is for Windows, where native sidecars are untested by us; accept this to try it".into())
 }
 
-pub(super) fn bare_pod(situation: Situation<'_, '_, '_, '_>) -> Option<String> {
-    situation.pod.controller().is_none().then(|| {
+pub(super) fn bare_pod(case: &Case<'_>) -> Option<String> {
+    case.pod.controller().is_none().then(|| {
         "no controller owns the pod; applying its manifest again would be refused, since containers cannot change"
             .into()
     })
 }
 
 /// Source: the VPA's admission controller marks the pods it changes with `vpaUpdates`.
-pub(super) fn vpa_unmanaged(situation: Situation<'_, '_, '_, '_>) -> Option<String> {
-    let managed = situation.pod.annotation("vpaUpdates").is_some();
+pub(super) fn vpa_unmanaged(case: &Case<'_>) -> Option<String> {
+    let managed = case.pod.annotation("vpaUpdates").is_some();
     managed.then(|| {
         "a VerticalPodAutoscaler manages the pod and does not adjust native sidecars; set their requests yourself"
             .into()
@@ -46,8 +46,8 @@ pub(super) fn vpa_unmanaged(situation: Situation<'_, '_, '_, '_>) -> Option<Stri
 }
 
 /// Source: `pkg/controller/job/job_controller.go`, `pastBackoffLimitOnFailure`.
-pub(super) fn job_backoff_limit(situation: Situation<'_, '_, '_, '_>) -> Option<String> {
-    let counts = is_job(situation.pod) && situation.pod.spec.restart_policy == "OnFailure";
+pub(super) fn job_backoff_limit(case: &Case<'_>) -> Option<String> {
+    let counts = is_job(case.pod) && case.pod.spec.restart_policy == "OnFailure";
     counts.then(|| {
         "restarts of a sidecar count towards the Job's backoffLimit; raise it if the sidecar restarts now and then"
             .into()
@@ -55,16 +55,13 @@ pub(super) fn job_backoff_limit(situation: Situation<'_, '_, '_, '_>) -> Option<
 }
 
 /// Source: `pkg/controller/job/pod_failure_policy.go`, `matchOnExitCodes`.
-pub(super) fn job_exit_codes(situation: Situation<'_, '_, '_, '_>) -> Option<String> {
-    is_job(situation.pod).then(|| "a podFailurePolicy rule without containerName can match the 137 or 143 of a stopped sidecar; name the container".into())
+pub(super) fn job_exit_codes(case: &Case<'_>) -> Option<String> {
+    is_job(case.pod).then(|| "a podFailurePolicy rule without containerName can match the 137 or 143 of a stopped sidecar; name the container".into())
 }
 
-pub(super) fn engine_container(
-    situation: Situation<'_, '_, '_, '_>,
-    subject: Subject<'_, '_, '_, '_>,
-) -> Option<String> {
-    let name = subject.the_move.name();
-    let engine = ENGINES.iter().find(|engine| engine.owns(situation.pod, name))?;
+pub(super) fn engine_container(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
+    let name = the_move.name();
+    let engine = ENGINES.iter().find(|engine| engine.owns(case.pod, name))?;
     Some(format!("belongs to {}, which watches it where it is; take it off the annotation", engine.name))
 }
 
@@ -77,6 +74,10 @@ fn is_job(pod: &Pod<'_>) -> bool {
 impl Engine {
     fn owns(&self, pod: &Pod<'_>, container: &str) -> bool {
         let marked = self.marks.is_empty() || self.marks.iter().any(|mark| pod.is_marked(mark));
-        marked && self.containers.iter().any(|pattern| crate::catalogue::glob(pattern, container))
+        let named = |pattern: &&str| match pattern.strip_suffix('*') {
+            Some(begin) => container.starts_with(begin),
+            None => container == *pattern,
+        };
+        marked && self.containers.iter().any(named)
     }
 }

@@ -1,0 +1,224 @@
+//! The data that the steps of a conversion hand to each other.
+
+use super::knowledge::hooks::HookKind;
+use crate::{
+    catalogue::Entry,
+    findings::{Code, Finding},
+    intent::Position,
+    pod::{Container, Handler, Pod},
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A container that is to move.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Selected<'p> {
+    /// Its index in `spec.containers`.
+    pub(super) index: usize,
+    /// The container. All its fields can be read.
+    pub(super) container: &'p Container<'p>,
+    /// The catalogue's entry for it.
+    pub(super) entry: Option<&'p Entry>,
+    /// Whether it was asked for by name.
+    pub(super) listed: bool,
+}
+
+/// What there is to do for a pod.
+#[derive(Debug, Default)]
+pub(super) struct Selection<'p> {
+    /// Containers that are to move, in start order.
+    pub(super) containers: Vec<Selected<'p>>,
+    /// Indices of init containers that an earlier call moved and that lost their `restartPolicy` since.
+    pub(super) repairs: Vec<usize>,
+    /// Indices of regular containers that an injector wrote again after an earlier call had moved them.
+    pub(super) repeats: Vec<usize>,
+    /// What was found out on the way.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// What becomes of a field.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) enum Change {
+    /// It stays as the container brings it, or absent.
+    #[default]
+    Keep,
+    /// It is removed.
+    Remove,
+    /// It becomes this value.
+    Set(Value),
+}
+
+/// The changes inside one container.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NativeForm {
+    /// `startupProbe`.
+    pub(super) startup_probe: Change,
+    /// Whether the startup probe is the catalogue's idea, not the pod's.
+    pub(super) probe_is_ours: bool,
+    /// Whether a probe of the catalogue was left out, for a reason that holds for the readiness probe as well.
+    pub(super) probe_is_withheld: bool,
+    /// `lifecycle.postStart`.
+    pub(super) post_start: Change,
+    /// `lifecycle.preStop`.
+    pub(super) pre_stop: Change,
+    /// What the preStop hook does that stays and that the pod has not decided about.
+    pub(super) undecided_pre_stop: Option<HookKind>,
+    /// Environment variables to append.
+    pub(super) env: Vec<(String, String)>,
+    /// Words to append to `command`.
+    pub(super) command: Vec<String>,
+    /// Indices into `env` whose `resourceFieldRef` names the container itself and must not any more.
+    pub(super) own_resource_refs: Vec<usize>,
+    /// Whether `resizePolicy` goes.
+    pub(super) drop_resize_policy: bool,
+    /// What was found out on the way.
+    pub(super) findings: Vec<Finding>,
+}
+
+/// One container on its way from `containers` to `initContainers`.
+#[derive(Debug)]
+pub(super) struct Move<'p> {
+    /// What moves.
+    pub(super) selected: Selected<'p>,
+    /// What it becomes.
+    pub(super) form: NativeForm,
+    /// Where the pod wishes it to go.
+    pub(super) position: Option<Position>,
+}
+
+/// One place in the list of init containers as it will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// The init container that has this index now.
+    Existing(usize),
+    /// The move that has this index in the plan.
+    Moved(usize),
+}
+
+/// What is to happen to a pod.
+#[derive(Debug)]
+pub(super) struct Plan<'p> {
+    /// The moves, in the order in which they were selected.
+    pub(super) moves: Vec<Move<'p>>,
+    /// The init containers as they will be.
+    pub(super) order: Vec<Slot>,
+    /// Indices of init containers that get their `restartPolicy` back.
+    pub(super) repairs: Vec<usize>,
+    /// Indices of regular containers that are a second copy of what was moved, and go.
+    pub(super) repeats: Vec<usize>,
+    /// Of each regular container, whether it stays.
+    stays: Vec<bool>,
+    /// Of each regular container that moves, its place in `order`.
+    places: Vec<usize>,
+}
+
+// === impl Change ===
+
+impl Change {
+    /// Whether the field is there afterwards, given whether it `was`.
+    pub(super) const fn leaves_something(&self, was: bool) -> bool {
+        match self {
+            Self::Keep => was,
+            Self::Remove => false,
+            Self::Set(_) => true,
+        }
+    }
+}
+
+// === impl NativeForm ===
+
+impl NativeForm {
+    /// Leaves out a probe of ours, and says why.
+    pub(super) fn withhold_probe(&mut self, container: &str, why: &str) {
+        let message = format!("gets no startup probe, because {why}");
+        self.findings.push(Finding::container(Code::StartupProbeWithheld, container, message));
+        self.startup_probe = Change::Keep;
+        self.probe_is_ours = false;
+        self.probe_is_withheld = true;
+        // The hook that the probe was to replace is the only gate that is left.
+        self.post_start = Change::Keep;
+    }
+}
+
+// === impl Move ===
+
+impl<'p> Move<'p> {
+    /// The container's name.
+    pub(super) fn name(&self) -> &'p str {
+        &self.selected.container.name
+    }
+
+    /// The container.
+    pub(super) const fn container(&self) -> &'p Container<'p> {
+        self.selected.container
+    }
+
+    /// Calls `ask` with what the startup probe of the native form does; `None` where it has no such probe.
+    pub(super) fn startup_handler<T>(&self, ask: impl Fn(&Handler<'_>) -> T) -> Option<T> {
+        match &self.form.startup_probe {
+            Change::Keep => self.container().startup_probe().map(|own| ask(&own.handler)),
+            Change::Remove => None,
+            Change::Set(value) => Handler::deserialize(value).ok().map(|handler| ask(&handler)),
+        }
+    }
+
+    /// The postStart hook that the container brings and keeps.
+    pub(super) fn kept_post_start(&self) -> Option<&'p Handler<'p>> {
+        self.container().post_start().filter(|_| self.form.post_start == Change::Keep)
+    }
+
+    /// Whether something holds the application back until the sidecar works.
+    pub(super) fn is_gated(&self) -> bool {
+        let container = self.container();
+        self.form.startup_probe.leaves_something(container.startup_probe().is_some())
+            || self.form.post_start.leaves_something(container.post_start().is_some())
+    }
+}
+
+// === impl Plan ===
+
+impl<'p> Plan<'p> {
+    /// A plan for `pod`.
+    pub(super) fn new(
+        pod: &'p Pod<'p>,
+        moves: Vec<Move<'p>>,
+        order: Vec<Slot>,
+        repairs: Vec<usize>,
+        repeats: Vec<usize>,
+    ) -> Self {
+        let mut stays = vec![true; pod.spec.containers.len()];
+        for index in moves.iter().map(|the_move| the_move.selected.index).chain(repeats.iter().copied()) {
+            stays[index] = false;
+        }
+        let mut places = vec![0; pod.spec.containers.len()];
+        for (place, slot) in order.iter().enumerate() {
+            if let Slot::Moved(index) = *slot {
+                places[moves[index].selected.index] = place;
+            }
+        }
+        Self { moves, order, repairs, repeats, stays, places }
+    }
+
+    /// Whether there is nothing to do.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.moves.is_empty() && self.repairs.is_empty() && self.repeats.is_empty()
+    }
+
+    /// The regular containers that stay.
+    pub(super) fn remaining(&self, pod: &'p Pod<'p>) -> impl Iterator<Item = &'p Container<'p>> {
+        pod.spec.containers.iter().zip(&self.stays).filter(|(_, stays)| **stays).map(|(container, _)| container)
+    }
+
+    /// The place of a move in the start order.
+    pub(super) fn place(&self, the_move: &Move<'_>) -> usize {
+        self.places[the_move.selected.index]
+    }
+
+    /// The container that will stand at `slot`.
+    pub(super) fn container(&self, pod: &'p Pod<'p>, slot: Slot) -> &'p Container<'p> {
+        match slot {
+            Slot::Existing(index) => &pod.init_containers()[index],
+            Slot::Moved(index) => self.moves[index].container(),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The proof that a patch does what was planned, before anybody is sent it.
+//!
+//! Whether a patch applies, and what the lists of containers look like afterwards, depends on little of the pod: the
+//! keys and lengths along the patch's own pointers, each container's `name` and `restartPolicy`, and the annotations.
+//! Just that is read into a [`Value`], to which the patch is applied. What is left out can make no difference, and the
+//! tests hold the verdict against that on the whole pod.
+
+use crate::{
+    findings::{Code, Finding},
+    pod::{Container, Entries, Pod},
+};
+use json_patch::{Patch, PatchOperation};
+use jsonptr::Pointer;
+use serde::{
+    Deserializer,
+    de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value, json};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
+
+/// Kubernetes' limit on the sum of all annotations, in bytes.
+///
+/// Source: k8s.io/apimachinery/pkg/api/validation/objectmeta.go, `TotalAnnotationSizeLimitB`.
+const ANNOTATIONS_LIMIT: usize = 256 * 1024;
+
+/// What a patch touches below some place of a document, as the first tokens of its pointers and what follows on each.
+#[derive(Debug, Default)]
+struct Touched<'o>(BTreeMap<&'o str, Touched<'o>>);
+
+/// What a patch touches inside the containers of one list, by the index that a container has in the request.
+#[derive(Debug, Default)]
+struct TouchedContainers<'o> {
+    by_index: BTreeMap<usize, Touched<'o>>,
+    /// What is touched once the list has changed, when an index says nothing any more about the request.
+    in_any: Touched<'o>,
+}
+
+/// Applies `patch` to `pod` and checks what must hold afterwards: the containers called `converted` are native sidecars.
+///
+/// # Errors
+///
+/// What does not hold, as a finding.
+pub(super) fn prove(pod: &Pod<'_>, patch: &Patch, converted: &[&str]) -> Result<(), Finding> {
+    check(pruned(pod, patch), !pod.spec.containers.is_empty(), patch, converted)
+}
+
+/// Applies `patch` to `document`, which is a pod, or as much of it as the patch and the checks can see.
+fn check(mut document: Value, had_regular: bool, patch: &Patch, converted: &[&str]) -> Result<(), Finding> {
+    let unsound = |reason: String| {
+        let message = format!("the patch was held back: {reason}; the pod was left as it is");
+        Finding::pod(Code::UnsoundPatch, message)
+    };
+    // Nobody looks at the document again, so nothing has to be put back where an operation fails.
+    json_patch::patch_unsafe(&mut document, patch).map_err(|error| unsound(format!("it does not apply: {error}")))?;
+    check_containers(&document, had_regular, converted).map_err(unsound)?;
+    let annotations = document["metadata"]["annotations"].as_object();
+    let size: usize =
+        annotations.into_iter().flatten().map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
+    if size > ANNOTATIONS_LIMIT {
+        let message = format!(
+            "the pod's annotations would take {size} bytes, and Kubernetes allows {ANNOTATIONS_LIMIT}; remove some"
+        );
+        return Err(Finding::pod(Code::AnnotationsTooLarge, message));
+    }
+    Ok(())
+}
+
+/// Whether the lists of containers are as they must be.
+fn check_containers(pod: &Value, had_regular: bool, converted: &[&str]) -> Result<(), String> {
+    let list = |field: &str| pod["spec"][field].as_array().map(Vec::as_slice).unwrap_or_default();
+    let (regular, init) = (list("containers"), list("initContainers"));
+    if had_regular && regular.is_empty() {
+        return Err("no regular container would be left".into());
+    }
+    let mut called: HashMap<&str, (usize, bool)> = HashMap::new();
+    let native = |container: &Value| container["restartPolicy"] == "Always";
+    let of_init = init.iter().map(|container| (container, native(container)));
+    for (container, is_native) in regular.iter().map(|container| (container, false)).chain(of_init) {
+        let (count, any_native) = called.entry(container["name"].as_str().unwrap_or_default()).or_default();
+        *count += 1;
+        *any_native |= is_native;
+    }
+    for name in converted {
+        match called.get(name) {
+            Some((1, true)) => {}
+            Some((2.., _)) => return Err(format!("two containers would be called {name:?}")),
+            _ => return Err(format!("container {name:?} would not be a native sidecar")),
+        }
+    }
+    Ok(())
+}
+
+/// As much of `pod` as `patch` and the checks can see.
+fn pruned(pod: &Pod<'_>, patch: &Patch) -> Value {
+    let lists = ["containers", "initContainers"].map(|list| TouchedContainers::of(patch, list));
+    let list = |containers: &[Container<'_>], touched: &TouchedContainers<'_>| -> Value {
+        containers.iter().enumerate().map(|(index, container)| touched.pruned(index, container)).collect()
+    };
+    let mut spec = Map::from_iter([("containers".to_owned(), list(&pod.spec.containers, &lists[0]))]);
+    if let Some(init) = &pod.spec.init_containers {
+        spec.insert("initContainers".to_owned(), list(init, &lists[1]));
+    }
+    let mut document = Map::from_iter([("spec".to_owned(), Value::Object(spec))]);
+    if pod.has_metadata {
+        let mut metadata = Map::new();
+        if let Some(annotations) = &pod.metadata.annotations {
+            let own = Entries::iter(annotations).map(|(key, value)| (key.to_owned(), Value::from(&**value)));
+            metadata.insert("annotations".to_owned(), own.collect());
+        }
+        document.insert("metadata".to_owned(), Value::Object(metadata));
+    }
+    Value::Object(document)
+}
+
+/// The pointers of an operation.
+fn pointers(operation: &PatchOperation) -> impl Iterator<Item = &Pointer> {
+    let from: Option<&Pointer> = match operation {
+        PatchOperation::Move(operation) => Some(&operation.from),
+        PatchOperation::Copy(operation) => Some(&operation.from),
+        _ => None,
+    };
+    from.into_iter().chain([operation.path()])
+}
+
+// === impl Touched ===
+
+impl<'o> Touched<'o> {
+    fn add(&mut self, tokens: impl Iterator<Item = &'o str>) {
+        tokens.fold(self, |touched, token| touched.0.entry(token).or_default());
+    }
+
+    /// How many items of a list can be told from no item at all.
+    fn items(&self) -> usize {
+        self.0.keys().filter_map(|token| token.parse::<usize>().ok()).max().map_or(0, |last| last.saturating_add(1))
+    }
+}
+
+/// Reads as much of a JSON text as is touched. What is only seen from outside becomes null.
+impl<'de> DeserializeSeed<'de> for &Touched<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        if self.0.is_empty() { deserializer.deserialize_ignored_any(self) } else { deserializer.deserialize_any(self) }
+    }
+}
+
+impl<'de> Visitor<'de> for &Touched<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let (mut items, most, nothing) = (Vec::new(), self.items(), Touched::default());
+        while items.len() < most {
+            let touched = self.0.get(&*items.len().to_string()).unwrap_or(&nothing);
+            let Some(item) = list.next_element_seed(touched)? else { return Ok(items.into()) };
+            items.push(item);
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(items.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            match self.0.get(&*key) {
+                Some(touched) => drop(fields.insert(key, map.next_value_seed(touched)?)),
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(fields.into())
+    }
+}
+
+// === impl TouchedContainers ===
+
+impl<'o> TouchedContainers<'o> {
+    /// What `patch` touches inside the containers of `list`.
+    fn of(patch: &'o Patch, list: &str) -> Self {
+        let (mut touched, mut is_changed) = (Self::default(), false);
+        for operation in patch.iter() {
+            for pointer in pointers(operation) {
+                let mut tokens = pointer.as_str().split('/').skip(1);
+                if (tokens.next(), tokens.next()) != (Some("spec"), Some(list)) {
+                    continue;
+                }
+                let Some(index) = tokens.next() else { continue };
+                let mut fields = tokens.peekable();
+                match (fields.peek(), index.parse()) {
+                    (None, _) => is_changed = true,
+                    (Some(_), Ok(index)) if !is_changed => touched.by_index.entry(index).or_default().add(fields),
+                    (Some(_), _) => touched.in_any.add(fields),
+                }
+            }
+        }
+        touched
+    }
+
+    /// The container that has `index` in the request.
+    fn pruned(&self, index: usize, container: &Container<'_>) -> Value {
+        let mut pruned = json!({"name": &*container.name});
+        if let Some(policy) = &container.restart_policy {
+            pruned["restartPolicy"] = json!(&**policy);
+        }
+        for (field, touched) in
+            self.by_index.get(&index).into_iter().chain([&self.in_any]).flat_map(|touched| &touched.0)
+        {
+            let Some(raw) = container.raw(field) else { continue };
+            // It was read once, so it is JSON.
+            if let Ok(value) = touched.deserialize(&mut serde_json::Deserializer::from_str(raw.get())) {
+                pruned[*field] = value;
+            }
+        }
+        pruned
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POD: &str = r#"{"metadata":{"annotations":{"a":"1"}},"spec":{
+        "containers":[{"name":"app","args":["x"],"env":[{"name":"A"}]},
+                      {"name":"s0","env":[{"name":"A","value":"1"},{"name":"B","valueFrom":{"x":{"y":1,"z":2}}},{"name":"C"}],
+                       "lifecycle":{"preStop":{"sleep":{"seconds":1}},"postStart":{}}}],
+        "initContainers":[{"name":"init","restartPolicy":"Always"}]}}"#;
+
+    fn patch(operations: Value) -> Patch {
+        serde_json::from_value(operations).unwrap()
+    }
+
+    #[test]
+    fn only_what_the_patch_can_see_is_read() {
+        let patch = patch(json!([
+            {"op": "remove", "path": "/spec/containers/1/env/1/valueFrom/x/y"},
+            {"op": "add", "path": "/spec/containers/1/env/-", "value": {}},
+            {"op": "remove", "path": "/spec/containers/1/lifecycle/preStop"},
+            {"op": "move", "from": "/spec/containers/1", "path": "/spec/initContainers/-"},
+        ]));
+        let expected = json!({
+            "spec": {
+                "containers": [
+                    {"name": "app"},
+                    {"name": "s0", "env": [null, {"valueFrom": {"x": {"y": null}}}], "lifecycle": {"preStop": null}}
+                ],
+                "initContainers": [{"name": "init", "restartPolicy": "Always"}]
+            },
+            "metadata": {"annotations": {"a": "1"}}
+        });
+        assert_eq!(pruned(&Pod::parse(POD).unwrap(), &patch), expected);
+    }
+
+    #[test]
+    fn an_index_counts_in_the_list_as_it_is_then() {
+        let patch = patch(json!([
+            {"op": "move", "from": "/spec/containers/0", "path": "/spec/containers/1"},
+            {"op": "remove", "path": "/spec/containers/0/env/2"},
+        ]));
+        assert!(prove(&Pod::parse(POD).unwrap(), &patch, &[]).is_ok());
+        let value = serde_json::from_str(POD).unwrap();
+        assert!(check(value, true, &patch, &[]).is_ok());
+    }
+
+    #[test]
+    fn a_patch_that_does_not_do_what_was_planned_is_held_back() {
+        let pod = Pod::parse(POD).unwrap();
+        let removes_all = patch(json!([{"op": "replace", "path": "/spec/containers", "value": []}]));
+        let misses = patch(json!([{"op": "remove", "path": "/spec/containers/7"}]));
+        let misses_a_field = patch(json!([{"op": "remove", "path": "/spec/containers/0/startupProbe"}]));
+        let misses_an_item = patch(json!([{"op": "remove", "path": "/spec/containers/1/env/3"}]));
+        let twice = patch(json!([{"op": "copy", "from": "/spec/containers/1", "path": "/spec/initContainers/-"}]));
+        for (unsound, converted) in [
+            (removes_all, &[][..]),
+            (misses, &[]),
+            (misses_a_field, &[]),
+            (misses_an_item, &[]),
+            (twice, &["s0"]),
+            (patch(json!([])), &["s0"]),
+        ] {
+            assert_eq!(prove(&pod, &unsound, converted).unwrap_err().code, Code::UnsoundPatch, "{unsound}");
+            let whole = serde_json::from_str(POD).unwrap();
+            assert_eq!(check(whole, true, &unsound, converted), prove(&pod, &unsound, converted), "{unsound}");
+        }
+        assert_eq!(prove(&pod, &patch(json!([])), &["init"]), Ok(()));
+    }
+}
