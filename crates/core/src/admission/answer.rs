@@ -8,10 +8,10 @@ use crate::{
     findings::{Finding, Severity},
     text::{one_line, shorten, shorten_sentence},
 };
-use base64::{engine::general_purpose::STANDARD, write::EncoderWriter};
+use base64::{display::Base64Display, engine::general_purpose::STANDARD};
 use json_patch::Patch;
 use serde::{Serialize, Serializer};
-use std::{collections::BTreeSet, fmt, io};
+use std::collections::BTreeSet;
 
 /// The API server cuts longer warnings, and drops those with control characters.
 const WARNING_LIMIT: usize = 256;
@@ -35,16 +35,16 @@ pub(super) struct Answer<'u> {
     #[serde(skip_serializing_if = "Option::is_none")]
     patch_type: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<Encoded<'u>>,
+    patch: Option<Base64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     audit_annotations: Option<AuditAnnotations>,
 }
 
-/// A patch that is written as its JSON in base64.
+/// Bytes that are written in base64.
 #[derive(Debug)]
-struct Encoded<'p>(&'p Patch);
+struct Base64(Vec<u8>);
 
 /// Keys are completed by the API server to `<webhook>/<key>`.
 #[derive(Debug, Serialize)]
@@ -52,9 +52,6 @@ struct AuditAnnotations {
     decision: &'static str,
     findings: String,
 }
-
-/// Takes bytes that are ASCII where text is taken.
-struct Ascii<'f, 'b>(&'f mut fmt::Formatter<'b>);
 
 /// Why a request is refused.
 #[derive(Debug, Serialize)]
@@ -89,7 +86,7 @@ impl<'u> Answer<'u> {
     }
 
     /// The answer that a conversion leads to.
-    pub(super) fn of(uid: &'u str, conversion: &'u Conversion) -> Self {
+    pub(super) fn of(uid: &'u str, conversion: &Conversion) -> Self {
         let mut answer = Self::allowed(uid);
         if conversion.decision == Decision::Denied {
             answer.refuse(&conversion.reasons);
@@ -110,7 +107,7 @@ impl<'u> Answer<'u> {
     pub(super) fn into_review(self, api_version: &str) -> Vec<u8> {
         let review = Review { api_version, kind: "AdmissionReview", response: &self };
         let mut body = Vec::with_capacity(ORDINARY_BYTES);
-        // Strings, booleans, numbers, paths and JSON values with string keys always serialise.
+        // Strings, booleans and numbers with string keys always serialise.
         let _ = serde_json::to_writer(&mut body, &review);
         body
     }
@@ -122,12 +119,14 @@ impl<'u> Answer<'u> {
         self.status = Some(Status { code: 403, reason: "Forbidden", message });
     }
 
-    fn attach(&mut self, patch: &'u Patch) {
+    fn attach(&mut self, patch: &Patch) {
         if patch.is_empty() {
             return;
         }
+        // Paths and JSON values always serialise.
+        let json = serde_json::to_vec(patch).unwrap_or_default();
         self.patch_type = Some("JSONPatch");
-        self.patch = Some(Encoded(patch));
+        self.patch = Some(Base64(json));
     }
 
     /// What held the conversion back, then what somebody should look at.
@@ -158,33 +157,11 @@ impl<'u> Answer<'u> {
     }
 }
 
-// === impl Encoded ===
+// === impl Base64 ===
 
-impl Serialize for Encoded<'_> {
+impl Serialize for Base64 {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl fmt::Display for Encoded<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut encoder = EncoderWriter::new(Ascii(f), &STANDARD);
-        serde_json::to_writer(&mut encoder, self.0).map_err(|_| fmt::Error)?;
-        encoder.finish().map(drop).map_err(|_| fmt::Error)
-    }
-}
-
-// === impl Ascii ===
-
-impl io::Write for Ascii<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let text = std::str::from_utf8(bytes).map_err(io::Error::other)?;
-        self.0.write_str(text).map_err(io::Error::other)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        serializer.collect_str(&Base64Display::new(&self.0, &STANDARD))
     }
 }
 

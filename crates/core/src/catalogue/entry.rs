@@ -363,7 +363,6 @@ impl ValueSource {
 impl ExcludedPort {
     fn find<'p>(&self, pod: &'p Pod<'_>) -> Option<&'p str> {
         let (_, init) = self.containers.iter().find_map(|name| pod.init_container(name))?;
-        init.readable().ok()?;
         let ports = init.flag(&self.flag)?.split(',').map(str::trim).skip(self.skip);
         let has_other = ports.clone().any(|port| port == self.unless);
         ports.last().filter(|_| !has_other)

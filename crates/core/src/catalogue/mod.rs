@@ -118,19 +118,19 @@ impl Catalogue {
     /// Whether a container called `name` may be a mesh proxy, by its name alone.
     #[must_use]
     pub fn may_be_mesh_proxy(&self, name: &str) -> bool {
-        self.named(name).any(Entry::is_mesh_proxy)
+        self.may_be(name, Entry::is_mesh_proxy)
     }
 
     /// Whether a container called `name` may be a sidecar that traffic is redirected to, by its name alone.
     #[must_use]
     pub fn may_carry(&self, name: &str) -> bool {
-        self.named(name).any(Entry::is_carrier)
+        self.may_be(name, Entry::is_carrier)
     }
 
-    /// The entries that a container called `name` may be, by its name alone.
-    fn named(&self, name: &str) -> impl Iterator<Item = &Entry> {
-        let fits = move |entry: &&Entry| entry.recognise.containers.iter().any(|pattern| pattern.matches(name));
-        self.candidates(name).filter(fits)
+    /// Whether one of the entries that are `such` has a container called `name`.
+    fn may_be(&self, name: &str, such: impl Fn(&Entry) -> bool) -> bool {
+        let fits = |entry: &Entry| entry.recognise.containers.iter().any(|pattern| pattern.matches(name));
+        self.candidates(name).any(|entry| such(entry) && fits(entry))
     }
 
     /// The entries that may recognise a container called `name`, in the order in which they are tried.

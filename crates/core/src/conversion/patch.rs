@@ -16,12 +16,15 @@ use crate::{
     text::shorten,
 };
 use json_patch::{AddOperation, MoveOperation, Patch, PatchOperation, RemoveOperation};
-use jsonptr::PointerBuf;
+use jsonptr::{PointerBuf, Token};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Characters of the reasons in the annotation.
 const REASON_LIMIT: usize = 1024;
+
+/// An ordinary pointer has no more bytes.
+const ORDINARY_POINTER: usize = 64;
 
 /// Where a container is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,16 +123,27 @@ fn follow(annotation: &str, name: &str, rewrite: &AnnotationRewrite) -> Option<S
     Some(status.to_string())
 }
 
+/// The pointer of these tokens, in one piece.
+fn pointer<'t>(tokens: impl IntoIterator<Item = &'t str>) -> PointerBuf {
+    let mut text = String::with_capacity(ORDINARY_POINTER);
+    for token in tokens {
+        text.push('/');
+        text.push_str(Token::new(token).encoded());
+    }
+    // What is made of encoded tokens is a pointer; the empty one stands for what cannot be.
+    PointerBuf::parse(text).unwrap_or_default()
+}
+
 // === impl Operations ===
 
 impl Operations {
     fn add<'t>(&mut self, path: impl IntoIterator<Item = &'t str>, value: impl Into<Value>) {
-        let (path, value) = (PointerBuf::from_tokens(path), value.into());
+        let (path, value) = (pointer(path), value.into());
         self.0.push(PatchOperation::Add(AddOperation { path, value }));
     }
 
     fn remove<'t>(&mut self, path: impl IntoIterator<Item = &'t str>) {
-        self.0.push(PatchOperation::Remove(RemoveOperation { path: PointerBuf::from_tokens(path) }));
+        self.0.push(PatchOperation::Remove(RemoveOperation { path: pointer(path) }));
     }
 
     fn repair(&mut self, plan: &Plan<'_>) {
@@ -229,8 +243,8 @@ impl Operations {
             let to = if at == init.len() { "-".to_owned() } else { at.to_string() };
             init.insert(at, wanted);
             self.0.push(PatchOperation::Move(MoveOperation {
-                from: PointerBuf::from_tokens(["spec", name, &from.to_string()]),
-                path: PointerBuf::from_tokens(["spec", "initContainers", &to]),
+                from: pointer(["spec", name, &from.to_string()]),
+                path: pointer(["spec", "initContainers", &to]),
             }));
         }
         self.remove_repeats(plan, regular);

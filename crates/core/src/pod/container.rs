@@ -24,7 +24,8 @@ pub struct Container<'a> {
     pub name: Text<'a>,
     /// `restartPolicy` of the container itself; `Always` in `initContainers` makes a native sidecar.
     pub restart_policy: Option<Text<'a>>,
-    fields: Fields<'a>,
+    /// Behind a pointer, since a container is handed on a few times before it has its place in a list.
+    fields: Box<Fields<'a>>,
     /// A field that stands twice.
     duplicate: Option<&'static str>,
     /// Indices of the words of the command line that are flags, by the flag's name.
@@ -260,8 +261,8 @@ impl<'a> Container<'a> {
         if let Some(field) = self.duplicate {
             return Err(Unreadable::duplicate(field));
         }
-        let Fields { image, command, args, env, ports, resources, .. } = &self.fields;
-        let Fields { readiness_probe, startup_probe, lifecycle, .. } = &self.fields;
+        let Fields { image, command, args, env, ports, resources, .. } = &*self.fields;
+        let Fields { readiness_probe, startup_probe, lifecycle, .. } = &*self.fields;
         check("image", image)?;
         check("command", command)?;
         check("args", args)?;
@@ -332,7 +333,7 @@ impl<'a> Container<'a> {
 
     /// Whether there is a list `env`, which a variable can be added to.
     #[must_use]
-    pub const fn has_env(&self) -> bool {
+    pub fn has_env(&self) -> bool {
         self.fields.env.raw().is_some()
     }
 
@@ -416,19 +417,19 @@ impl<'a> Container<'a> {
 
     /// Whether there are `restartPolicyRules`.
     #[must_use]
-    pub const fn has_restart_policy_rules(&self) -> bool {
+    pub fn has_restart_policy_rules(&self) -> bool {
         self.fields.restart_policy_rules.raw().is_some()
     }
 
     /// Whether there is a `resizePolicy`.
     #[must_use]
-    pub const fn has_resize_policy(&self) -> bool {
+    pub fn has_resize_policy(&self) -> bool {
         self.fields.resize_policy.raw().is_some()
     }
 
     /// The JSON of a field that a conversion may change; `None` where it is absent or null.
     pub(crate) fn raw(&self, field: &str) -> Option<&'a RawValue> {
-        let Fields { command, env, startup_probe, lifecycle, restart_policy_rules, resize_policy, .. } = &self.fields;
+        let Fields { command, env, startup_probe, lifecycle, restart_policy_rules, resize_policy, .. } = &*self.fields;
         match field {
             "command" => command.raw(),
             "env" => env.raw(),

@@ -2,7 +2,7 @@
 
 use super::hooks::command_text;
 use crate::pod::{Container, Handler, HttpGetAction, Probe, TcpSocketAction};
-use std::collections::{HashMap, HashSet};
+use std::collections::BTreeSet;
 
 /// A container that may serve ports, and when it starts.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +12,7 @@ pub(in crate::conversion) struct Server<'p> {
 }
 
 /// When a container starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::conversion) enum Starts {
     /// At this place of the start order, to which it moves.
     Moved(usize),
@@ -24,14 +24,9 @@ pub(in crate::conversion) enum Starts {
 
 /// All containers of a pod by the ports that they serve.
 #[derive(Debug, Default)]
-pub(in crate::conversion) struct Servers<'p>(HashMap<i64, OfPort<'p>>);
-
-/// The containers that serve one port, in start order.
-#[derive(Debug, Default)]
-struct OfPort<'p> {
-    moved: Vec<(usize, &'p str)>,
-    native: Vec<(usize, &'p str)>,
-    last: Option<&'p str>,
+pub(in crate::conversion) struct Servers<'p> {
+    /// By port, then by when they start.
+    sorted: Vec<(i64, Starts, &'p str)>,
 }
 
 /// The ports of the pod that a handler asks.
@@ -72,27 +67,21 @@ fn served_by(container: &Container<'_>) -> impl Iterator<Item = i64> {
     let declared = container.ports().iter().map(|port| port.container_port);
     let probes = [container.startup_probe(), container.readiness_probe()];
     let asked = |probe: &Probe<'_>| asked_by_kubelet(&probe.handler, container);
-    declared.chain(probes.into_iter().flatten().filter_map(asked).collect::<Vec<_>>())
+    declared.chain(probes.into_iter().flatten().filter_map(asked))
 }
 
 // === impl Servers ===
 
 impl<'p> Servers<'p> {
-    /// Who serves what among `servers`, which are in start order.
+    /// Who serves what among `servers`.
     pub(in crate::conversion) fn of(servers: impl Iterator<Item = Server<'p>>) -> Self {
-        let mut by_port: HashMap<i64, OfPort<'p>> = HashMap::new();
+        let mut sorted = Vec::new();
         for Server { container, starts } in servers {
-            let name = &*container.name;
-            for port in served_by(container) {
-                let of_port = by_port.entry(port).or_default();
-                match starts {
-                    Starts::Moved(at) => of_port.moved.push((at, name)),
-                    Starts::Native(at) => of_port.native.push((at, name)),
-                    Starts::Last => of_port.last = of_port.last.or(Some(name)),
-                }
-            }
+            sorted.extend(served_by(container).map(|port| (port, starts, &*container.name)));
         }
-        Self(by_port)
+        // Stable, since of those that start together the first of the list counts.
+        sorted.sort_by_key(|(port, starts, _)| (*port, *starts));
+        Self { sorted }
     }
 
     /// The first of `ports` that `container`, which starts at the place `at`, does not declare itself and that is served
@@ -106,20 +95,29 @@ impl<'p> Servers<'p> {
         if ports.is_empty() {
             return None;
         }
-        let own: HashSet<_> = container.ports().iter().map(|port| port.container_port).collect();
+        let own: BTreeSet<_> = container.ports().iter().map(|port| port.container_port).collect();
         let foreign = ports.iter().filter(|port| !own.contains(port));
-        foreign.copied().find_map(|port| Some((port, self.0.get(&port)?.later(at)?)))
+        foreign.copied().find_map(|port| Some((port, self.later(port, at)?)))
+    }
+
+    /// The container that serves `port` and starts later than the place `at`: one that moves before one that was there
+    /// already, and that one before one of the application.
+    fn later(&self, port: i64, at: usize) -> Option<&'p str> {
+        let first = |starts: Starts| {
+            let index = self.sorted.partition_point(|(other, place, _)| (*other, *place) < (port, starts));
+            self.sorted.get(index).filter(|(other, place, _)| *other == port && place.is_like(starts))
+        };
+        let [moved, native] = [Starts::Moved(at + 1), Starts::Native(at + 1)];
+        let (_, _, name) = first(moved).or_else(|| first(native)).or_else(|| first(Starts::Last))?;
+        Some(name)
     }
 }
 
-// === impl OfPort ===
+// === impl Starts ===
 
-impl<'p> OfPort<'p> {
-    fn later(&self, at: usize) -> Option<&'p str> {
-        let first = |list: &[(usize, &'p str)]| {
-            list.get(list.partition_point(|(place, _)| *place <= at)).map(|(_, name)| *name)
-        };
-        first(&self.moved).or_else(|| first(&self.native)).or(self.last)
+impl Starts {
+    fn is_like(self, other: Self) -> bool {
+        std::mem::discriminant(&self) == std::mem::discriminant(&other)
     }
 }
 

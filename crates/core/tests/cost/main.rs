@@ -1,0 +1,152 @@
+//! Whatever a pod's author writes, a review costs at most a multiple of its bytes: the instructions are counted by
+//! valgrind's callgrind, for bodies of one size and of four times that size. No clock is asked, so the test says the
+//! same on a machine that is busy with something else.
+//!
+//! Needs `valgrind`; where it is not installed, a line says so. `NATIVE_SIDECAR_VALGRIND=required` makes that a failure.
+
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod adversaries;
+
+use adversaries::{Adversary, all};
+use native_sidecar_cases::catalogue;
+use native_sidecar_core::{
+    admission::{Context, Route, review},
+    conversion::{ClusterFacts, Version},
+};
+use std::{
+    env, fs,
+    hint::black_box,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// The smaller of the two bodies, in bytes; the other has [`TIMES`] as many.
+const BYTES: usize = 5 * 1024;
+const TIMES: usize = 4;
+/// So much more than [`TIMES`] as many instructions are still taken for linear: hash tables grow, and sorting takes a
+/// logarithm.
+const TOLERANCE: f64 = 1.4;
+/// The environment variable that turns this program into the one that is measured.
+const MEASURED: &str = "NATIVE_SIDECAR_MEASURED";
+
+#[test]
+fn instructions_grow_with_the_bytes_of_the_body_and_no_faster() {
+    if !has_valgrind() {
+        return;
+    }
+    let counts = count_instructions("the_measured_program");
+    let adversaries = all();
+    assert_eq!(counts.len(), 2 * adversaries.len(), "one count for each body");
+    let faster: Vec<_> = adversaries.iter().zip(counts.chunks(2)).filter_map(grows_faster).collect();
+    assert!(faster.is_empty(), "{}", faster.join("\n"));
+}
+
+#[test]
+fn thousands_of_nodes_cost_a_review_nothing() {
+    if !has_valgrind() {
+        return;
+    }
+    let counts = count_instructions("the_measured_program_with_nodes");
+    let [none, thousands] = counts[..] else { panic!("{counts:?}") };
+    assert!(thousands * 100 <= none * 105, "{thousands} instructions with 5000 nodes, {none} without");
+}
+
+/// What runs below valgrind for the first test.
+#[test]
+fn the_measured_program() {
+    if env::var_os(MEASURED).is_some() {
+        let facts = ClusterFacts::default();
+        // Reading the catalogue is no part of a review.
+        assert!(!catalogue().entries().is_empty());
+        for Adversary { write, .. } in all() {
+            for bytes in [BYTES, TIMES * BYTES] {
+                let body = write(bytes);
+                counted_review(&body, &facts);
+            }
+        }
+    }
+}
+
+/// What runs below valgrind for the second.
+#[test]
+fn the_measured_program_with_nodes() {
+    if env::var_os(MEASURED).is_some() {
+        let body = (all()[0].write)(BYTES);
+        let version = |node: u32| Version::new(1, 30 + node % 7, node % 5);
+        let nodes = (0..5000).map(|node| (format!("node-{node}"), version(node))).collect();
+        counted_review(&body, &ClusterFacts::default());
+        counted_review(&body, &ClusterFacts::default().with_kubelets(nodes));
+    }
+}
+
+/// Bodies that were not what they are meant to be would prove nothing.
+#[test]
+fn the_bodies_are_as_large_as_they_say_and_are_answered() {
+    for Adversary { name, write } in all() {
+        let (few, many) = (write(BYTES).len(), write(TIMES * BYTES).len());
+        assert!((TIMES * few * 4 / 5..TIMES * few * 6 / 5).contains(&many), "{name}: {few} and {many} bytes");
+        for bytes in [BYTES, TIMES * BYTES] {
+            let body = write(bytes);
+            assert!((bytes / 2..bytes * 2).contains(&body.len()), "{name}: {} bytes for {bytes}", body.len());
+            let facts = ClusterFacts::default();
+            let context = Context { catalogue: catalogue(), facts: &facts };
+            let reviewed = review(body.as_bytes(), Route::Known, context).unwrap();
+            assert_ne!(reviewed.decision, "not-understood", "{name}");
+        }
+    }
+}
+
+/// The function whose instructions are counted, by its name.
+#[inline(never)]
+fn counted_review(body: &str, facts: &ClusterFacts) {
+    for route in [Route::Annotated, Route::Known] {
+        let context = Context { catalogue: catalogue(), facts };
+        black_box(review(black_box(body.as_bytes()), route, context).unwrap());
+    }
+}
+
+fn grows_faster((adversary, counts): (&Adversary, &[u64])) -> Option<String> {
+    let [few, many] = *counts else { return Some(format!("{}: {counts:?}", adversary.name)) };
+    #[allow(clippy::cast_precision_loss, reason = "a ratio")]
+    let times = many as f64 / few as f64;
+    println!("{:>12} {:>12} instructions, {times:.2} times: {}", few, many, adversary.name);
+    (times > TOLERANCE * TIMES as f64)
+        .then(|| format!("{}: {times:.2} times for {TIMES} times the bytes", adversary.name))
+}
+
+/// The instructions of each call of [`counted_review`] in the test `program` of this very binary, in their order.
+fn count_instructions(program: &str) -> Vec<u64> {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("counts");
+    let status = Command::new("valgrind")
+        .args(["--tool=callgrind", "--toggle-collect=cost::counted_review", "--dump-after=cost::counted_review"])
+        .arg(format!("--callgrind-out-file={}", file.display()))
+        .arg(env::current_exe().unwrap())
+        .args(["--exact", program, "--test-threads=1"])
+        .env(MEASURED, "1")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "valgrind: {status}");
+    (1..).map_while(|part| read_count(&file.with_extension(part.to_string()))).collect()
+}
+
+/// The instructions in one of callgrind's files; `None` where there is no such file.
+fn read_count(file: &Path) -> Option<u64> {
+    let text = fs::read_to_string(file).ok()?;
+    let totals = text.lines().find_map(|line| line.strip_prefix("totals: "));
+    Some(totals.unwrap_or_else(|| panic!("no totals in {}", file.display())).trim().parse().unwrap())
+        .filter(|count| *count > 0)
+}
+
+fn has_valgrind() -> bool {
+    let found = Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_ok();
+    if !found {
+        assert!(env::var("NATIVE_SIDECAR_VALGRIND").as_deref() != Ok("required"), "valgrind is not installed");
+        println!("skipped: valgrind is not installed");
+    }
+    found
+}
