@@ -8,9 +8,9 @@ use crate::{
     findings::{Finding, Severity},
     text::{one_line, shorten, shorten_sentence},
 };
-use base64::{display::Base64Display, engine::general_purpose::STANDARD};
+use base64::{Engine, encoded_len, engine::general_purpose::STANDARD};
 use json_patch::Patch;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::collections::BTreeSet;
 
 /// The API server cuts longer warnings, and drops those with control characters.
@@ -24,65 +24,34 @@ const WARNINGS_LIMIT: usize = 12;
 const ORDINARY_BYTES: usize = 2048;
 
 /// `response` of an `AdmissionReview`.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug)]
 pub(super) struct Answer<'u> {
     uid: &'u str,
-    allowed: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Status>,
-    // Both or neither: a patch type without a patch is an invalid response.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    patch: Option<Base64>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    /// Why the request is refused; allowed where there is no reason.
+    refusal: Option<String>,
+    /// The patch as JSON.
+    patch: Option<Vec<u8>>,
     warnings: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    audit_annotations: Option<AuditAnnotations>,
+    audit: Option<Audit>,
 }
 
-/// Bytes that are written in base64.
+/// `auditAnnotations`, whose keys are completed by the API server to `<webhook>/<key>`.
 #[derive(Debug)]
-struct Base64(Vec<u8>);
-
-/// Keys are completed by the API server to `<webhook>/<key>`.
-#[derive(Debug, Serialize)]
-struct AuditAnnotations {
+struct Audit {
     decision: &'static str,
     findings: String,
 }
 
-/// Why a request is refused.
-#[derive(Debug, Serialize)]
-struct Status {
-    code: u16,
-    reason: &'static str,
-    message: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Review<'a, 'u> {
-    api_version: &'a str,
-    kind: &'static str,
-    response: &'a Answer<'u>,
-}
+/// The body of an answer, being written.
+#[derive(Debug)]
+struct Body(Vec<u8>);
 
 // === impl Answer ===
 
 impl<'u> Answer<'u> {
     /// Allowed, unchanged, and no word about it.
     pub(super) const fn allowed(uid: &'u str) -> Self {
-        Self {
-            uid,
-            allowed: true,
-            status: None,
-            patch_type: None,
-            patch: None,
-            warnings: Vec::new(),
-            audit_annotations: None,
-        }
+        Self { uid, refusal: None, patch: None, warnings: Vec::new(), audit: None }
     }
 
     /// The answer that a conversion leads to.
@@ -104,35 +73,52 @@ impl<'u> Answer<'u> {
     }
 
     /// The whole `AdmissionReview`, as JSON.
+    ///
+    /// Source: k8s.io/api/admission/v1/types.go, `AdmissionReview` and `AdmissionResponse`.
     pub(super) fn into_review(self, api_version: &str) -> Vec<u8> {
-        let review = Review { api_version, kind: "AdmissionReview", response: &self };
-        let mut body = Vec::with_capacity(ORDINARY_BYTES);
-        // Strings, booleans and numbers with string keys always serialise.
-        let _ = serde_json::to_writer(&mut body, &review);
-        body
+        let Self { uid, refusal, patch, warnings, audit } = self;
+        let mut body = Body(Vec::with_capacity(ORDINARY_BYTES));
+        body.json(r#"{"apiVersion":"#, api_version);
+        body.json(r#","kind":"AdmissionReview","response":{"uid":"#, uid);
+        body.json(r#","allowed":"#, &refusal.is_none());
+        if let Some(message) = refusal {
+            body.json(r#","status":{"code":403,"reason":"Forbidden","message":"#, &message);
+            body.text("}");
+        }
+        // Both or neither: a patch type without a patch is an invalid response.
+        if let Some(patch) = patch {
+            body.text(r#","patchType":"JSONPatch","patch":""#);
+            body.base64(&patch);
+            body.text("\"");
+        }
+        if !warnings.is_empty() {
+            body.json(r#","warnings":"#, &warnings);
+        }
+        if let Some(Audit { decision, findings }) = audit {
+            body.json(r#","auditAnnotations":{"decision":"#, decision);
+            body.json(r#","findings":"#, &findings);
+            body.text("}");
+        }
+        body.text("}}");
+        body.0
     }
 
     fn refuse(&mut self, reasons: &[Finding]) {
         let reasons: Vec<_> = reasons.iter().map(|finding| one_line(&finding.to_string())).collect();
-        self.allowed = false;
-        let message = shorten(&reasons.join("; "), REFUSAL_LIMIT);
-        self.status = Some(Status { code: 403, reason: "Forbidden", message });
+        self.refusal = Some(shorten(&reasons.join("; "), REFUSAL_LIMIT));
     }
 
     fn attach(&mut self, patch: &Patch) {
-        if patch.is_empty() {
-            return;
+        if !patch.is_empty() {
+            // Paths and JSON values always serialise.
+            self.patch = Some(serde_json::to_vec(patch).unwrap_or_default());
         }
-        // Paths and JSON values always serialise.
-        let json = serde_json::to_vec(patch).unwrap_or_default();
-        self.patch_type = Some("JSONPatch");
-        self.patch = Some(Base64(json));
     }
 
     /// What held the conversion back, then what somebody should look at.
     fn warn(&mut self, conversion: &Conversion) {
         let left = "left unchanged: ";
-        let reasons = conversion.reasons.iter().filter(|_| self.allowed).map(|finding| (left, finding));
+        let reasons = conversion.reasons.iter().filter(|_| self.refusal.is_none()).map(|finding| (left, finding));
         let warnings = conversion.findings.iter().filter(|finding| finding.severity() == Severity::Warning);
         let all = reasons.chain(warnings.map(|finding| ("", finding)));
         let count = all.clone().count();
@@ -153,15 +139,29 @@ impl<'u> Answer<'u> {
         }
         let codes: BTreeSet<_> = conversion.findings.iter().map(|finding| finding.code.as_str()).collect();
         let findings = codes.into_iter().collect::<Vec<_>>().join(",");
-        self.audit_annotations = Some(AuditAnnotations { decision: conversion.decision.as_str(), findings });
+        self.audit = Some(Audit { decision: conversion.decision.as_str(), findings });
     }
 }
 
-// === impl Base64 ===
+// === impl Body ===
 
-impl Serialize for Base64 {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Base64Display::new(&self.0, &STANDARD))
+impl Body {
+    fn text(&mut self, text: &str) {
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
+    /// `text`, and behind it `value` as JSON.
+    fn json(&mut self, text: &str, value: &(impl Serialize + ?Sized)) {
+        self.text(text);
+        // Strings, lists of them and booleans always serialise, and a vector takes all that is written.
+        let _ = serde_json::to_writer(&mut self.0, value);
+    }
+
+    fn base64(&mut self, bytes: &[u8]) {
+        let begin = self.0.len();
+        // No patch comes near the length at which there is no length for it in base64.
+        self.0.resize(begin + encoded_len(bytes.len(), true).unwrap_or_default(), 0);
+        let _ = STANDARD.encode_slice(bytes, &mut self.0[begin..]);
     }
 }
 

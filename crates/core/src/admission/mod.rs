@@ -11,7 +11,7 @@ use crate::{
     catalogue::Catalogue,
     conversion::{self, ClusterFacts, Conversion, Decision, Settings},
     findings::Finding,
-    pod::Pod,
+    pod::{Pod, Unreadable},
 };
 use answer::Answer;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -95,7 +95,7 @@ pub const DECISIONS: [&str; 8] = [
 /// When `body` is no `AdmissionReview` and not even a uid can be read from it.
 pub fn review(body: &[u8], route: Route, context: Context<'_>) -> Result<Reviewed, NotAReview> {
     match Envelope::read(body) {
-        Ok(envelope) => Ok(decide(&envelope, route, context)),
+        Ok(Envelope { api_version, subject, pod }) => Ok(decide(api_version, subject, pod.as_ref(), route, context)),
         Err(Unread { uid: Some(uid), api_version, reason }) => {
             let subject = Subject { uid, ..Subject::default() };
             Ok(unchanged(&api_version, subject, NOT_UNDERSTOOD, &reason))
@@ -127,9 +127,13 @@ pub fn decoded_patch(answer: &[u8]) -> Result<Patch, String> {
     serde_json::from_slice(&json).map_err(|error| error.to_string())
 }
 
-fn decide<'e>(envelope: &'e Envelope<'e>, route: Route, context: Context<'e>) -> Reviewed {
-    let Envelope { api_version, subject, pod } = envelope;
-    let mut subject = subject.clone();
+fn decide<'p>(
+    api_version: &str,
+    mut subject: Subject,
+    pod: Option<&'p Result<Pod<'p>, Unreadable>>,
+    route: Route,
+    context: Context<'p>,
+) -> Reviewed {
     let settings =
         Settings { catalogue: context.catalogue, facts: context.facts, known: route == Route::Known, containers: None };
     let conversion = match pod {
@@ -158,7 +162,7 @@ impl Subject {
     fn describe(&mut self, pod: &Pod<'_>) {
         pod.display_name().clone_into(&mut self.pod);
         if let Some(owner) = pod.controller() {
-            self.owner = format!("{}/{}", owner.kind, owner.name);
+            self.owner = [&*owner.kind, "/", &*owner.name].concat();
         }
         if self.namespace.is_empty() {
             self.namespace = String::from(&*pod.metadata.namespace);

@@ -15,7 +15,7 @@ use serde::{
     Deserializer,
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
@@ -57,8 +57,7 @@ fn check(mut document: Value, had_regular: bool, patch: &Patch, converted: &[&st
     json_patch::patch_unsafe(&mut document, patch).map_err(|error| unsound(format!("it does not apply: {error}")))?;
     check_containers(&document, had_regular, converted).map_err(unsound)?;
     let annotations = document["metadata"]["annotations"].as_object();
-    let size: usize =
-        annotations.into_iter().flatten().map(|(key, value)| key.len() + value.as_str().map_or(0, str::len)).sum();
+    let size: usize = annotations.into_iter().flatten().map(|(key, value)| key.len() + length(value)).sum();
     if size > ANNOTATIONS_LIMIT {
         let message = format!(
             "the pod's annotations would take {size} bytes, and Kubernetes allows {ANNOTATIONS_LIMIT}; remove some"
@@ -66,6 +65,12 @@ fn check(mut document: Value, had_regular: bool, patch: &Patch, converted: &[&st
         return Err(Finding::pod(Code::AnnotationsTooLarge, message));
     }
     Ok(())
+}
+
+/// How long an annotation's value is. Of those that were there already a pruned document has the lengths alone.
+fn length(annotation: &Value) -> usize {
+    let pruned = || annotation.as_u64().and_then(|length| usize::try_from(length).ok());
+    annotation.as_str().map(str::len).or_else(pruned).unwrap_or_default()
 }
 
 /// Whether the lists of containers are as they must be.
@@ -107,7 +112,7 @@ fn pruned(pod: &Pod<'_>, patch: &Patch) -> Value {
     if pod.has_metadata {
         let mut metadata = Map::new();
         if let Some(annotations) = &pod.metadata.annotations {
-            let own = Entries::iter(annotations).map(|(key, value)| (key.to_owned(), Value::from(&**value)));
+            let own = Entries::iter(annotations).map(|(key, value)| (key.to_owned(), Value::from(value.len())));
             metadata.insert("annotations".to_owned(), own.collect());
         }
         document.insert("metadata".to_owned(), Value::Object(metadata));
@@ -227,9 +232,10 @@ impl<'o> TouchedContainers<'o> {
 
     /// The container that has `index` in the request.
     fn pruned(&self, index: usize, container: &Container<'_>) -> Value {
-        let mut pruned = json!({"name": &*container.name});
+        let mut pruned = Map::with_capacity(2);
+        pruned.insert("name".to_owned(), Value::from(&*container.name));
         if let Some(policy) = &container.restart_policy {
-            pruned["restartPolicy"] = json!(&**policy);
+            pruned.insert("restartPolicy".to_owned(), Value::from(&**policy));
         }
         for (field, touched) in
             self.by_index.get(&index).into_iter().chain([&self.in_any]).flat_map(|touched| &touched.0)
@@ -237,16 +243,17 @@ impl<'o> TouchedContainers<'o> {
             let Some(raw) = container.raw(field) else { continue };
             // It was read once, so it is JSON.
             if let Ok(value) = touched.deserialize(&mut serde_json::Deserializer::from_str(raw.get())) {
-                pruned[*field] = value;
+                pruned.insert((*field).to_owned(), value);
             }
         }
-        pruned
+        pruned.into()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     const POD: &str = r#"{"metadata":{"annotations":{"a":"1"}},"spec":{
         "containers":[{"name":"app","args":["x"],"env":[{"name":"A"}]},
@@ -274,7 +281,7 @@ mod tests {
                 ],
                 "initContainers": [{"name": "init", "restartPolicy": "Always"}]
             },
-            "metadata": {"annotations": {"a": "1"}}
+            "metadata": {"annotations": {"a": 1}}
         });
         assert_eq!(pruned(&Pod::parse(POD).unwrap(), &patch), expected);
     }

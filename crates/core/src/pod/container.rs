@@ -32,6 +32,9 @@ pub struct Container<'a> {
     flags: OnceCell<Vec<usize>>,
 }
 
+/// So many words are looked through each time.
+const FEW_WORDS: usize = 32;
+
 #[derive(Debug, Default)]
 struct Fields<'a> {
     image: Field<'a, Text<'a>>,
@@ -315,14 +318,22 @@ impl<'a> Container<'a> {
     /// mention counts.
     #[must_use]
     pub fn flag(&self, name: &str) -> Option<&str> {
-        let flags = self.flags.get_or_init(|| self.index_flags());
-        let behind = flags.partition_point(|at| self.flag_name(*at) <= name);
-        let at = *flags.get(behind.checked_sub(1)?)?;
-        let word = self.word(at).filter(|_| self.flag_name(at) == name)?;
-        match word.split_once('=') {
+        let at = self.last_flag(name)?;
+        match self.word(at)?.split_once('=') {
             Some((_, value)) => Some(value),
             None => Some(self.word(at + 1).filter(|next| !next.starts_with('-')).unwrap_or("true")),
         }
+    }
+
+    /// Where the flag is mentioned last. A long command line is sorted once, for it may be asked for many flags.
+    fn last_flag(&self, name: &str) -> Option<usize> {
+        let words = self.command().len() + self.args().len();
+        if words <= FEW_WORDS {
+            return (0..words).rev().find(|at| self.is_flag(*at) && self.flag_name(*at) == name);
+        }
+        let flags = self.flags.get_or_init(|| self.sorted_flags());
+        let behind = flags.partition_point(|at| self.flag_name(*at) <= name);
+        flags.get(behind.checked_sub(1)?).copied().filter(|at| self.flag_name(*at) == name)
     }
 
     /// `env`, as far as the variables have names.
@@ -453,9 +464,13 @@ impl<'a> Container<'a> {
         name.split_once('=').map_or(name, |(name, _)| name)
     }
 
-    fn index_flags(&self) -> Vec<usize> {
-        let words = self.command_line().enumerate();
-        let mut flags: Vec<_> = words.filter(|(_, word)| word.starts_with('-')).map(|(at, _)| at).collect();
+    fn is_flag(&self, at: usize) -> bool {
+        self.word(at).is_some_and(|word| word.starts_with('-'))
+    }
+
+    fn sorted_flags(&self) -> Vec<usize> {
+        let words = 0..self.command().len() + self.args().len();
+        let mut flags: Vec<_> = words.filter(|at| self.is_flag(*at)).collect();
         flags.sort_by(|one, other| self.flag_name(*one).cmp(self.flag_name(*other)));
         flags
     }

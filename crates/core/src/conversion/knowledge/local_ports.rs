@@ -92,12 +92,13 @@ impl<'p> Servers<'p> {
         container: &Container<'_>,
         at: usize,
     ) -> Option<(i64, &'p str)> {
-        if ports.is_empty() {
-            return None;
-        }
-        let own: BTreeSet<_> = container.ports().iter().map(|port| port.container_port).collect();
-        let foreign = ports.iter().filter(|port| !own.contains(port));
-        foreign.copied().find_map(|port| Some((port, self.later(port, at)?)))
+        let served_later = ports.iter().filter_map(|port| Some((*port, self.later(*port, at)?)));
+        let mut declared = None;
+        served_later.into_iter().find(|(port, _)| {
+            let declared: &BTreeSet<_> =
+                declared.get_or_insert_with(|| container.ports().iter().map(|port| port.container_port).collect());
+            !declared.contains(port)
+        })
     }
 
     /// The container that serves `port` and starts later than the place `at`: one that moves before one that was there
