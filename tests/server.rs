@@ -687,7 +687,7 @@ async fn the_end_of_a_background_task_ends_the_server_in_order(#[case] panics: b
     eventually(async || get(server.health, "/readyz").await.0 == 503).await;
     assert_eq!(server.metric(r#"native_sidecar_task_failures_total{task="keeper"}"#).await, 1);
     assert_eq!(server.metric(r#"native_sidecar_task_failures_total{task="surveyor"}"#).await, 0);
-    stream.write_all(&[b' '; 99_999]).await.unwrap();
+    stream.write_all(&vec![b' '; 99_999]).await.unwrap();
     let mut answer = [0; 12];
     soon(stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 400");

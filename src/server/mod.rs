@@ -274,7 +274,7 @@ impl Server {
         let (closed, unfinished) = oneshot::channel();
         background.spawn("listener", async {
             let _ = closed.send(listener.serve().await);
-            future::pending().await
+            future::pending::<()>().await;
         });
         background.names().for_each(|name| metrics.task_began(name));
 

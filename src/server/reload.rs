@@ -50,7 +50,7 @@ where
     /// When a file cannot be read, or its content not be used.
     pub(super) async fn begin(files: Vec<PathBuf>, apply: A) -> Result<Self, E> {
         let seen = read(&files).await;
-        apply(seen.as_ref().map_err(|error| error.clone())?)?;
+        apply(seen.as_ref().map_err(Unreadable::clone)?)?;
         Ok(Self { files, apply, seen })
     }
 
