@@ -381,6 +381,14 @@ mod tests {
     }
 
     #[test]
+    fn refusals_name_a_flag_that_there_is() {
+        use clap::CommandFactory;
+        let named = parse(&[]).unwrap().webhook().unwrap().memory_setting;
+        let serve = Serve::command();
+        assert!(serve.get_arguments().any(|argument| argument.get_long() == named.strip_prefix("--")), "{named}");
+    }
+
+    #[test]
     fn defaults_are_the_librarys_own() {
         let webhook = parse(&[]).unwrap().webhook().unwrap();
         assert_eq!(webhook.timeouts, RequestTimeouts::default());

@@ -83,7 +83,7 @@ impl RunningReviews {
     }
 
     /// Where the next small review should run: on another thread once slow ones have all workers but one.
-    pub(super) fn place_for_small(&self) -> RunsOn {
+    pub(super) fn thread_for_small(&self) -> RunsOn {
         let taken = self.workers_taken(SLOW);
         if taken == 0 || taken + 1 < Handle::current().metrics().num_workers() {
             RunsOn::Worker

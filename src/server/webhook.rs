@@ -331,7 +331,7 @@ impl Webhook {
     ) -> Result<Vec<u8>, Refusal> {
         let permit = self.memory.acquire_for_review(&body).await;
         match permit.ok_or(Refusal::TooComplex(self.memory_setting))? {
-            ReviewPermit::Small(_permit) if self.running.place_for_small() == RunsOn::Worker => {
+            ReviewPermit::Small(_permit) if self.running.thread_for_small() == RunsOn::Worker => {
                 self.review(route, &body, RunsOn::Worker)
             }
             ReviewPermit::Small(for_review) | ReviewPermit::Large(for_review) => {
