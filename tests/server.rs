@@ -8,30 +8,34 @@ mod support;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use native_sidecar::server::{
-    CertificateSource, CertificateStore, ConnectionLimits, Drain, Error, Memory, Patience, Reviewer, Room, Server,
-    Settings, Webhook,
+    BackgroundTasks, CertificateSource, CertificateStore, ConnectionSettings, Drain, Error, LargeBodyMemory,
+    MemoryBudget, Phase, Port, RequestTimeouts, Reviewer, Server, ServerSettings, Webhook,
 };
 use rstest::rstest;
 use rustls::NamedGroup;
 use std::{
-    fs,
-    io::{BufRead, BufReader},
+    fs, future,
+    io::{BufRead, BufReader, ErrorKind},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc,
     },
-    time::{Duration, Instant},
+    thread,
+    time::Duration,
 };
-use support::{AnyError, Authority, Client, Connection, Pair, eventually, files, get, request, settings, soon, start};
+use support::{
+    AnyError, Authority, CONNECTIONS, Client, Connection, NEVER, Pair, TIMEOUTS, eventually, files, get, request,
+    settings, soon, start, start_with,
+};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::sleep,
 };
 
 /// A folder with the certificate of a CA.
@@ -102,7 +106,7 @@ async fn curl_is_a_client(#[case] option: &str, #[case] version: &str) {
 
 fn curl(options: &[&str], ca: &Path, body: &Path, address: SocketAddr) -> String {
     let output = Command::new("curl")
-        .args(["--silent", "--show-error", "--max-time", "20", "--noproxy", "*"])
+        .args(["--silent", "--show-error", "--max-time", "120", "--noproxy", "*"])
         .args(["--header", "Content-Type: application/json", "--write-out", "\n%{http_version} %{http_code}"])
         .args(options)
         .arg("--cacert")
@@ -185,9 +189,6 @@ async fn a_bad_pair_keeps_the_one_before_and_is_counted_once() {
 
     volume.update(&Pair { key: first.key.clone(), ..second.clone() });
     eventually(async || server.metric(RELOAD_FAILURES).await >= 1).await;
-    // Some more looks at the same bad pair.
-    sleep(Duration::from_millis(200)).await;
-    assert_eq!(server.metric(RELOAD_FAILURES).await, 1);
     assert_eq!(client.shown(server.address).await, first.der());
     assert_eq!(get(server.health, "/readyz").await.0, 200);
 
@@ -198,6 +199,8 @@ async fn a_bad_pair_keeps_the_one_before_and_is_counted_once() {
     symlink("..data/tls.key", volume.path().join("tls.key")).unwrap();
     volume.update(&second);
     eventually(async || client.shown(server.address).await == second.der()).await;
+    // The files were looked at many times meanwhile.
+    assert_eq!(server.metric(RELOAD_FAILURES).await, 2);
 }
 
 #[rstest]
@@ -219,12 +222,14 @@ async fn a_bad_first_pair_is_told_in_one_line(
 }
 
 #[tokio::test]
-async fn a_port_that_is_taken_is_told_with_its_flag() {
+async fn a_port_that_is_taken_is_told() {
     let (_, folder) = certified();
     let server = start(settings(files(folder.path()))).await;
-    let taken = Settings { health_listen: server.health, ..settings(files(folder.path())) };
-    let error = Server::bind(taken, support::webhook()).await.unwrap_err().to_string();
-    assert!(error.contains("--health-listen") && error.contains(&server.health.to_string()), "{error}");
+    let taken = ServerSettings { health_listen: server.health, ..settings(files(folder.path())) };
+    let error = Server::bind(taken, support::webhook()).await.unwrap_err();
+    let told = error.to_string();
+    assert!(told.starts_with(&format!("cannot listen on {} for health and metrics: ", server.health)), "{told}");
+    assert!(matches!(error, Error::Listen { port: Port::Health, .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -256,7 +261,7 @@ async fn only_clients_of_the_ca_get_in() {
     let (clients, others) = (Authority::new(), Authority::new());
     let bundle = folder.path().join("clients.crt");
     fs::write(&bundle, clients.pem()).unwrap();
-    let settings = Settings { client_ca: Some(bundle.clone()), ..settings(files(folder.path())) };
+    let settings = ServerSettings { client_ca: Some(bundle.clone()), ..settings(files(folder.path())) };
     let server = start(settings).await;
     let ask = async |identity: Option<&Pair>| {
         let client = Client::new(&ca.pem(), "http/1.1", identity);
@@ -266,7 +271,7 @@ async fn only_clients_of_the_ca_get_in() {
     assert!(ask(Some(&known)).await);
     assert!(!ask(None).await);
     assert!(!ask(Some(&other)).await);
-    assert!(server.metric("native_sidecar_tls_handshake_failures_total").await >= 2);
+    eventually(async || server.metric("native_sidecar_tls_handshake_failures_total").await >= 2).await;
 
     // The CA is replaced: who was known is no longer, who was not is.
     fs::write(&bundle, others.pem()).unwrap();
@@ -286,7 +291,8 @@ async fn only_clients_with_a_listed_name_get_in() {
     let bundle = folder.path().join("clients.crt");
     fs::write(&bundle, clients.pem()).unwrap();
     let client_names = vec!["kube-apiserver".to_owned()];
-    let server = start(Settings { client_ca: Some(bundle), client_names, ..settings(files(folder.path())) }).await;
+    let server =
+        start(ServerSettings { client_ca: Some(bundle), client_names, ..settings(files(folder.path())) }).await;
     let ask = async |name: &str| {
         Client::new(&ca.pem(), "h2", Some(&clients.client(name))).ask(server.address, "u-1").await.is_ok()
     };
@@ -296,17 +302,18 @@ async fn only_clients_with_a_listed_name_get_in() {
 
 // === Limits ===
 
+/// A limit that a test waits for.
 const SHORT: Duration = Duration::from_millis(50);
 
-fn limited(folder: &Path, limits: ConnectionLimits) -> Settings {
-    Settings { limits, ..settings(files(folder)) }
+fn limited(folder: &Path, connections: ConnectionSettings) -> ServerSettings {
+    ServerSettings { connections, ..settings(files(folder)) }
 }
 
 #[tokio::test]
 async fn a_client_that_never_begins_tls_is_dropped() {
     let (_, folder) = certified();
-    let limits = ConnectionLimits { handshake: SHORT, ..ConnectionLimits::default() };
-    let server = start(limited(folder.path(), limits)).await;
+    let connections = ConnectionSettings { handshake_timeout: SHORT, ..CONNECTIONS };
+    let server = start(limited(folder.path(), connections)).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     let read = soon(stream.read(&mut [0; 64])).await;
     assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
@@ -320,27 +327,32 @@ async fn a_client_that_never_begins_tls_is_dropped() {
 #[tokio::test]
 async fn a_client_that_never_ends_its_headers_is_dropped(#[case] sent: &str) {
     let (ca, folder) = certified();
-    let limits = ConnectionLimits { headers: SHORT, ..ConnectionLimits::default() };
-    let server = start(limited(folder.path(), limits)).await;
+    let connections = ConnectionSettings { header_timeout: SHORT, ..CONNECTIONS };
+    let server = start(limited(folder.path(), connections)).await;
     let mut stream = Client::new(&ca.pem(), "http/1.1", None).handshake(server.address).await.unwrap();
-    stream.write_all(sent.as_bytes()).await.unwrap();
+    // On a busy machine the connection may have ended before this.
+    let _ = stream.write_all(sent.as_bytes()).await;
     let mut answer = Vec::new();
-    let _ = soon(stream.read_to_end(&mut answer)).await;
-    assert!(!answer.starts_with(b"HTTP/1.1 200"));
+    let ended = soon(stream.read_to_end(&mut answer)).await.map_err(|error| error.kind());
+    let closed = matches!(ended, Ok(_) | Err(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset));
+    assert!(closed && answer.is_empty(), "{ended:?} {}", String::from_utf8_lossy(&answer));
 }
 
 /// The limit for headers is for the first request; between requests the API server may take its time.
 #[tokio::test]
 async fn an_idle_connection_is_kept_until_its_own_limit() {
     let (ca, folder) = certified();
-    let limits = ConnectionLimits { headers: SHORT, ..ConnectionLimits::default() };
-    let server = start(limited(folder.path(), limits)).await;
+    let connections = ConnectionSettings { header_timeout: SHORT, ..CONNECTIONS };
+    let server = start(limited(folder.path(), connections)).await;
     let mut connection = first_answered(&ca, &server, "http/1.1").await;
-    sleep(4 * SHORT).await;
+    // Another one, of which no request comes, meets the limit meanwhile.
+    let mut other = Client::new(&ca.pem(), "http/1.1", None).handshake(server.address).await.unwrap();
+    let ended = soon(other.read(&mut [0; 1])).await.map_err(|error| error.kind());
+    assert!(matches!(ended, Ok(0) | Err(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset)), "{ended:?}");
     assert_eq!(connection.send(request("u-2")).await.unwrap().status(), 200);
 
-    let limits = ConnectionLimits { idle: SHORT, ..ConnectionLimits::default() };
-    let server = start(limited(folder.path(), limits)).await;
+    let connections = ConnectionSettings { idle_timeout: SHORT, ..CONNECTIONS };
+    let server = start(limited(folder.path(), connections)).await;
     let mut connection = first_answered(&ca, &server, "http/1.1").await;
     eventually(async || connection.is_let_go().await).await;
 }
@@ -364,9 +376,9 @@ async fn first_answered(ca: &Authority, server: &support::Running, protocol: &st
 #[tokio::test]
 async fn a_body_that_never_ends_is_refused() {
     let (ca, folder) = certified();
-    let patience = Patience { body: SHORT, ..Patience::default() };
-    let webhook = Webhook { patience, ..support::webhook() };
-    let server = support::start_with(settings(files(folder.path())), webhook).await;
+    let timeouts = RequestTimeouts { body: SHORT, ..TIMEOUTS };
+    let webhook = Webhook { timeouts, ..support::webhook() };
+    let server = start_with(settings(files(folder.path())), webhook).await;
     let mut stream = Client::new(&ca.pem(), "http/1.1", None).handshake(server.address).await.unwrap();
     stream.write_all(b"POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{").await.unwrap();
     let mut answer = [0; 512];
@@ -383,13 +395,15 @@ fn large_review(uid: &str, size: usize) -> String {
     review.to_string()
 }
 
+/// There is memory for two of them at a time; the others wait.
 #[rstest]
 #[case::http1("http/1.1")]
 #[case::http2("h2")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_large_bodies_at_once_are_all_answered(#[case] protocol: &str) {
     let (ca, folder) = certified();
-    let server = start(settings(files(folder.path()))).await;
+    let memory = MemoryBudget::new(LargeBodyMemory::mebibytes(48).unwrap());
+    let server = start_with(settings(files(folder.path())), Webhook { memory, ..support::webhook() }).await;
     let client = Client::new(&ca.pem(), protocol, None);
     let body = large_review("u-large", 8 * 1024 * 1024 - 100);
     let send_large = async |client: Client, address, body| {
@@ -398,16 +412,14 @@ async fn many_large_bodies_at_once_are_all_answered(#[case] protocol: &str) {
         Ok::<_, AnyError>((response.status().as_u16(), support::text(response).await?))
     };
     let large: Vec<_> =
-        (0..12).map(|_| tokio::spawn(send_large(client.clone(), server.address, body.clone()))).collect();
-    // Those that are small need no room of the large ones.
+        (0..6).map(|_| tokio::spawn(send_large(client.clone(), server.address, body.clone()))).collect();
+    // Small ones do not wait for the memory of large ones.
     while !large.iter().all(tokio::task::JoinHandle::is_finished) {
         soon(client.ask(server.address, "u-small")).await.unwrap();
     }
     for answer in large {
-        match answer.await.unwrap().unwrap() {
-            (200, answer) => assert!(answer.contains("u-large"), "{answer}"),
-            (status, reason) => assert!(status == 503 && reason.contains("too many large"), "{status} {reason}"),
-        }
+        let (status, answer) = answer.await.unwrap().unwrap();
+        assert!(status == 200 && answer.contains("u-large"), "{status} {answer}");
     }
     assert_eq!(server.metric("native_sidecar_large_bodies_bytes").await, 0);
 }
@@ -416,13 +428,13 @@ async fn many_large_bodies_at_once_are_all_answered(#[case] protocol: &str) {
 #[case::declared("content-length: 8000000")]
 #[case::not_declared("transfer-encoding: chunked")]
 #[tokio::test]
-async fn without_room_a_large_body_is_refused_and_a_small_one_is_not(#[case] length: &str) {
+async fn without_memory_a_large_body_is_refused_and_a_small_one_is_not(#[case] length: &str) {
     let (ca, folder) = certified();
-    let patience = Patience { body: Duration::from_secs(2), ..Patience::default() };
+    let timeouts = RequestTimeouts { memory: SHORT, ..TIMEOUTS };
     // One body of the largest size.
-    let room = Arc::new(Room::new(Memory::mebibytes(24).unwrap()));
-    let webhook = Webhook { room, patience, ..support::webhook() };
-    let server = support::start_with(settings(files(folder.path())), webhook).await;
+    let memory = MemoryBudget::new(LargeBodyMemory::mebibytes(24).unwrap());
+    let webhook = Webhook { memory, memory_setting: "--the-setting", timeouts, ..support::webhook() };
+    let server = start_with(settings(files(folder.path())), webhook).await;
     let client = Client::new(&ca.pem(), "http/1.1", None);
     let mut slow = client.handshake(server.address).await.unwrap();
     slow.write_all(format!("POST /mutate HTTP/1.1\r\nhost: x\r\n{length}\r\n\r\n").as_bytes()).await.unwrap();
@@ -431,11 +443,11 @@ async fn without_room_a_large_body_is_refused_and_a_small_one_is_not(#[case] len
     let mut other = client.connect(server.address).await.unwrap();
     let refused = other.send(support::post(large_review("u-large", 4 * 1024 * 1024))).await.unwrap();
     assert_eq!(refused.status(), 503);
-    assert!(support::text(refused).await.unwrap().contains("--large-body-memory"));
+    assert!(support::text(refused).await.unwrap().ends_with("or give more --the-setting\n"));
     assert_eq!(server.metric(r#"native_sidecar_http_errors_total{status="503"}"#).await, 1);
     client.ask(server.address, "u-small").await.unwrap();
 
-    // The slow one has had its time by now, or soon.
+    drop(slow);
     eventually(async || server.metric("native_sidecar_large_bodies_bytes").await == 0).await;
     let mut other = client.connect(server.address).await.unwrap();
     let answered = other.send(support::post(large_review("u-large", 4 * 1024 * 1024))).await.unwrap();
@@ -452,7 +464,7 @@ async fn a_body_that_is_dear_to_review_is_refused() {
     review["request"]["object"]["spec"]["extra"] = vec![serde_json::json!({}); 200_000].into();
     let refused = connection.send(support::post(review.to_string())).await.unwrap();
     assert_eq!(refused.status(), 413);
-    assert!(support::text(refused).await.unwrap().contains("--large-body-memory"));
+    assert!(support::text(refused).await.unwrap().contains("more memory than memory for large bodies allows"));
 }
 
 /// All that a client may send the API server, made of the smallest things that a pod has.
@@ -472,23 +484,25 @@ async fn a_pod_of_three_million_bytes_is_converted() {
 }
 
 #[tokio::test]
-async fn when_all_connections_are_taken_idle_ones_give_way() {
+async fn when_there_are_too_many_connections_idle_ones_are_closed() {
     let (ca, folder) = certified();
-    let limits = ConnectionLimits { connections: 3, ..ConnectionLimits::default() };
-    let server = start(limited(folder.path(), limits)).await;
+    let connections = ConnectionSettings { max_connections: 3, ..CONNECTIONS };
+    let server = start(limited(folder.path(), connections)).await;
     let client = Client::new(&ca.pem(), "http/1.1", None);
     let mut idle = first_answered(&ca, &server, "h2").await;
     let silent = TcpStream::connect(server.address).await.unwrap();
     let mut busy = client.handshake(server.address).await.unwrap();
-    busy.write_all(b"POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{").await.unwrap();
+    let length = 100_000;
+    let head = format!("POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{{");
+    busy.write_all(head.as_bytes()).await.unwrap();
     // Until the server has seen that much of the request, the connection passes for idle.
-    sleep(Duration::from_millis(300)).await;
+    eventually(async || server.metric("native_sidecar_large_bodies_bytes").await > 0).await;
 
     client.ask(server.address, "u-1").await.unwrap();
     client.ask(server.address, "u-2").await.unwrap();
     eventually(async || idle.is_let_go().await).await;
-    eventually(async || server.metric("native_sidecar_connections_crowded_out_total").await >= 1).await;
-    busy.write_all(b"}").await.unwrap();
+    eventually(async || server.metric("native_sidecar_connections_evicted_total").await >= 1).await;
+    busy.write_all(&vec![b' '; length - 1]).await.unwrap();
     let mut answer = [0; 12];
     soon(busy.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 400");
@@ -498,8 +512,8 @@ async fn when_all_connections_are_taken_idle_ones_give_way() {
 #[tokio::test]
 async fn health_is_answered_while_all_connections_are_taken() {
     let (ca, folder) = certified();
-    let limits = ConnectionLimits { connections: 2, ..ConnectionLimits::default() };
-    let server = start(limited(folder.path(), limits)).await;
+    let connections = ConnectionSettings { max_connections: 2, ..CONNECTIONS };
+    let server = start(limited(folder.path(), connections)).await;
     let mut open = Vec::new();
     for _ in 0..40 {
         open.push((
@@ -511,13 +525,13 @@ async fn health_is_answered_while_all_connections_are_taken() {
     Client::new(&ca.pem(), "h2", None).ask(server.address, "u-1").await.unwrap();
 }
 
-/// Its connection is ended, and its answer's room is free again.
+/// Its connection is ended, and with it what its answer holds.
 #[tokio::test]
 async fn a_client_that_does_not_take_a_large_answer_is_let_go() {
     let (ca, folder) = certified();
-    let patience = Patience { body: Duration::from_secs(1), ..Patience::default() };
-    let webhook = Webhook { patience, ..support::webhook() };
-    let server = support::start_with(settings(files(folder.path())), webhook).await;
+    let timeouts = RequestTimeouts { answer: SHORT, ..TIMEOUTS };
+    let webhook = Webhook { timeouts, ..support::webhook() };
+    let server = start_with(settings(files(folder.path())), webhook).await;
     let stream = Client::new(&ca.pem(), "h2", None).handshake(server.address).await.unwrap();
     let mut narrow = http2::Builder::new(TokioExecutor::new());
     narrow.initial_stream_window_size(1024);
@@ -530,7 +544,7 @@ async fn a_client_that_does_not_take_a_large_answer_is_let_go() {
     let containers = review["request"]["object"]["spec"]["containers"].as_array_mut().unwrap();
     containers.extend(names.iter().map(|name| serde_json::json!({"name": name, "image": "busybox"})));
     let _untaken = connection.send(support::post(review.to_string())).await.unwrap();
-    eventually(async || server.metric("native_sidecar_connections_crowded_out_total").await == 1).await;
+    eventually(async || server.metric("native_sidecar_connections_evicted_total").await == 1).await;
     eventually(async || connection.is_let_go().await).await;
 }
 
@@ -544,7 +558,7 @@ async fn a_panic_costs_nobody_else_an_answer() {
         },
         ..Reviewer::default()
     };
-    let server = support::start_with(settings(files(folder.path())), Webhook { reviewer, ..support::webhook() }).await;
+    let server = start_with(settings(files(folder.path())), Webhook { reviewer, ..support::webhook() }).await;
     let mut connection = Client::new(&ca.pem(), "http/1.1", None).connect(server.address).await.unwrap();
     for (uid, patched) in [("u-1", true), ("u-bad", false), ("u-2", true)] {
         let answer = support::text(connection.send(request(uid)).await.unwrap()).await.unwrap();
@@ -555,6 +569,132 @@ async fn a_panic_costs_nobody_else_an_answer() {
     }
     assert_eq!(server.metric("native_sidecar_panics_total").await, 1);
     assert_eq!(server.metric("native_sidecar_reviews_in_flight").await, 0);
+}
+
+// === Bugs ===
+
+/// Pods whose review goes on for ever, until they are named here.
+static ENDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Ends the review of a pod when dropped, so that the test's runtime can end.
+struct Endless(&'static str);
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        ENDED.lock().unwrap().push(self.0.to_owned());
+    }
+}
+
+/// A webhook with a bug: the review of a request whose uid begins with `endless-` does not end.
+fn endless_webhook() -> Webhook {
+    let reviewer = Reviewer {
+        review: |body, route, context| {
+            let review: serde_json::Value = serde_json::from_slice(body).unwrap();
+            let uid = review["request"]["uid"].as_str().unwrap();
+            // It holds its thread as a loop would, and leaves the processor to other tests.
+            while uid.starts_with("endless-") && !ENDED.lock().unwrap().iter().any(|ended| uid.starts_with(ended)) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            (Reviewer::default().review)(body, route, context)
+        },
+        ..Reviewer::default()
+    };
+    let timeouts = RequestTimeouts { review: Duration::from_millis(200), ..TIMEOUTS };
+    Webhook { reviewer, timeouts, ..support::webhook() }
+}
+
+#[rstest]
+#[case::http1("http/1.1", "endless-http1")]
+#[case::http2("h2", "endless-http2")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_review_that_does_not_end_fails_livez_and_nothing_else(#[case] protocol: &str, #[case] uid: &'static str) {
+    let (ca, folder) = certified();
+    let server = start_with(settings(files(folder.path())), endless_webhook()).await;
+    let client = Client::new(&ca.pem(), protocol, None);
+    assert_eq!(get(server.health, "/livez").await, (200, "ok\n".to_owned()));
+    let endless = Endless(uid);
+    let mut connection = client.connect(server.address).await.unwrap();
+    let asked = tokio::spawn(connection.send_later(request(uid)));
+
+    eventually(async || get(server.health, "/livez").await.0 == 503).await;
+    let (_, reason) = get(server.health, "/livez").await;
+    assert_eq!(
+        reason,
+        "reviews that have run for more than 0.2 s because of a bug: 1; the log says for which requests\n"
+    );
+    assert_eq!(get(server.health, "/readyz").await.0, 200);
+    assert_eq!(server.metric("native_sidecar_reviews_in_flight").await, 1);
+    assert_eq!(server.metric("native_sidecar_reviews_endless").await, 1);
+    soon(client.ask(server.address, "u-1")).await.unwrap();
+    if protocol == "h2" {
+        assert_eq!(soon(connection.send(request("u-2"))).await.unwrap().status(), 200);
+    }
+
+    drop(endless);
+    assert_eq!(soon(asked).await.unwrap().unwrap().status(), 200);
+    eventually(async || get(server.health, "/livez").await.0 == 200).await;
+    assert_eq!(server.metric("native_sidecar_reviews_endless").await, 0);
+}
+
+/// The first takes one of the two workers; more of them do not take the other.
+#[rstest]
+#[case::http1("http/1.1", "endless-many-http1")]
+#[case::http2("h2", "endless-many-http2")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_reviews_that_do_not_end_leave_a_worker(#[case] protocol: &str, #[case] uid: &'static str) {
+    let (ca, folder) = certified();
+    let server = start_with(settings(files(folder.path())), endless_webhook()).await;
+    let client = Client::new(&ca.pem(), protocol, None);
+    let endless = Endless(uid);
+    let mut asked = Vec::new();
+    for number in 1..=5 {
+        let mut connection = client.connect(server.address).await.unwrap();
+        asked.push(tokio::spawn(connection.send_later(request(&format!("{uid}-{number}")))));
+        eventually(async || server.metric("native_sidecar_reviews_endless").await == number).await;
+    }
+    soon(client.ask(server.address, "u-1")).await.unwrap();
+    assert_eq!(get(server.health, "/readyz").await.0, 200);
+    drop(endless);
+    for answer in asked {
+        assert_eq!(soon(answer).await.unwrap().unwrap().status(), 200);
+    }
+}
+
+#[rstest]
+#[case::ended(false, "the background task keeper ended, so the server stopped")]
+#[case::panicked(true, "the background task keeper failed: task ")]
+#[tokio::test]
+async fn the_end_of_a_background_task_ends_the_server_in_order(#[case] panics: bool, #[case] expected: &str) {
+    let (ca, folder) = certified();
+    let (end, told) = tokio::sync::oneshot::channel::<()>();
+    let mut background = BackgroundTasks::default();
+    background.spawn("surveyor", future::pending());
+    background.spawn("keeper", async move {
+        told.await.unwrap();
+        assert!(!panics, "a bug");
+    });
+    let server = start(ServerSettings { background, ..settings(files(folder.path())) }).await;
+    for task in ["keeper", "surveyor", "file-watch", "listener", "health"] {
+        let failures = format!("native_sidecar_task_failures_total{{task=\"{task}\"}}");
+        assert_eq!(server.metric(&failures).await, 0);
+    }
+    // A request under way, which the server waits for.
+    let mut stream = Client::new(&ca.pem(), "http/1.1", None).handshake(server.address).await.unwrap();
+    stream.write_all(b"POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999\r\n\r\n").await.unwrap();
+    eventually(async || server.metric("native_sidecar_large_bodies_bytes").await > 0).await;
+
+    end.send(()).unwrap();
+    eventually(async || get(server.health, "/readyz").await.0 == 503).await;
+    assert_eq!(server.metric(r#"native_sidecar_task_failures_total{task="keeper"}"#).await, 1);
+    assert_eq!(server.metric(r#"native_sidecar_task_failures_total{task="surveyor"}"#).await, 0);
+    stream.write_all(&vec![b' '; 99_999]).await.unwrap();
+    let mut answer = [0; 12];
+    soon(stream.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 400");
+    let error = soon(server.ended).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::Task(_)), "{error:?}");
+    let told = error.to_string();
+    assert!(told.starts_with(expected) && told.lines().count() == 1, "{told}");
 }
 
 // === Health ===
@@ -620,16 +760,18 @@ async fn send_or_give_back(connection: &mut Connection) -> Result<bool, AnyError
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_is_lost_while_the_server_drains(#[case] protocol: &str) {
     let (ca, folder) = certified();
-    let drain = Drain { delay: Duration::from_secs(2), timeout: Duration::from_secs(20) };
-    let server = start(Settings { drain, ..settings(files(folder.path())) }).await;
+    let webhook = support::webhook();
+    let lifecycle = webhook.lifecycle.clone();
+    let server = start_with(settings(files(folder.path())), webhook).await;
     let traffic = Arc::new(Traffic::default());
     let client = Client::new(&ca.pem(), protocol, None);
     let clients = [(); 2].map(|()| tokio::spawn(keep_sending(client.clone(), server.address, Arc::clone(&traffic))));
     eventually(async || traffic.answers.load(Ordering::Relaxed) > 20).await;
     assert_eq!(traffic.connections.load(Ordering::Relaxed), 2, "keep-alive does not work");
 
-    server.stop.send(()).await.unwrap();
-    eventually(async || get(server.health, "/readyz").await.0 == 503).await;
+    // As when told to stop, but for as long as this takes.
+    lifecycle.advance(Phase::Draining);
+    assert_eq!(get(server.health, "/readyz").await.0, 503);
     // Endpoints are updated some time later; until then requests keep coming, over new connections too: both clients
     // have made one at least.
     eventually(async || traffic.connections.load(Ordering::Relaxed) >= 4).await;
@@ -638,8 +780,9 @@ async fn no_request_is_lost_while_the_server_drains(#[case] protocol: &str) {
         soon(client).await.unwrap().unwrap();
     }
     assert_eq!(get(server.health, "/livez").await.0, 200);
-    soon(server.ended).await.unwrap().unwrap();
-    assert!(TcpStream::connect(server.address).await.is_err());
+    let address = server.address;
+    server.finish().await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
 }
 
 /// A client that has connected, or sent half a request, when the server closes still gets its answer.
@@ -675,9 +818,7 @@ async fn idle_connections_do_not_hold_up_the_end(#[case] protocol: &str) {
     let (ca, folder) = certified();
     let server = start(settings(files(folder.path()))).await;
     let mut connection = first_answered(&ca, &server, protocol).await;
-    let began = Instant::now();
     server.finish().await.unwrap();
-    assert!(began.elapsed() < Duration::from_secs(10));
     eventually(async || connection.is_let_go().await).await;
 }
 
@@ -685,17 +826,22 @@ async fn idle_connections_do_not_hold_up_the_end(#[case] protocol: &str) {
 async fn a_request_that_never_ends_is_cut_off() {
     let (ca, folder) = certified();
     let drain = Drain { delay: Duration::ZERO, timeout: SHORT };
-    let server = start(Settings { drain, ..settings(files(folder.path())) }).await;
+    let server = start(ServerSettings { drain, ..settings(files(folder.path())) }).await;
     let mut stream = Client::new(&ca.pem(), "http/1.1", None).handshake(server.address).await.unwrap();
-    stream.write_all(b"POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n").await.unwrap();
+    stream.write_all(b"POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999\r\n\r\n").await.unwrap();
+    eventually(async || server.metric("native_sidecar_large_bodies_bytes").await > 0).await;
     server.finish().await.unwrap();
+    let mut answer = Vec::new();
+    let ended = soon(stream.read_to_end(&mut answer)).await.map_err(|error| error.kind());
+    let cut_off = matches!(ended, Ok(_) | Err(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset));
+    assert!(cut_off && answer.is_empty(), "{ended:?} {}", String::from_utf8_lossy(&answer));
 }
 
 #[tokio::test]
 async fn told_twice_it_ends_at_once() {
     let (_, folder) = certified();
-    let drain = Drain { delay: Duration::from_hours(1), timeout: Duration::from_hours(1) };
-    let server = start(Settings { drain, ..settings(files(folder.path())) }).await;
+    let drain = Drain { delay: NEVER, timeout: NEVER };
+    let server = start(ServerSettings { drain, ..settings(files(folder.path())) }).await;
     server.stop.send(()).await.unwrap();
     eventually(async || get(server.health, "/readyz").await.0 == 503).await;
     server.stop.send(()).await.unwrap();
@@ -708,7 +854,7 @@ async fn told_twice_it_ends_at_once() {
 /// `native-sidecar serve` as a process of its own; killed when dropped.
 struct Process {
     child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStderr>>,
+    lines: mpsc::Receiver<serde_json::Value>,
     address: SocketAddr,
     health: SocketAddr,
 }
@@ -716,14 +862,15 @@ struct Process {
 impl Process {
     fn start(arguments: &[&str]) -> Self {
         let mut child = serve().args(arguments).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let serving = log_line(&mut lines, "serving");
+        let lines = log_lines(child.stderr.take().unwrap());
+        let serving = log_line(&lines, "serving");
         let address = |field: &str| serving[field].as_str().unwrap().parse().unwrap();
         Self { address: address("address"), health: address("health"), child, lines }
     }
 
-    fn log_line(&mut self, message: &str) -> serde_json::Value {
-        log_line(&mut self.lines, message)
+    /// The next log line that says `message`.
+    fn log_line(&self, message: &str) -> serde_json::Value {
+        log_line(&self.lines, message)
     }
 
     fn signal(&self, name: &str) {
@@ -757,16 +904,27 @@ fn serve() -> Command {
     command
 }
 
-fn log_line(lines: &mut impl Iterator<Item = std::io::Result<String>>, message: &str) -> serde_json::Value {
-    let lines = lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
-    lines.into_iter().find(|line| line["message"] == message).unwrap()
+/// Read as they come, so that the program never waits for somebody to read them.
+fn log_lines(stderr: ChildStderr) -> mpsc::Receiver<serde_json::Value> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        let lines = BufReader::new(stderr).lines().map_while(Result::ok);
+        for line in lines.filter_map(|line| serde_json::from_str(&line).ok()) {
+            let _ = sender.send(line);
+        }
+    });
+    lines
+}
+
+fn log_line(lines: &mpsc::Receiver<serde_json::Value>, message: &str) -> serde_json::Value {
+    lines.iter().find(|line| line["message"] == message).unwrap_or_else(|| panic!("no log line {message:?}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_program_serves_and_drains() {
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("ca.crt");
-    let mut process = Process::start(&["--throwaway-ca", ca.to_str().unwrap(), "--drain-delay", "1s"]);
+    let mut process = Process::start(&["--throwaway-ca", ca.to_str().unwrap(), "--drain-delay", "0s"]);
     let client = Client::new(&fs::read_to_string(&ca).unwrap(), "http/1.1", None);
     client.ask(process.address, "u-9").await.unwrap();
     let line = process.log_line("reviewed");
@@ -790,15 +948,7 @@ async fn the_program_serves_and_drains() {
     assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
     assert!(line["status"] == 400 && line["reason"].as_str().unwrap().contains("AdmissionReview"), "{line}");
 
-    let traffic = Arc::new(Traffic::default());
-    let sending = tokio::spawn(keep_sending(client, process.address, Arc::clone(&traffic)));
-    eventually(async || traffic.answers.load(Ordering::Relaxed) > 5).await;
     process.signal("TERM");
-    eventually(async || get(process.health, "/readyz").await.0 == 503).await;
-    let before = traffic.answers.load(Ordering::Relaxed);
-    eventually(async || traffic.answers.load(Ordering::Relaxed) > before + 5).await;
-    traffic.stop.store(true, Ordering::Relaxed);
-    soon(sending).await.unwrap().unwrap();
     assert!(process.ended().await.success());
 }
 
@@ -808,7 +958,7 @@ async fn all_addresses_are_those_of_ipv4_too() {
     let folder = tempfile::tempdir().unwrap();
     let ca = folder.path().join("ca.crt");
     let arguments = ["--listen", "[::]:0", "--health-listen", "[::]:0", "--throwaway-ca", ca.to_str().unwrap()];
-    let mut process = Process::start(&arguments);
+    let process = Process::start(&arguments);
     let client = Client::new(&fs::read_to_string(&ca).unwrap(), "http/1.1", None);
     let (port, health) = (process.address.port(), process.health.port());
     let mut loopbacks = vec![IpAddr::from(Ipv4Addr::LOCALHOST)];
@@ -829,10 +979,15 @@ async fn all_addresses_are_those_of_ipv4_too() {
 #[case::terminate("TERM")]
 #[case::interrupt("INT")]
 #[tokio::test]
-async fn a_second_signal_ends_the_program(#[case] signal: &str) {
-    let mut process = Process::start(&["--drain-delay", "1h"]);
+async fn the_program_serves_while_it_drains_until_a_second_signal(#[case] signal: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.crt");
+    let mut process = Process::start(&["--throwaway-ca", ca.to_str().unwrap(), "--drain-delay", "1h"]);
+    let client = Client::new(&fs::read_to_string(&ca).unwrap(), "http/1.1", None);
     process.signal(signal);
-    process.log_line("told to stop: no longer ready, serving while endpoints are updated");
+    process.log_line("draining: no longer ready, serving while endpoints are updated");
+    eventually(async || get(process.health, "/readyz").await.0 == 503).await;
+    client.ask(process.address, "u-9").await.unwrap();
     process.signal(signal);
     assert_eq!(process.ended().await.code(), Some(1));
 }

@@ -14,7 +14,6 @@ use std::{
     io::{self, ErrorKind},
     process::ExitCode,
 };
-use tokio::runtime::Runtime;
 
 /// Moves sidecars from `containers` into `initContainers` with `restartPolicy: Always`.
 ///
@@ -67,7 +66,7 @@ impl Cli {
         let stdout = &mut io::stdout();
         Ok(match self.command {
             Command::Serve(args) => {
-                Runtime::new().map_err(serve::ServeError::Runtime)?.block_on(serve::run(*args))?;
+                serve::run(*args)?;
                 ExitCode::SUCCESS
             }
             Command::Convert(args) => convert::run(&args, &mut io::stdin(), stdout, &mut io::stderr())?.into(),

@@ -8,17 +8,19 @@ use super::known::{self, LoadError};
 use crate::{
     cluster::{ConnectError, certificates::SettingsError},
     server::{
-        self, CertificateSource, ConnectionLimits, Drain, Memory, Metrics, Patience, Room, Server, Settings, Webhook,
-        logging::{self, Format, NotAFilter},
+        self, CertificateSource, ConnectionSettings, Drain, LargeBodyMemory, MemoryBudget, Metrics, Port,
+        RequestTimeouts, Server, ServerSettings, Webhook,
+        logging::{self, NotAFilter},
     },
 };
 use arc_swap::ArcSwap;
-use clap::{Args, value_parser};
-use cluster::Loops;
+use clap::{Args, ValueEnum, value_parser};
+use cluster::ClusterTasks;
 use jiff::SignedDuration;
 use native_sidecar_core::conversion::{ClusterFacts, Version};
 use prometheus_client::registry::Registry;
-use std::{env, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{env, io, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
+use tokio::runtime;
 
 /// Serve the admission webhook.
 #[derive(Args, Clone, Debug)]
@@ -79,7 +81,7 @@ pub struct ServeArgs {
     /// How log lines look.
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "json", env = "NATIVE_SIDECAR_LOG_FORMAT")]
     #[arg(help_heading = LOGS)]
-    pub log_format: Format,
+    pub log_format: LogFormat,
 
     /// What is logged: a level, or levels by module such as `info,native_sidecar=debug`.
     #[arg(long, value_name = "FILTER", default_value = "info", env = "NATIVE_SIDECAR_LOG_LEVEL")]
@@ -107,7 +109,8 @@ pub struct ServeArgs {
     #[arg(env = "NATIVE_SIDECAR_HEADER_TIMEOUT", help_heading = LIMITS)]
     pub header_timeout: Duration,
 
-    /// Longest time that a request's body may take to arrive, and that a client may take to read a large answer.
+    /// Longest time that a request's body may take to arrive once there is memory for it, and that a client may take to
+    /// read a large answer.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = period)]
     #[arg(env = "NATIVE_SIDECAR_BODY_TIMEOUT", help_heading = LIMITS)]
     pub body_timeout: Duration,
@@ -123,21 +126,30 @@ pub struct ServeArgs {
     #[arg(env = "NATIVE_SIDECAR_IDLE_TIMEOUT", help_heading = LIMITS)]
     pub idle_timeout: Duration,
 
-    /// Connections for admission reviews at a time. When there are more, those give way that are idle, of the address
-    /// that has the most.
+    /// Connections for admission reviews at a time. When there are more, idle ones are closed, of the address that has
+    /// the most.
     #[arg(long, value_name = "NUMBER", default_value = "128", value_parser = value_parser!(u16).range(8..))]
     #[arg(env = "NATIVE_SIDECAR_MAX_CONNECTIONS", help_heading = LIMITS)]
     pub max_connections: u16,
 
     /// Memory for request bodies above 64 KiB (a third of it) and for reviews that take more than 512 KiB (the rest).
-    /// Who gets no room within half of the body's time is answered 503. At least 24Mi.
+    /// A body that gets none within half of the body's time is answered 503. At least 24Mi.
     #[arg(long, value_name = "SIZE", default_value_t, env = "NATIVE_SIDECAR_LARGE_BODY_MEMORY")]
     #[arg(help_heading = LIMITS)]
-    pub large_body_memory: Memory,
+    pub large_body_memory: LargeBodyMemory,
 
     /// What is asked of the API server.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For reading at a terminal.
+    Text,
 }
 
 /// Why the webhook could not be served.
@@ -176,10 +188,21 @@ pub enum ServeError {
     /// Settings of managed certificates cannot work.
     #[error(transparent)]
     Certificates(#[from] SettingsError),
-    /// The server could not start, or was stopped at once.
+    /// A port could not be had.
+    #[error("{source}; choose another address with {flag}")]
+    Listen {
+        /// Which, and why.
+        source: server::Error,
+        /// The flag that sets its address.
+        flag: &'static str,
+    },
+    /// The server could not start, or did not stop in order.
     #[error(transparent)]
-    Server(#[from] server::Error),
+    Server(server::Error),
 }
+
+/// What refusals advise to raise.
+const MEMORY_FLAG: &str = "--large-body-memory";
 
 const LISTENING: &str = "Listening";
 const CERTIFICATES: &str = "Certificates";
@@ -188,21 +211,36 @@ const LOGS: &str = "Logs";
 const SHUTDOWN: &str = "Shutdown";
 const LIMITS: &str = "Limits";
 
+/// Workers of the runtime. A review that does not end because of a bug takes one, so there are two at least.
+const FEWEST_WORKERS: usize = 2;
+
 /// Serves until SIGTERM or SIGINT, then drains. A second signal ends at once.
 ///
 /// # Errors
 ///
-/// When the server cannot start, or a second signal cuts the drain short.
-pub async fn run(args: ServeArgs) -> Result<(), ServeError> {
+/// When the server cannot start, a second signal cuts the drain short, or something has ended that has to run all the
+/// time.
+pub fn run(args: ServeArgs) -> Result<(), ServeError> {
+    let workers =
+        thread::available_parallelism().map_or(FEWEST_WORKERS, |processors| processors.get().max(FEWEST_WORKERS));
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    let runtime = runtime.map_err(ServeError::Runtime)?;
+    let outcome = runtime.block_on(serve(args));
+    // Without waiting for a review that does not end.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(args: ServeArgs) -> Result<(), ServeError> {
     let given = || args.log_level.clone();
-    logging::begin(args.log_format, &args.log_level)
+    logging::begin(args.log_format.of_lines(), &args.log_level)
         .map_err(|source| ServeError::LogLevel { given: given(), source })?;
     let stop = server::signals().map_err(ServeError::Signals)?;
     let mut webhook = args.webhook()?;
     let mut registry = Registry::default();
-    let loops = args.cluster.begin(args.kubelet_floor, &webhook.facts, &mut registry).await?;
+    let tasks = args.cluster.begin(args.kubelet_floor, &webhook.facts, &mut registry).await?;
     webhook.metrics = Arc::new(Metrics::beside(registry));
-    let server = Server::bind(args.settings(in_cluster(), &loops)?, webhook).await?;
+    let server = Server::bind(args.settings(in_cluster(), tasks)?, webhook).await?;
     let address = server.address().map_err(ServeError::Address)?;
     let health = server.health_address().map_err(ServeError::Address)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, %health, "serving");
@@ -226,9 +264,16 @@ impl ServeArgs {
         let catalogue = known::load(self.catalogue.as_deref())?;
         let facts = ClusterFacts::default().with_kubelet_floor(self.kubelet_floor);
         let webhook = Webhook::new(Arc::new(catalogue), Arc::new(ArcSwap::from_pointee(facts)));
-        let patience = Patience { body: self.body_timeout, request: self.request_timeout };
-        let room = Arc::new(Room::new(self.large_body_memory));
-        Ok(Webhook { room, patience, ..webhook })
+        let timeouts = RequestTimeouts {
+            // So that a body gets an answer within the request's time even if there is memory for it only in the end.
+            memory: self.body_timeout / 2,
+            body: self.body_timeout,
+            answer: self.body_timeout,
+            request: self.request_timeout,
+            ..RequestTimeouts::default()
+        };
+        let memory = MemoryBudget::new(self.large_body_memory);
+        Ok(Webhook { memory, memory_setting: MEMORY_FLAG, timeouts, ..webhook })
     }
 
     /// The server that these arguments ask for.
@@ -236,28 +281,30 @@ impl ServeArgs {
     /// # Errors
     ///
     /// When they give no certificate `in_cluster`.
-    fn settings(self, in_cluster: bool, loops: &Loops) -> Result<Settings, ServeError> {
-        let certificate = self.certificate(in_cluster, loops)?;
-        Ok(Settings {
-            trusted: loops.trusted.clone(),
+    fn settings(self, in_cluster: bool, tasks: ClusterTasks) -> Result<ServerSettings, ServeError> {
+        let certificate = self.certificate(in_cluster, &tasks)?;
+        Ok(ServerSettings {
+            trusted: tasks.trusted,
+            background: tasks.background,
             listen: self.listen,
             health_listen: self.health_listen,
             certificate,
             client_ca: self.client_ca,
             client_names: self.client_names,
             reload_interval: self.reload_interval,
-            limits: ConnectionLimits {
-                connections: self.max_connections.into(),
-                handshake: self.handshake_timeout,
-                headers: self.header_timeout,
-                idle: self.idle_timeout,
+            connections: ConnectionSettings {
+                max_connections: self.max_connections.into(),
+                handshake_timeout: self.handshake_timeout,
+                header_timeout: self.header_timeout,
+                idle_timeout: self.idle_timeout,
+                ..ConnectionSettings::default()
             },
             drain: Drain { delay: self.drain_delay, timeout: self.drain_timeout },
         })
     }
 
-    fn certificate(&self, in_cluster: bool, loops: &Loops) -> Result<CertificateSource, ServeError> {
-        if let Some(store) = &loops.certificates {
+    fn certificate(&self, in_cluster: bool, tasks: &ClusterTasks) -> Result<CertificateSource, ServeError> {
+        if let Some(store) = &tasks.certificates {
             return Ok(CertificateSource::Given(Arc::clone(store)));
         }
         match (&self.tls_cert, &self.tls_key) {
@@ -267,6 +314,30 @@ impl ServeArgs {
             _ if in_cluster => Err(ServeError::NoCertificate),
             _ => Ok(CertificateSource::Throwaway { ca: self.throwaway_ca.clone() }),
         }
+    }
+}
+
+// === impl LogFormat ===
+
+impl LogFormat {
+    const fn of_lines(self) -> logging::Format {
+        match self {
+            Self::Json => logging::Format::Json,
+            Self::Text => logging::Format::Text,
+        }
+    }
+}
+
+// === impl ServeError ===
+
+impl From<server::Error> for ServeError {
+    fn from(error: server::Error) -> Self {
+        let server::Error::Listen { port, .. } = &error else { return Self::Server(error) };
+        let flag = match port {
+            Port::Reviews => "--listen",
+            Port::Health => "--health-listen",
+        };
+        Self::Listen { source: error, flag }
     }
 }
 
@@ -302,26 +373,47 @@ mod tests {
 
     #[test]
     fn a_single_command_is_enough_outside_a_cluster() {
-        let settings = parse(&[]).unwrap().settings(false, &Loops::default()).unwrap();
+        let settings = parse(&[]).unwrap().settings(false, ClusterTasks::default()).unwrap();
         assert!(matches!(settings.certificate, CertificateSource::Throwaway { ca: None }));
         assert_eq!((settings.listen.to_string(), settings.health_listen.port()), ("[::]:8443".to_owned(), 8080));
         assert_eq!(settings.drain, Drain::default());
-        assert_eq!(settings.limits, ConnectionLimits::default());
+        assert_eq!(settings.connections, ConnectionSettings::default());
+    }
+
+    #[test]
+    fn refusals_name_a_flag_that_there_is() {
+        use clap::CommandFactory;
+        let named = parse(&[]).unwrap().webhook().unwrap().memory_setting;
+        let serve = Serve::command();
+        assert!(serve.get_arguments().any(|argument| argument.get_long() == named.strip_prefix("--")), "{named}");
     }
 
     #[test]
     fn defaults_are_the_librarys_own() {
         let webhook = parse(&[]).unwrap().webhook().unwrap();
-        assert_eq!(webhook.patience, Patience::default());
+        assert_eq!(webhook.timeouts, RequestTimeouts::default());
         assert_eq!(**webhook.facts.load(), ClusterFacts::default());
+    }
+
+    #[rstest]
+    #[case(Port::Reviews, "--listen")]
+    #[case(Port::Health, "--health-listen")]
+    fn a_port_that_is_taken_is_told_with_its_flag(#[case] port: Port, #[case] flag: &str) {
+        let address = SocketAddr::from(([127, 0, 0, 1], 8443));
+        let error = server::Error::Listen { address, port, source: io::ErrorKind::AddrInUse.into() };
+        let told = ServeError::from(error).to_string();
+        assert!(
+            told.contains("127.0.0.1:8443") && told.ends_with(&format!("; choose another address with {flag}")),
+            "{told}"
+        );
     }
 
     #[test]
     fn no_throw_away_certificate_in_a_cluster() {
-        let refused = parse(&[]).unwrap().settings(true, &Loops::default()).unwrap_err().to_string();
+        let refused = parse(&[]).unwrap().settings(true, ClusterTasks::default()).unwrap_err().to_string();
         assert!(refused.contains("--tls-cert"), "{refused}");
         let files = ["--tls-cert", "tls.crt", "--tls-key", "tls.key"];
-        let settings = parse(&files).unwrap().settings(true, &Loops::default()).unwrap();
+        let settings = parse(&files).unwrap().settings(true, ClusterTasks::default()).unwrap();
         assert!(matches!(settings.certificate, CertificateSource::Files { .. }));
     }
 

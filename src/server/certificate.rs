@@ -1,5 +1,6 @@
 //! The serving certificate: checked, installed, and replaced without a restart.
 
+use super::crypto::provider;
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use rustls::{
@@ -163,7 +164,7 @@ fn is_encrypted(pem: &[u8]) -> bool {
 }
 
 fn pair(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<CertifiedKey, CertificateError> {
-    CertifiedKey::from_der(chain, key, &super::tls::provider()).map_err(|error| match error {
+    CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => CertificateError::Mismatch,
         rustls::Error::InvalidCertificate(error) => bad_certificate(error),
         error => CertificateError::BadKey(error.to_string()),

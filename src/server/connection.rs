@@ -1,15 +1,14 @@
-//! Accepting connections, and letting go of them without losing a request.
+//! Accepting connections, and ending them without losing a request.
 //!
 //! Unlike a plain accept loop this one tells apart three ways to stop. While the server drains it still
 //! accepts, and ends each connection at the moment at which no request can be lost: HTTP/1.1 with the answer
 //! that says `Connection: close`, HTTP/2 with GOAWAY. Only what is idle after that is closed from our side,
-//! and a connection that was accepted is always let to finish its first request, unless its [`Seats`] are needed
-//! for somebody else.
+//! and a connection that was accepted may always finish its first request, unless the [`ConnectionLimit`] evicts it.
 
 use super::{
+    connection_limit::{Connection, ConnectionLimit, ConnectionPermit},
     lifecycle::{Lifecycle, Phase},
     metrics::Metrics,
-    seats::{Seat, Seats},
     tls::Tls,
 };
 use axum::{
@@ -41,30 +40,30 @@ const HEADER_BYTES: u32 = 16 * 1024;
 const HTTP2_STREAMS: u32 = 32;
 /// How much of one HTTP/2 request's body may be under way before it is read: an ordinary pod in one go.
 const HTTP2_STREAM_WINDOW: u32 = 32 * 1024;
-/// The same for all requests of a connection. It is memory that any client can make us use, so it is no more than
-/// lets some requests wait for room without the others having to wait with them.
+/// The same for all requests of a connection. It is memory that any client can make us use, so there is just enough for
+/// some requests to wait for memory without the others having to wait with them.
 const HTTP2_CONNECTION_WINDOW: u32 = 4 * HTTP2_STREAM_WINDOW;
 /// An HTTP/2 client that has not answered a ping for this long is gone.
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often an HTTP/2 client is pinged.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
-/// How long a closing server waits for a connection that it has accepted to come up with a request.
-const LAST_CALL: Duration = Duration::from_secs(1);
 /// Pause after a failed accept: out of file descriptors, most likely, which does not get better by trying harder.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a connection may take, and how many there may be.
+/// How many connections there may be, and how long each may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionLimits {
+pub struct ConnectionSettings {
     /// Connections at a time.
-    pub connections: usize,
-    /// For the TLS handshake.
-    pub handshake: Duration,
-    /// From the handshake to the end of the first request's headers.
-    pub headers: Duration,
-    /// From one answer to the end of the next request's headers. The API server keeps idle connections for 90
-    /// seconds; whoever closes first while the other is sending costs that request, so let it be the API server.
-    pub idle: Duration,
+    pub max_connections: usize,
+    /// Longest TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Longest time from the handshake to the end of the first request's headers.
+    pub header_timeout: Duration,
+    /// Longest time from one answer to the end of the next request's headers. The API server keeps idle connections for
+    /// 90 seconds; whoever closes first while the other is sending costs that request, so let it be the API server.
+    pub idle_timeout: Duration,
+    /// How long a closing server waits for the first request of a connection that it has accepted.
+    pub closing_timeout: Duration,
 }
 
 /// One listening socket and what is served there.
@@ -73,7 +72,7 @@ pub(super) struct Listener {
     /// `None` serves plain HTTP.
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) router: Router,
-    pub(super) limits: ConnectionLimits,
+    pub(super) settings: ConnectionSettings,
     pub(super) lifecycle: Lifecycle,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -91,10 +90,10 @@ trait Answers<B>: tower::Service<Request<B>, Response = Response, Error = Infall
 struct Service {
     tls: Option<Arc<Tls>>,
     router: Router,
-    limits: ConnectionLimits,
+    settings: ConnectionSettings,
     lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
-    seats: Arc<Seats>,
+    connections: Arc<ConnectionLimit>,
     http1: auto::Builder<TokioExecutor>,
     http2: auto::Builder<TokioExecutor>,
 }
@@ -109,37 +108,37 @@ impl<B, S> Answers<B> for S where
 impl Listener {
     /// Serves until the server closes, then returns the connections that are not finished yet.
     pub(super) async fn serve(self) -> JoinSet<()> {
-        let Self { socket, tls, router, limits, lifecycle, metrics } = self;
+        let Self { socket, tls, router, settings, lifecycle, metrics } = self;
         let closing = lifecycle.clone();
         let mut closing = pin!(closing.reached(Phase::Closing));
-        let service = Arc::new(Service::new(tls, router, limits, lifecycle, metrics));
+        let service = Arc::new(Service::new(tls, router, settings, lifecycle, metrics));
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = socket.accept() => welcome(accepted, &service, &mut connections).await,
-                Some(ended) = connections.join_next() => note(ended),
+                accepted = socket.accept() => begin(accepted, &service, &mut connections).await,
+                Some(ended) = connections.join_next() => log_panic(ended),
                 () = &mut closing => break,
             }
         }
-        // Those whom the system has already let in on our behalf would find the door shut in their face.
+        // The system has accepted these on our behalf, so their clients may have sent a request already.
         while let Some(Ok(accepted)) = socket.accept().now_or_never() {
-            welcome(Ok(accepted), &service, &mut connections).await;
+            begin(Ok(accepted), &service, &mut connections).await;
         }
         connections
     }
 }
 
-async fn welcome(accepted: io::Result<(TcpStream, SocketAddr)>, service: &Arc<Service>, all: &mut JoinSet<()>) {
+async fn begin(accepted: io::Result<(TcpStream, SocketAddr)>, service: &Arc<Service>, all: &mut JoinSet<()>) {
     match accepted {
         Ok((stream, peer)) => {
             let peer = canonical(peer);
-            let Some(seat) = service.seats.take(peer) else {
+            let Some(permit) = service.connections.acquire(peer) else {
                 tracing::debug!(%peer, "closed at once, as there are too many connections");
-                return service.metrics.crowded_out();
+                return service.metrics.connection_evicted();
             };
             // Answers are small and awaited; without this they wait for more to come.
             let _ = stream.set_nodelay(true);
-            all.spawn(Arc::clone(service).handle(stream, seat));
+            all.spawn(Arc::clone(service).handle(stream, permit));
         }
         Err(error) => {
             tracing::warn!(error = error.to_string(), "cannot accept a connection");
@@ -153,7 +152,7 @@ const fn canonical(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
-fn note(ended: Result<(), tokio::task::JoinError>) {
+fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(error = error.to_string(), "a connection ended in a panic; please report this bug");
     }
@@ -165,39 +164,39 @@ impl Service {
     fn new(
         tls: Option<Arc<Tls>>,
         router: Router,
-        limits: ConnectionLimits,
+        settings: ConnectionSettings,
         lifecycle: Lifecycle,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let builder = builder(limits);
+        let builder = builder(settings);
         let (http1, http2) = (builder.clone().http1_only(), builder.http2_only());
-        let seats = Seats::new(limits.connections);
-        Self { tls, router, limits, lifecycle, metrics, seats, http1, http2 }
+        let connections = ConnectionLimit::new(settings.max_connections);
+        Self { tls, router, settings, lifecycle, metrics, connections, http1, http2 }
     }
 
-    async fn handle(self: Arc<Self>, stream: TcpStream, seat: Arc<Seat>) {
-        let Some(tls) = &self.tls else { return self.converse(stream, Protocol::Http1, seat).await };
-        let handshake = timeout(self.limits.handshake, tls.acceptor().accept(stream));
-        let shaken = tokio::select! {
-            shaken = handshake => shaken,
-            () = seat.wanted() => return self.crowded_out(&seat),
+    async fn handle(self: Arc<Self>, stream: TcpStream, permit: ConnectionPermit) {
+        let Some(tls) = &self.tls else { return self.serve_http(stream, Protocol::Http1, permit).await };
+        let handshake = timeout(self.settings.handshake_timeout, tls.acceptor().accept(stream));
+        let accepted = tokio::select! {
+            accepted = handshake => accepted,
+            () = permit.evicted() => return self.note_eviction(&permit),
         };
-        match shaken {
+        match accepted {
             Ok(Ok(stream)) => {
                 let protocol = Protocol::of(&stream);
-                self.converse(stream, protocol, seat).await;
+                self.serve_http(stream, protocol, permit).await;
             }
-            Ok(Err(error)) => self.failed(&error, seat.caller().peer),
-            Err(_) => self.failed(&io::Error::from(io::ErrorKind::TimedOut), seat.caller().peer),
+            Ok(Err(error)) => self.note_failed_handshake(&error, permit.connection().peer),
+            Err(_) => self.note_failed_handshake(&io::Error::from(io::ErrorKind::TimedOut), permit.connection().peer),
         }
     }
 
-    fn crowded_out(&self, seat: &Seat) {
-        self.metrics.crowded_out();
-        tracing::debug!(peer = %seat.caller().peer, "closed to make room, or as an answer was not taken");
+    fn note_eviction(&self, permit: &ConnectionPermit) {
+        self.metrics.connection_evicted();
+        tracing::debug!(peer = %permit.connection().peer, "closed for another connection, or as an answer was not read");
     }
 
-    fn failed(&self, error: &io::Error, peer: SocketAddr) {
+    fn note_failed_handshake(&self, error: &io::Error, peer: SocketAddr) {
         // Load balancers and `tcpSocket` probes connect and leave without a word.
         if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) {
             return;
@@ -210,16 +209,16 @@ impl Service {
         tracing::info!(%peer, reason, advice, "TLS handshake failed");
     }
 
-    async fn converse<S>(&self, stream: S, protocol: Protocol, seat: Arc<Seat>)
+    async fn serve_http<S>(&self, stream: S, protocol: Protocol, permit: ConnectionPermit)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        // Who comes while the server drains would be sent away with the first request already, and clients tend to lose
-        // one when a connection ends that they have only just made.
+        // A connection that begins while the server drains is not ended with its first answer: clients tend to lose a
+        // request when a connection ends that they have only just made.
         let draining = self.lifecycle.phase() > Phase::Serving;
         let last_phase = if draining { Phase::Closing } else { protocol.last_phase() };
         let begun = Arc::new(Notify::new());
-        let service = self.requests(&begun, &seat);
+        let service = self.requests(&begun, permit.connection());
         let connection =
             self.builder(protocol).serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let mut connection = pin!(connection);
@@ -228,55 +227,55 @@ impl Service {
             biased;
             _ = &mut connection => return,
             () = begun.notified() => {}
-            () = self.given_up() => return,
-            () = seat.wanted() => return self.crowded_out(&seat),
+            () = self.first_request_is_overdue() => return,
+            () = permit.evicted() => return self.note_eviction(&permit),
         }
-        let wanted = tokio::select! {
+        let evicted = tokio::select! {
             biased;
             _ = &mut connection => return,
             () = self.lifecycle.reached(last_phase) => false,
-            () = seat.wanted() => true,
+            () = permit.evicted() => true,
         };
         connection.as_mut().graceful_shutdown();
-        if wanted {
-            // Once: enough to say goodbye, and no time for a client that does not listen.
+        if evicted {
+            // Polled once: enough to send GOAWAY, and no time for a client that does not read.
             let _ = connection.as_mut().now_or_never();
-            return self.crowded_out(&seat);
+            return self.note_eviction(&permit);
         }
         tokio::select! {
             // An error here is the client's: it went away, or broke the protocol.
             _ = connection => {}
-            () = seat.wanted() => self.crowded_out(&seat),
+            () = permit.evicted() => self.note_eviction(&permit),
         }
     }
 
     /// What answers the requests of a connection.
-    fn requests<B>(&self, begun: &Arc<Notify>, seat: &Arc<Seat>) -> impl Answers<B> + use<B>
+    fn requests<B>(&self, begun: &Arc<Notify>, connection: &Arc<Connection>) -> impl Answers<B> + use<B>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        let (first, caller, seat) = (Arc::clone(begun), seat.caller().clone(), Arc::clone(seat));
+        let (begun, connection, counted) = (Arc::clone(begun), Arc::clone(connection), Arc::clone(connection));
         let router = ServiceExt::<Request<Body>>::map_future(self.router.clone(), move |answer| {
-            let busy = seat.busy();
-            answer.inspect(move |_| drop(busy))
+            let active = counted.begin_request();
+            answer.inspect(move |_| drop(active))
         });
         router.map_request(move |request: Request<B>| {
-            first.notify_one();
+            begun.notify_one();
             let mut request = request.map(Body::new);
-            request.extensions_mut().insert(caller.clone());
+            request.extensions_mut().insert(Arc::clone(&connection));
             request
         })
     }
 
     /// When a connection has had enough time for its first request.
-    async fn given_up(&self) {
-        let last_call = async {
+    async fn first_request_is_overdue(&self) {
+        let closed = async {
             self.lifecycle.reached(Phase::Closing).await;
-            sleep(LAST_CALL).await;
+            sleep(self.settings.closing_timeout).await;
         };
         tokio::select! {
-            () = sleep(self.limits.headers) => {}
-            () = last_call => {}
+            () = sleep(self.settings.header_timeout) => {}
+            () = closed => {}
         }
     }
 
@@ -288,13 +287,13 @@ impl Service {
     }
 }
 
-fn builder(limits: ConnectionLimits) -> auto::Builder<TokioExecutor> {
+fn builder(settings: ConnectionSettings) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         // Runs from the end of the last answer, not from a request's first byte.
-        .header_read_timeout(limits.idle)
+        .header_read_timeout(settings.idle_timeout)
         .max_buf_size(HEADER_BYTES as usize);
     builder
         .http2()
@@ -327,17 +326,18 @@ impl Protocol {
     }
 }
 
-// === impl ConnectionLimits ===
+// === impl ConnectionSettings ===
 
 /// A handshake takes the API server at most 10 seconds. It has few connections, with many requests on each; and
 /// those of everybody else together must not fill the memory.
-impl Default for ConnectionLimits {
+impl Default for ConnectionSettings {
     fn default() -> Self {
         Self {
-            connections: 128,
-            handshake: Duration::from_secs(10),
-            headers: Duration::from_secs(10),
-            idle: Duration::from_secs(150),
+            max_connections: 128,
+            handshake_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(150),
+            closing_timeout: Duration::from_secs(1),
         }
     }
 }

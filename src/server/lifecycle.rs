@@ -102,8 +102,8 @@ pub fn signals() -> std::io::Result<mpsc::Receiver<()>> {
     Ok(receiver)
 }
 
-/// Waits for the next message. A sender that is gone never asks for anything.
-pub(super) async fn asked(stop: &mut mpsc::Receiver<()>) {
+/// Waits for the next message; for ever where the sender is gone.
+pub(super) async fn requested(stop: &mut mpsc::Receiver<()>) {
     if stop.recv().await.is_none() {
         future::pending::<()>().await;
     }

@@ -3,30 +3,29 @@
 use socket2::{Domain, Socket, Type};
 use std::{
     io,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
 };
-use tokio::net::TcpListener;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
 /// What the system keeps of each connection until it is read. It counts as the pod's memory, and the system's own
-/// choice grows to megabytes for a connection that waits for room. The system doubles it for its own needs.
+/// choice grows to megabytes for a connection that waits for memory. The system doubles it for its own needs.
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
 /// What a machine without IPv6 says when asked for a socket of it (Linux).
 const EAFNOSUPPORT: i32 = 97;
 
-/// Listens on `address`.
+/// Listens on `address`, without blocking: for a runtime to take over.
 ///
 /// # Errors
 ///
 /// When the system does not let us.
 pub(super) fn on(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::from_std(or_ipv4(address, bind)?)
+    or_ipv4(address, bind)
 }
 
-fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     if address.ip() == Ipv6Addr::UNSPECIFIED {
         // The default on most machines, but not on all (`net.ipv6.bindv6only`).

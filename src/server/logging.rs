@@ -1,5 +1,8 @@
 //! Log lines on standard error: JSON for machines, text for people.
 
+mod json;
+
+use json::JsonLines;
 use std::{
     backtrace::Backtrace,
     env,
@@ -10,7 +13,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// One JSON object a line.
     Json,
@@ -34,17 +37,19 @@ pub struct NotAFilter;
 /// When `filter` is no filter.
 pub fn begin(format: Format, filter: &str) -> Result<(), NotAFilter> {
     let filter = read(filter)?;
-    // Colours are for eyes (no-color.org), and no reader of files has any.
-    let colours = stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = fmt::layer().with_writer(stderr).with_ansi(colours);
     let lines = match format {
-        Format::Json => lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed(),
-        Format::Text => lines.boxed(),
+        Format::Json => JsonLines::new(stderr).boxed(),
+        Format::Text => fmt::layer().with_writer(stderr).with_ansi(shows_colours()).boxed(),
     };
     if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
         panic::set_hook(Box::new(log_panic));
     }
     Ok(())
+}
+
+/// Colours are for eyes (no-color.org), and no reader of files has any.
+fn shows_colours() -> bool {
+    stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Any word would do as the name of a module, so that `verbose` would silence everything else.

@@ -1,8 +1,7 @@
 //! What Prometheus gets to see. Every label has a closed set of values, and every value is there from the
 //! start, at zero, so that rates and alerts work from the first event on.
 
-use super::refusal::STATUSES;
-use http::StatusCode;
+use super::refusal::{Refusal, STATUSES};
 use jiff::Timestamp;
 use native_sidecar_core::{
     admission::{DECISIONS, Reviewed},
@@ -14,9 +13,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use std::{
-    fmt,
+    fmt::{self, Debug},
+    hash::Hash,
     sync::atomic::AtomicU64,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// Seconds. A review of an ordinary pod takes a fraction of a millisecond.
@@ -28,26 +28,24 @@ const SIZES: [f64; 8] = [1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_57
 /// The server's metrics.
 pub struct Metrics {
     registry: Registry,
-    reviews: Family<DecisionLabel, Counter>,
-    findings: Family<CodeLabel, Counter>,
+    /// In the order of [`DECISIONS`].
+    reviews: Vec<Counter>,
+    /// In the order of [`Code::ALL`].
+    findings: Vec<Counter>,
     durations: Histogram,
     in_flight: Gauge,
+    endless: Gauge,
     bodies: Histogram,
     expiry: Gauge<f64, AtomicU64>,
     ready: Gauge,
     large_bodies: Gauge,
-    crowded_out: Counter,
+    evictions: Counter,
     reload_failures: Counter,
     handshake_failures: Counter,
+    task_failures: Family<TaskLabel, Counter>,
     panics: Counter,
-    errors: Family<StatusLabel, Counter>,
-}
-
-/// A review under way; over when dropped.
-#[must_use = "the review counts as in flight until this is dropped"]
-pub(super) struct InFlight<'m> {
-    metrics: &'m Metrics,
-    began: Instant,
+    /// In the order of [`STATUSES`].
+    errors: Vec<Counter>,
 }
 
 /// What is looked at when the metrics are asked for.
@@ -57,8 +55,12 @@ pub(super) struct Snapshot {
     pub(super) expiry: Option<Timestamp>,
     /// Whether the server is ready.
     pub(super) ready: bool,
-    /// Bytes that large bodies have been given.
+    /// Bytes that large bodies have acquired.
     pub(super) large_bodies: usize,
+    /// Reviews that run.
+    pub(super) in_flight: usize,
+    /// Those of them that will not end.
+    pub(super) endless: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,6 +78,11 @@ struct StatusLabel {
     status: u16,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TaskLabel {
+    task: &'static str,
+}
+
 // === impl Metrics ===
 
 impl Metrics {
@@ -87,34 +94,41 @@ impl Metrics {
 
     /// All metrics at zero, beside those that other parts of the program have named in `registry`.
     #[must_use]
-    pub fn beside(registry: Registry) -> Self {
+    pub fn beside(mut registry: Registry) -> Self {
+        let named = registry.sub_registry_with_prefix("native_sidecar");
+        let decisions = DECISIONS.map(|decision| DecisionLabel { decision });
+        let codes = Code::ALL.iter().map(|code| CodeLabel { code: code.as_str() });
+        let statuses = STATUSES.map(|status| StatusLabel { status: status.as_u16() });
         let mut metrics = Self {
-            registry,
-            reviews: Family::default(),
-            findings: Family::default(),
+            reviews: counters(named, "reviews", "AdmissionReviews answered, by decision", decisions),
+            findings: counters(named, "findings", "Findings about pods, by code", codes),
             durations: Histogram::new(DURATIONS),
             in_flight: Gauge::default(),
+            endless: Gauge::default(),
             bodies: Histogram::new(SIZES),
             expiry: Gauge::default(),
             ready: Gauge::default(),
             large_bodies: Gauge::default(),
-            crowded_out: Counter::default(),
+            evictions: Counter::default(),
             reload_failures: Counter::default(),
             handshake_failures: Counter::default(),
+            task_failures: Family::default(),
             panics: Counter::default(),
-            errors: Family::default(),
+            errors: counters(named, "http_errors", "Requests answered with an HTTP error, by status", statuses),
+            registry,
         };
         metrics.name_reviews();
         metrics.name_server();
-        metrics.begin_at_zero();
         metrics
     }
 
     /// The metrics in the `OpenMetrics` text format.
     pub(super) fn encode(&self, now: Snapshot) -> String {
-        let Snapshot { expiry, ready, large_bodies } = now;
+        let Snapshot { expiry, ready, large_bodies, in_flight, endless } = now;
         self.ready.set(ready.into());
-        self.large_bodies.set(i64::try_from(large_bodies).unwrap_or(i64::MAX));
+        self.large_bodies.set(gauge(large_bodies));
+        self.in_flight.set(gauge(in_flight));
+        self.endless.set(gauge(endless));
         // Not a number while there is no certificate: unlike zero it does not look like one that has expired.
         self.expiry.set(expiry.map_or(f64::NAN, |expiry| Duration::from_secs(seconds(expiry)).as_secs_f64()));
         let mut text = String::new();
@@ -123,17 +137,20 @@ impl Metrics {
         text
     }
 
-    /// Counts a review in.
-    pub(super) fn begin(&self) -> InFlight<'_> {
-        self.in_flight.inc();
-        InFlight { metrics: self, began: Instant::now() }
+    /// Notes how long a review took.
+    pub(super) fn review_took(&self, duration: Duration) {
+        self.durations.observe(duration.as_secs_f64());
     }
 
     /// Counts an answer.
     pub(super) fn answered(&self, reviewed: &Reviewed) {
-        self.reviews.get_or_create(&DecisionLabel { decision: reviewed.decision }).inc();
+        if let Some(index) = DECISIONS.iter().position(|decision| *decision == reviewed.decision) {
+            self.reviews[index].inc();
+        }
         for finding in &reviewed.findings {
-            self.findings.get_or_create(&CodeLabel { code: finding.code.as_str() }).inc();
+            if let Some(index) = Code::ALL.iter().position(|code| *code == finding.code) {
+                self.findings[index].inc();
+            }
         }
     }
 
@@ -148,11 +165,11 @@ impl Metrics {
         self.panics.inc();
     }
 
-    /// Counts an answer that is an HTTP error; one that is not our own counts as 500.
-    pub(super) fn refused(&self, status: StatusCode) {
-        let known = STATUSES.contains(&status);
-        let status = if known { status } else { StatusCode::INTERNAL_SERVER_ERROR };
-        self.errors.get_or_create(&StatusLabel { status: status.as_u16() }).inc();
+    /// Counts an answer that is an HTTP error.
+    pub(super) fn refused(&self, refusal: &Refusal) {
+        if let Some(index) = STATUSES.iter().position(|status| *status == refusal.status()) {
+            self.errors[index].inc();
+        }
     }
 
     /// Counts a certificate or client CA that could not be put to use.
@@ -161,8 +178,8 @@ impl Metrics {
     }
 
     /// Counts a connection that was closed for the sake of others.
-    pub(super) fn crowded_out(&self) {
-        self.crowded_out.inc();
+    pub(super) fn connection_evicted(&self) {
+        self.evictions.inc();
     }
 
     /// Counts a connection that ended in the TLS handshake.
@@ -170,10 +187,18 @@ impl Metrics {
         self.handshake_failures.inc();
     }
 
+    /// Shows a background task, whose end would be counted.
+    pub(super) fn task_began(&self, task: &'static str) {
+        drop(self.task_failures.get_or_create(&TaskLabel { task }));
+    }
+
+    /// Counts a background task that has ended.
+    pub(super) fn task_failed(&self, task: &'static str) {
+        self.task_failures.get_or_create(&TaskLabel { task }).inc();
+    }
+
     fn name_reviews(&mut self) {
         let registry = self.registry.sub_registry_with_prefix("native_sidecar");
-        registry.register("reviews", "AdmissionReviews answered, by decision", self.reviews.clone());
-        registry.register("findings", "Findings about pods, by code", self.findings.clone());
         registry.register_with_unit(
             "review_duration",
             "Time from the last byte of a request to its answer",
@@ -181,22 +206,26 @@ impl Metrics {
             self.durations.clone(),
         );
         registry.register("reviews_in_flight", "AdmissionReviews being answered", self.in_flight.clone());
+        let endless = "Reviews that have run for so long that they will not end; /livez fails while there is one";
+        registry.register("reviews_endless", endless, self.endless.clone());
         registry.register_with_unit("request_body", "Size of request bodies", Unit::Bytes, self.bodies.clone());
         registry.register_with_unit(
             "large_bodies",
-            "Memory given to request bodies above 64 KiB, of the third of --large-body-memory that is for them",
+            "Memory acquired for request bodies above 64 KiB, which may take a third of the memory for large bodies",
             Unit::Bytes,
             self.large_bodies.clone(),
         );
         registry.register("panics", "Requests whose handling panicked", self.panics.clone());
-        registry.register("http_errors", "Requests answered with an HTTP error, by status", self.errors.clone());
     }
 
     fn name_server(&mut self) {
         let registry = self.registry.sub_registry_with_prefix("native_sidecar");
         registry.register("ready", "Whether /readyz answers 200: 1 or 0", self.ready.clone());
-        let crowded_out = "Connections closed for others' sake: too many, or one that does not take a large answer";
-        registry.register("connections_crowded_out", crowded_out, self.crowded_out.clone());
+        let evictions =
+            "Connections closed for others' sake: too many, or one whose client does not read a large answer";
+        registry.register("connections_evicted", evictions, self.evictions.clone());
+        let tasks = "Background tasks that ended, after which the server drains and the process ends";
+        registry.register("task_failures", tasks, self.task_failures.clone());
         registry.register_with_unit(
             "certificate_expiry_timestamp",
             "When the serving certificate expires, in seconds since 1970; NaN while there is none",
@@ -213,18 +242,6 @@ impl Metrics {
             ("arch", std::env::consts::ARCH),
         ];
         registry.register("build", "The running build of native-sidecar", Info::new(build));
-    }
-
-    fn begin_at_zero(&self) {
-        for decision in DECISIONS {
-            drop(self.reviews.get_or_create(&DecisionLabel { decision }));
-        }
-        for code in Code::ALL {
-            drop(self.findings.get_or_create(&CodeLabel { code: code.as_str() }));
-        }
-        for status in STATUSES {
-            drop(self.errors.get_or_create(&StatusLabel { status: status.as_u16() }));
-        }
     }
 }
 
@@ -245,18 +262,17 @@ fn seconds(timestamp: Timestamp) -> u64 {
     u64::try_from(timestamp.as_second()).unwrap_or_default()
 }
 
-// === impl InFlight ===
-
-impl InFlight<'_> {
-    /// The time since the review began.
-    pub(super) fn elapsed(&self) -> Duration {
-        self.began.elapsed()
-    }
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.metrics.durations.observe(self.elapsed().as_secs_f64());
-        self.metrics.in_flight.dec();
-    }
+/// One counter for each of `labels`, found by its place in the list: cheaper than by its labels.
+fn counters<L>(registry: &mut Registry, name: &str, help: &str, labels: impl IntoIterator<Item = L>) -> Vec<Counter>
+where
+    L: EncodeLabelSet + Clone + Debug + Eq + Hash + Send + Sync + 'static,
+{
+    let family = Family::<L, Counter>::default();
+    let counters = labels.into_iter().map(|label| family.get_or_create(&label).clone()).collect();
+    registry.register(name, help, family);
+    counters
 }

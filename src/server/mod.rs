@@ -11,56 +11,62 @@
 //!            ^
 //!   files, throw-away, or the cluster's Secret
 //! ```
+//!
+//! What a review does to the rest is bounded: [`MemoryBudget`] for its memory, [`RunningReviews`] for its time, and
+//! health is served on a thread of its own. What has to run all the time is among the [`BackgroundTasks`].
 
+mod background;
 mod certificate;
 mod connection;
+mod connection_limit;
+mod crypto;
 mod health;
 mod lifecycle;
 mod listen;
 pub mod logging;
+mod memory_budget;
 mod metrics;
 mod refusal;
 mod reload;
-mod room;
-mod seats;
+mod running_reviews;
 mod throwaway;
 mod tls;
 mod webhook;
 
+pub use background::{BackgroundTasks, TaskFailure};
 pub use certificate::{CertificateError, CertificateStore, Description};
-pub use connection::ConnectionLimits;
-pub use health::{Health, router as health_router};
+pub use connection::ConnectionSettings;
 pub use lifecycle::{Drain, Lifecycle, Phase, signals};
+pub use memory_budget::{BODY_LIMIT, LargeBodyMemory, MemoryBudget};
 pub use metrics::Metrics;
 pub use refusal::{Refusal, STATUSES};
 pub use reload::Unreadable;
-pub use room::{Memory, Room};
+pub use running_reviews::RunningReviews;
 pub use throwaway::ThrowawayError;
 pub use tls::{Tls, TlsError};
-pub use webhook::{BODY_LIMIT, Patience, Reviewer, Webhook, router};
+pub use webhook::{RequestTimeouts, Reviewer, Webhook, router};
 
 use connection::Listener;
+use health::{Health, HealthThread};
 use reload::Reload;
 use std::{
-    fs, io,
+    fmt, fs, future, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-/// Connections for health and metrics at a time: a few kubelets' and Prometheus' worth.
-const HEALTH_CONNECTIONS: usize = 32;
-
 /// How the server is set up.
 #[derive(Debug)]
-pub struct Settings {
+pub struct ServerSettings {
     /// Where `AdmissionReview`s are served, over HTTPS. Port 0 takes any that is free, and `[::]` all addresses,
     /// of IPv4 as well.
     pub listen: SocketAddr,
@@ -76,10 +82,12 @@ pub struct Settings {
     pub client_names: Vec<String>,
     /// How often files are looked at for changes.
     pub reload_interval: Duration,
-    /// How long a connection may take, and how many there may be.
-    pub limits: ConnectionLimits,
+    /// How many connections there may be, and how long each may take.
+    pub connections: ConnectionSettings,
     /// How long a shutdown may take.
     pub drain: Drain,
+    /// What the rest of the program does in the background: the end of such a task is the end of the server.
+    pub background: BackgroundTasks,
 }
 
 /// Where the serving certificate is from.
@@ -105,23 +113,31 @@ pub enum CertificateSource {
 /// A server that is bound to its ports. Requests wait until it [`run`](Self::run)s.
 #[derive(Debug)]
 pub struct Server {
-    https: TcpListener,
-    http: TcpListener,
+    reviews: TcpListener,
+    health: std::net::TcpListener,
     tls: Arc<Tls>,
     certificates: Arc<CertificateStore>,
     trusted: Option<watch::Receiver<bool>>,
     webhook: Arc<Webhook>,
-    limits: ConnectionLimits,
+    connections: ConnectionSettings,
     drain: Drain,
-    /// Looking at files; over when dropped.
-    watches: JoinSet<()>,
+    background: BackgroundTasks,
 }
 
-/// Tasks that look at files, as they come up while the server is being set up.
-struct Watches {
-    tasks: JoinSet<()>,
+/// Looks at files for changes, as they come up while the server is being set up.
+struct FileWatches<'b> {
+    background: &'b mut BackgroundTasks,
     period: Duration,
     metrics: Arc<Metrics>,
+}
+
+/// One of the server's two ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// For admission reviews.
+    Reviews,
+    /// For health and metrics.
+    Health,
 }
 
 /// Why the server could not start, or stopped.
@@ -129,18 +145,18 @@ struct Watches {
 #[non_exhaustive]
 pub enum Error {
     /// A port could not be had.
-    #[error("cannot listen on {address}: {source}; choose another address with {flag}")]
+    #[error("cannot listen on {address} for {port}: {source}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// The flag that sets it.
-        flag: &'static str,
+        /// What is served there.
+        port: Port,
         /// What the system said.
         source: io::Error,
     },
     /// A file of a certificate could not be read.
-    #[error("{0}")]
-    Unreadable(Unreadable),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
     /// The certificate in two files cannot be served.
     #[error("cannot serve {} with {}: {source}", certificate.display(), key.display())]
     Certificate {
@@ -176,6 +192,12 @@ pub enum Error {
     /// A second signal came while draining.
     #[error("told to stop a second time: ended at once, and cut off whatever was under way")]
     CutShort,
+    /// The system has no thread for health and metrics.
+    #[error("cannot start the thread that serves health and metrics: {0}")]
+    HealthThread(io::Error),
+    /// Something that has to run all the time has ended.
+    #[error(transparent)]
+    Task(#[from] TaskFailure),
 }
 
 // === impl Server ===
@@ -186,24 +208,28 @@ impl Server {
     /// # Errors
     ///
     /// When the certificate, the client CA or a port cannot be had.
-    pub async fn bind(settings: Settings, webhook: Webhook) -> Result<Self, Error> {
-        let Settings { listen, health_listen, certificate, client_ca, client_names, reload_interval, .. } = settings;
-        let mut watches = Watches { tasks: JoinSet::new(), period: reload_interval, metrics: webhook.metrics.clone() };
+    pub async fn bind(settings: ServerSettings, webhook: Webhook) -> Result<Self, Error> {
+        let ServerSettings { listen, health_listen, certificate, client_ca, client_names, mut background, .. } =
+            settings;
+        let metrics = Arc::clone(&webhook.metrics);
+        let mut watches = FileWatches { background: &mut background, period: settings.reload_interval, metrics };
         let certificates = watches.certificates(certificate).await?;
         let tls = Arc::new(Tls::new(Arc::clone(&certificates), client_names)?);
         if let Some(path) = client_ca {
             watches.client_authority(path, Arc::clone(&tls)).await?;
         }
+        let reviews = |source| Error::Listen { address: listen, port: Port::Reviews, source };
+        let health = |source| Error::Listen { address: health_listen, port: Port::Health, source };
         Ok(Self {
-            https: listen_on(listen, "--listen")?,
-            http: listen_on(health_listen, "--health-listen")?,
+            reviews: TcpListener::from_std(listen::on(listen).map_err(reviews)?).map_err(reviews)?,
+            health: listen::on(health_listen).map_err(health)?,
             tls,
             certificates,
             trusted: settings.trusted,
             webhook: Arc::new(webhook),
-            limits: settings.limits,
+            connections: settings.connections,
             drain: settings.drain,
-            watches: watches.tasks,
+            background,
         })
     }
 
@@ -213,7 +239,7 @@ impl Server {
     ///
     /// When the system does not tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.https.local_addr()
+        self.reviews.local_addr()
     }
 
     /// Where health and metrics are served.
@@ -222,60 +248,65 @@ impl Server {
     ///
     /// When the system does not tell.
     pub fn health_address(&self) -> io::Result<SocketAddr> {
-        self.http.local_addr()
+        self.health.local_addr()
     }
 
-    /// Serves until the first message from `stop`, then drains. See [`signals`].
+    /// Serves until the first message from `stop`, then drains. See [`signals`]. Drains too when a background task has
+    /// ended.
     ///
     /// # Errors
     ///
-    /// When a second message comes before the drain is over.
+    /// When a second message comes before the drain is over, or a background task has ended.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), Error> {
-        let Self { https, http, tls, certificates, trusted, webhook, limits, drain, watches: _watches } = self;
+        let Self { reviews, health, tls, certificates, trusted, webhook, connections, drain, mut background } = self;
         let (metrics, lifecycle) = (Arc::clone(&webhook.metrics), webhook.lifecycle.clone());
-        let room = Arc::clone(&webhook.room);
-        let health =
-            Health { metrics: Arc::clone(&metrics), room, lifecycle: lifecycle.clone(), certificates, trusted };
-        let https = Listener {
-            socket: https,
+        let answers = Health { webhook: Arc::clone(&webhook), certificates, trusted };
+        let health = HealthThread::begin(health, connections, answers).map_err(Error::HealthThread)?;
+        background.spawn("health", health.ended());
+        let listener = Listener {
+            socket: reviews,
             tls: Some(tls),
             router: router(webhook),
-            limits,
+            settings: connections,
             lifecycle: lifecycle.clone(),
             metrics: Arc::clone(&metrics),
         };
-        // Its own lifecycle: probes and scrapes are answered until all the rest is over.
-        let http = Listener {
-            socket: http,
-            tls: None,
-            router: health_router(health),
-            limits: ConnectionLimits { connections: HEALTH_CONNECTIONS, ..limits },
-            lifecycle: Lifecycle::new(),
-            metrics,
+        let (closed, unfinished) = oneshot::channel();
+        background.spawn("listener", async {
+            let _ = closed.send(listener.serve().await);
+            future::pending::<()>().await;
+        });
+        background.names().for_each(|name| metrics.task_began(name));
+
+        let mut failure = tokio::select! {
+            () = lifecycle::requested(&mut stop) => None,
+            failure = next_failure(&mut background, &metrics) => Some(failure),
         };
-        // Sets, because dropping them ends their tasks; so does dropping this future.
-        let (mut serving, mut probed) = (JoinSet::new(), JoinSet::new());
-        serving.spawn(https.serve());
-        probed.spawn(http.serve());
-        lifecycle::asked(&mut stop).await;
-        tokio::select! {
-            () = shut_down(&lifecycle, drain, &mut serving) => Ok(()),
-            () = lifecycle::asked(&mut stop) => Err(Error::CutShort),
+        let mut shut_down = pin!(shut_down(&lifecycle, drain, unfinished));
+        loop {
+            tokio::select! {
+                () = &mut shut_down => return failure.map_or(Ok(()), |failure| Err(failure.into())),
+                () = lifecycle::requested(&mut stop) => return Err(Error::CutShort),
+                another = next_failure(&mut background, &metrics) => failure = failure.or(Some(another)),
+            }
         }
     }
 }
 
-fn listen_on(address: SocketAddr, flag: &'static str) -> Result<TcpListener, Error> {
-    listen::on(address).map_err(|source| Error::Listen { address, flag, source })
+async fn next_failure(background: &mut BackgroundTasks, metrics: &Metrics) -> TaskFailure {
+    let failure = background.failure().await;
+    metrics.task_failed(failure.name);
+    tracing::error!(task = failure.name, how = failure.how, "a background task has ended; please report this bug");
+    failure
 }
 
-async fn shut_down(lifecycle: &Lifecycle, drain: Drain, serving: &mut JoinSet<JoinSet<()>>) {
-    tracing::info!(delay = ?drain.delay, "told to stop: no longer ready, serving while endpoints are updated");
+async fn shut_down(lifecycle: &Lifecycle, drain: Drain, unfinished: oneshot::Receiver<JoinSet<()>>) {
+    tracing::info!(delay = ?drain.delay, "draining: no longer ready, serving while endpoints are updated");
     lifecycle.advance(Phase::Draining);
     sleep(drain.delay).await;
     tracing::info!(timeout = ?drain.timeout, "closing: waiting for requests under way");
     lifecycle.advance(Phase::Closing);
-    let Some(Ok(mut connections)) = serving.join_next().await else { return };
+    let Ok(mut connections) = unfinished.await else { return };
     let finished = async { while connections.join_next().await.is_some() {} };
     if timeout(drain.timeout, finished).await.is_err() {
         tracing::warn!(connections = connections.len(), "some connections did not finish in time and are cut off");
@@ -283,9 +314,9 @@ async fn shut_down(lifecycle: &Lifecycle, drain: Drain, serving: &mut JoinSet<Jo
     tracing::info!("stopped");
 }
 
-// === impl Watches ===
+// === impl FileWatches ===
 
-impl Watches {
+impl FileWatches<'_> {
     async fn certificates(&mut self, source: CertificateSource) -> Result<Arc<CertificateStore>, Error> {
         let store = Arc::new(CertificateStore::new());
         match source {
@@ -318,7 +349,7 @@ impl Watches {
     ) -> Result<(), Error> {
         let reload = Reload::begin(files, apply).await?;
         let (period, metrics) = (self.period, Arc::clone(&self.metrics));
-        self.tasks.spawn(async move { reload.run(period, &metrics).await });
+        self.background.spawn("file-watch", async move { reload.run(period, &metrics).await });
         Ok(())
     }
 }
@@ -341,4 +372,15 @@ fn throw_away(store: &CertificateStore, ca: Option<&Path>) -> Result<(), Error> 
     fs::write(path, pem).map_err(|source| Error::WriteAuthority { path: path.to_owned(), source })?;
     tracing::info!(path = %path.display(), "the CA of the throw-away certificate is here");
     Ok(())
+}
+
+// === impl Port ===
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reviews => "admission reviews",
+            Self::Health => "health and metrics",
+        })
+    }
 }

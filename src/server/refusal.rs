@@ -1,9 +1,6 @@
 //! Answers that are no `AdmissionReview`: a status and one sentence for whoever called.
 
-use axum::{
-    Extension,
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header::CONTENT_TYPE};
 
 /// Why a request is not answered with an `AdmissionReview`. To the API server each is a failed call, so under
@@ -28,12 +25,12 @@ pub enum Refusal {
     /// The body is larger than any `AdmissionReview` of a pod can be.
     #[error("the request's body is larger than {0} bytes, which no AdmissionReview of a pod is")]
     BodyTooLarge(usize),
-    /// There was no room for the body while it was waited for, or for a large answer.
-    #[error("there are too many large requests at the moment; try again later, or give more --large-body-memory")]
-    NoRoom,
-    /// Reviewing the body would take more memory than there is.
-    #[error("reviewing the request would take more memory than --large-body-memory allows, which no ordinary pod does")]
-    TooComplex,
+    /// There was no memory for the body in time, or for a large answer. What the setting of that memory is called.
+    #[error("there are too many large requests at the moment; try again later, or give more {0}")]
+    Overloaded(&'static str),
+    /// Reviewing the body would take more memory than there is. What the setting of that memory is called.
+    #[error("reviewing the request would take more memory than {0} allows, which no ordinary pod does")]
+    TooComplex(&'static str),
     /// The body is declared to be something else than JSON.
     #[error("send AdmissionReviews as JSON, with the header `Content-Type: application/json`")]
     NotJson,
@@ -68,18 +65,17 @@ impl Refusal {
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyTooLarge(_) | Self::TooComplex => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooLarge(_) | Self::TooComplex(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::TooSlow | Self::NoRoom => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooSlow | Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 }
 
-/// The refusal itself is an extension of the response, for whoever knows the caller to log it.
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let text = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
-        (self.status(), text, Extension(self.clone()), format!("{self}\n")).into_response()
+        (self.status(), text, format!("{self}\n")).into_response()
     }
 }

@@ -3,9 +3,9 @@
 //! By polling the content, not by file events: the kubelet replaces a Secret's files by swapping a symlink
 //! two directories up, which watchers of the file itself never see.
 
-use super::{Error, metrics::Metrics};
+use super::metrics::Metrics;
 use std::{
-    fmt,
+    fmt::Display,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -29,7 +29,8 @@ pub(super) struct Reload<A> {
 type Contents = Result<Vec<Vec<u8>>, Unreadable>;
 
 /// A file that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot read {}: {reason}", path.display())]
 pub struct Unreadable {
     path: PathBuf,
     reason: String,
@@ -37,15 +38,19 @@ pub struct Unreadable {
 
 // === impl Reload ===
 
-impl<A: Fn(&[Vec<u8>]) -> Result<(), Error>> Reload<A> {
+impl<A, E> Reload<A>
+where
+    A: Fn(&[Vec<u8>]) -> Result<(), E>,
+    E: From<Unreadable> + Display,
+{
     /// Reads `files` and applies their contents for the first time.
     ///
     /// # Errors
     ///
     /// When a file cannot be read, or its content not be used.
-    pub(super) async fn begin(files: Vec<PathBuf>, apply: A) -> Result<Self, Error> {
+    pub(super) async fn begin(files: Vec<PathBuf>, apply: A) -> Result<Self, E> {
         let seen = read(&files).await;
-        apply(seen.as_ref().map_err(|error| Error::Unreadable(error.clone()))?)?;
+        apply(seen.as_ref().map_err(Unreadable::clone)?)?;
         Ok(Self { files, apply, seen })
     }
 
@@ -63,7 +68,7 @@ impl<A: Fn(&[Vec<u8>]) -> Result<(), Error>> Reload<A> {
     }
 
     /// Applies the contents if they have changed; `None` if they have not.
-    async fn poll(&mut self) -> Option<Result<(), Error>> {
+    async fn poll(&mut self) -> Option<Result<(), E>> {
         let found = read(&self.files).await;
         if found == self.seen {
             return None;
@@ -71,7 +76,7 @@ impl<A: Fn(&[Vec<u8>]) -> Result<(), Error>> Reload<A> {
         self.seen = found;
         Some(match &self.seen {
             Ok(contents) => (self.apply)(contents),
-            Err(error) => Err(Error::Unreadable(error.clone())),
+            Err(error) => Err(error.clone().into()),
         })
     }
 }
@@ -105,12 +110,6 @@ impl Unreadable {
     }
 }
 
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot read {}: {}", self.path.display(), self.reason)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,7 +123,7 @@ mod tests {
         let applied = Mutex::new(Vec::new());
         let apply = |contents: &[Vec<u8>]| {
             applied.lock().unwrap().push(String::from_utf8_lossy(&contents[0]).into_owned());
-            Ok(())
+            Ok::<_, Unreadable>(())
         };
         let mut reload = Reload::begin(vec![file.clone()], apply).await.unwrap();
         assert!(reload.poll().await.is_none());
@@ -139,7 +138,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_read_must_succeed() {
-        let begun = Reload::begin(vec!["/nowhere/tls.crt".into()], |_: &[Vec<u8>]| Ok(())).await;
+        let begun = Reload::begin(vec!["/nowhere/tls.crt".into()], |_: &[Vec<u8>]| Ok::<_, Unreadable>(())).await;
         let error = begun.err().unwrap().to_string();
         assert!(error.starts_with("cannot read /nowhere/tls.crt: "), "{error}");
     }

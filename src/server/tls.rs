@@ -1,11 +1,13 @@
 //! How connections are encrypted, and who may connect.
 
-use super::certificate::{self, CertificateError, CertificateStore};
+use super::{
+    certificate::{self, CertificateError, CertificateStore},
+    crypto::provider,
+};
 use arc_swap::ArcSwap;
 use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
-    crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, UnixTime},
     server::{
         WebPkiClientVerifier,
@@ -95,12 +97,6 @@ impl Tls {
     }
 }
 
-/// Cryptography by aws-lc; the feature `prefer-post-quantum` puts X25519MLKEM768, which Kubernetes' own clients
-/// prefer as well, in front.
-pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
-
 fn config(certificates: Arc<CertificateStore>, clients: Arc<dyn ClientCertVerifier>) -> Result<ServerConfig, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13, &TLS12])?
@@ -178,12 +174,6 @@ impl ClientCertVerifier for NamedClients {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::NamedGroup;
-
-    #[test]
-    fn post_quantum_key_exchange_comes_first() {
-        assert_eq!(provider().kx_groups[0].name(), NamedGroup::X25519MLKEM768);
-    }
 
     #[test]
     fn a_bundle_must_hold_certificates() {

@@ -1,18 +1,18 @@
 //! The webhook's HTTP side: from a request to `admission::review` and back.
 
 use super::{
+    connection_limit::Connection,
     lifecycle::{Lifecycle, Phase},
-    metrics::{InFlight, Metrics},
+    memory_budget::{BODY_LIMIT, ConnectionBudget, MemoryBudget, MemoryPermit, ReviewPermit},
+    metrics::Metrics,
     refusal::Refusal,
-    room::{Place, Room, Share, Size},
-    seats::Caller,
+    running_reviews::{RunningReview, RunningReviews, RunsOn},
 };
 use arc_swap::ArcSwap;
 use axum::{
     Router,
-    body::{Body, BodyDataStream, HttpBody},
+    body::{Body, BodyDataStream, Bytes, HttpBody},
     extract::{Request, State},
-    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -26,9 +26,12 @@ use native_sidecar_core::{
 };
 use std::{
     any::Any,
-    collections::BTreeSet,
+    borrow::Cow,
+    future,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    task::Poll,
+    thread,
     time::Duration,
 };
 use tokio::{
@@ -36,10 +39,6 @@ use tokio::{
     task,
     time::{Instant, timeout, timeout_at},
 };
-
-/// The largest body that is read. A client may send the API server 3 MiB, possibly as protobuf, which grows as
-/// JSON; and nothing but a pod is ever sent here.
-pub const BODY_LIMIT: usize = 8 * 1024 * 1024;
 
 /// How much of a body that is too large is read all the same, and thrown away.
 const READ_LIMIT: usize = 2 * BODY_LIMIT;
@@ -60,22 +59,32 @@ pub struct Webhook {
     /// What is known about the cluster; may be replaced at any time.
     pub facts: Arc<ArcSwap<ClusterFacts>>,
     /// The memory that requests may use.
-    pub room: Arc<Room>,
+    pub memory: MemoryBudget,
+    /// What users call the setting of the memory for large bodies: refusals advise to raise it.
+    pub memory_setting: &'static str,
+    /// The reviews that run at the moment.
+    pub running: RunningReviews,
     /// The server's metrics.
     pub metrics: Arc<Metrics>,
     /// The server's phase.
     pub lifecycle: Lifecycle,
     /// How long a request may take.
-    pub patience: Patience,
+    pub timeouts: RequestTimeouts,
 }
 
 /// How long a request may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// From the end of the headers to the end of the body, and once more for a large answer to be taken.
+pub struct RequestTimeouts {
+    /// For there to be memory for a large body.
+    pub memory: Duration,
+    /// For a body to arrive once there is memory for it.
     pub body: Duration,
+    /// For a large answer to be read.
+    pub answer: Duration,
     /// From the end of the headers to the answer.
     pub request: Duration,
+    /// A review that has run for longer will not end: `/livez` fails, so that the process is started again.
+    pub review: Duration,
 }
 
 /// How a body is answered: [`admission::review`], or what a test puts in its place.
@@ -96,52 +105,74 @@ pub fn router(webhook: Arc<Webhook>) -> Router {
         .method_not_allowed_fallback(async |State(webhook), request| {
             refuse(webhook, request, Refusal::WrongMethod).await
         })
-        .layer(middleware::from_fn_with_state(Arc::clone(&webhook), finish))
         .with_state(webhook)
 }
 
-async fn answer(webhook: Arc<Webhook>, route: Route, request: Request) -> Result<Response, Refusal> {
-    let patience = webhook.patience.request;
-    timeout(patience, respond(webhook, route, request)).await.unwrap_or(Err(Refusal::TooSlow))
+async fn answer(webhook: Arc<Webhook>, route: Route, request: Request) -> Response {
+    let (version, connection) = (request.version(), connection(&request));
+    let answered = timeout(webhook.timeouts.request, respond(&webhook, route, request, connection.as_ref())).await;
+    webhook.finish(answered.unwrap_or(Err(Refusal::TooSlow)), version, connection.as_deref())
 }
 
-async fn respond(webhook: Arc<Webhook>, route: Route, request: Request) -> Result<Response, Refusal> {
+async fn refuse(webhook: Arc<Webhook>, request: Request, refusal: Refusal) -> Response {
+    let (version, connection) = (request.version(), connection(&request));
+    let end = Instant::now() + webhook.timeouts.body;
+    let refusal = drained(request.into_body(), end, refusal).await;
+    webhook.finish(Err(refusal), version, connection.as_deref())
+}
+
+/// None in tests that have no socket.
+fn connection(request: &Request) -> Option<Arc<Connection>> {
+    request.extensions().get().cloned()
+}
+
+async fn respond(
+    webhook: &Arc<Webhook>,
+    route: Route,
+    request: Request,
+    connection: Option<&Arc<Connection>>,
+) -> Result<Response, Refusal> {
     if let Err(refusal) = require_json(request.headers()) {
-        return Err(refuse(webhook, request, refusal).await);
+        let end = Instant::now() + webhook.timeouts.body;
+        return Err(drained(request.into_body(), end, refusal).await);
     }
-    let caller = request.extensions().get::<Caller>().cloned();
-    let (body, place) = read(&webhook, caller.as_ref(), request.into_body()).await?;
+    let version = request.version();
+    let (body, permit) = webhook.read(request.into_body(), connection).await?;
     webhook.metrics.body(body.len());
-    let (room, patience) = (Arc::clone(&webhook.room), webhook.patience.body);
-    let answer = find_answer(webhook, route, body, place).await?;
-    let answer = room.for_answer(answer, || expect_taken(caller, patience)).ok_or(Refusal::NoRoom)?;
-    Ok(([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], answer).into_response())
-}
-
-/// Large reviews run away from the threads that serve connections and health checks. They cannot be stopped, so they
-/// keep their room even when nobody waits for them any more.
-async fn find_answer(webhook: Arc<Webhook>, route: Route, body: Vec<u8>, place: Place) -> Result<Vec<u8>, Refusal> {
-    match webhook.room.for_review(&body).await {
-        None => Err(Refusal::TooComplex),
-        Some(Size::Small(_place)) => webhook.review(route, &body),
-        Some(Size::Large(for_review)) => {
-            let review = task::spawn_blocking(move || {
-                let _places = (place, for_review);
-                let body = body;
-                webhook.review(route, &body)
-            });
-            review.await.unwrap_or(Err(Refusal::Failed))
-        }
+    if version == Version::HTTP_2 {
+        run_woken_task().await;
     }
+    let answer = webhook.review_within_memory(route, body, permit).await?;
+    let timeout = webhook.timeouts.answer;
+    let answer = webhook.memory.acquire_for_answer(answer, || evict_unless_read(connection.cloned(), timeout));
+    let mut response = Response::new(Body::from(answer.ok_or_else(|| webhook.overloaded())?));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
 }
 
-/// Ends the caller's connection unless what is returned is dropped in time.
-fn expect_taken(caller: Option<Caller>, patience: Duration) -> Option<oneshot::Sender<()>> {
-    let Caller { leave, .. } = caller?;
-    let (guard, taken) = oneshot::channel();
+/// Lets the task run that this one has woken last: the HTTP/2 connection's own, if reading the body woke it. The runtime
+/// keeps that task for this worker, where it would have to wait for the review, and with it all other requests of the
+/// connection.
+async fn run_woken_task() {
+    let mut yielded = false;
+    future::poll_fn(|context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Evicts the connection unless what is returned is dropped in time.
+fn evict_unless_read(connection: Option<Arc<Connection>>, limit: Duration) -> Option<oneshot::Sender<()>> {
+    let connection = connection?;
+    let (guard, read) = oneshot::channel();
     task::spawn(async move {
-        if timeout(patience, taken).await.is_err() {
-            leave.notify_one();
+        if timeout(limit, read).await.is_err() {
+            connection.evict();
         }
     });
     Some(guard)
@@ -154,37 +185,30 @@ fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
     if essence.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Refusal::NotJson) }
 }
 
-/// The request's body, and the place that it takes.
-async fn read(webhook: &Webhook, caller: Option<&Caller>, body: Body) -> Result<(Vec<u8>, Place), Refusal> {
-    let patience = webhook.patience.body;
-    let end = Instant::now() + patience;
-    let declared = body.size_hint().exact().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-    if declared.is_some_and(|length| length > BODY_LIMIT) {
-        return Err(drained(body, end, Refusal::BodyTooLarge(BODY_LIMIT)).await);
-    }
-    let share = caller.map_or_else(Share::new, |caller| caller.share.clone());
-    // Not all of the time, so that there is some to listen to the rest of a body for which there was no room.
-    let Ok(place) = timeout(patience / 2, webhook.room.for_body(declared, &share)).await else {
-        return Err(drained(body, end, Refusal::NoRoom).await);
-    };
-    let collected = timeout_at(end, collect(body, declared)).await.unwrap_or(Err(Refusal::BodyTooSlow))?;
-    Ok((collected, place))
-}
-
-async fn collect(body: Body, declared: Option<usize>) -> Result<Vec<u8>, Refusal> {
+/// The whole body. An ordinary one arrives in one piece, which is not copied.
+async fn collect(body: Body, declared: Option<usize>) -> Result<Bytes, Refusal> {
     let mut pieces = body.into_data_stream();
-    // Costs nothing until it is written to, and never moves.
-    let mut collected = Vec::with_capacity(declared.unwrap_or(BODY_LIMIT));
+    let mut first = Bytes::new();
+    let mut collected = Vec::new();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|_| Refusal::BodyBroken)?;
-        if collected.len() + piece.len() > BODY_LIMIT {
-            drop(collected);
+        if first.len() + collected.len() + piece.len() > BODY_LIMIT {
+            drop((first, collected));
             drain(pieces).await;
             return Err(Refusal::BodyTooLarge(BODY_LIMIT));
         }
+        if first.is_empty() && collected.is_empty() {
+            first = piece;
+            continue;
+        }
+        if collected.is_empty() {
+            // Costs nothing until it is written to, and never moves.
+            collected.reserve_exact(declared.unwrap_or(BODY_LIMIT));
+        }
+        collected.extend_from_slice(&std::mem::take(&mut first));
         collected.extend_from_slice(&piece);
     }
-    Ok(collected)
+    Ok(if collected.is_empty() { first } else { collected.into() })
 }
 
 /// `refusal`, after the body was read to its end and thrown away: clients that are still sending when the answer comes
@@ -204,41 +228,18 @@ async fn drain(mut pieces: BodyDataStream) {
     }
 }
 
-async fn refuse(webhook: Arc<Webhook>, request: Request, refusal: Refusal) -> Refusal {
-    let end = Instant::now() + webhook.patience.body;
-    drained(request.into_body(), end, refusal).await
-}
-
-/// Runs after every request: counts and logs refusals, and asks HTTP/1.1 clients to let go of a draining server.
-async fn finish(State(webhook): State<Arc<Webhook>>, request: Request, next: Next) -> Response {
-    let version = request.version();
-    let peer = request.extensions().get::<Caller>().map(|caller| caller.peer);
-    let mut response = next.run(request).await;
-    let status = response.status();
-    if status.is_client_error() || status.is_server_error() {
-        webhook.metrics.refused(status);
-    }
-    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
-        let (peer, reason) = (peer.map(tracing::field::display), refusal.to_string());
-        tracing::info!(peer, status = status.as_u16(), reason, "request refused");
-    }
-    // HTTP/2 has no such header; its connections are sent GOAWAY.
-    if version < Version::HTTP_2 && webhook.lifecycle.phase() > Phase::Serving {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
-}
-
 fn log(reviewed: &Reviewed, route: Route, elapsed: Duration) {
     let subject = &reviewed.subject;
-    let codes: BTreeSet<_> = reviewed.findings.iter().map(|finding| finding.code.as_str()).collect();
+    let mut codes: Vec<_> = reviewed.findings.iter().map(|finding| finding.code.as_str()).collect();
+    codes.sort_unstable();
+    codes.dedup();
     tracing::info!(
-        uid = quote(&subject.uid),
-        namespace = quote(&subject.namespace),
-        pod = quote(&subject.pod),
-        owner = quote(&subject.owner),
+        uid = &*quote(&subject.uid),
+        namespace = &*quote(&subject.namespace),
+        pod = &*quote(&subject.pod),
+        owner = &*quote(&subject.owner),
         decision = reviewed.decision,
-        findings = codes.into_iter().collect::<Vec<_>>().join(","),
+        findings = codes.join(","),
         duration_ms = elapsed.as_secs_f64() * 1000.0,
         dry_run = subject.dry_run,
         route = path(route),
@@ -247,8 +248,11 @@ fn log(reviewed: &Reviewed, route: Route, elapsed: Duration) {
 }
 
 /// What a client sent, short enough for a log line.
-fn quote(text: &str) -> String {
-    shorten(&one_line(text), QUOTE_LIMIT)
+fn quote(text: &str) -> Cow<'_, str> {
+    if text.len() <= QUOTE_LIMIT && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return text.into();
+    }
+    shorten(&one_line(text), QUOTE_LIMIT).into()
 }
 
 const fn path(route: Route) -> &'static str {
@@ -273,50 +277,142 @@ impl Webhook {
             reviewer: Reviewer::default(),
             catalogue,
             facts,
-            room: Arc::default(),
+            memory: MemoryBudget::default(),
+            memory_setting: "memory for large bodies",
+            running: RunningReviews::default(),
             metrics: Arc::default(),
             lifecycle: Lifecycle::new(),
-            patience: Patience::default(),
+            timeouts: RequestTimeouts::default(),
         }
     }
 
-    fn review(&self, route: Route, body: &[u8]) -> Result<Vec<u8>, Refusal> {
-        let in_flight = self.metrics.begin();
-        let reviewed = self.guarded(route, body, &in_flight)?;
+    /// How many reviews have run for so long that they will not end.
+    pub(super) fn endless_reviews(&self) -> usize {
+        self.running.longer_than(self.timeouts.review)
+    }
+
+    /// Logs each review that will not end, once.
+    pub(super) fn report_endless_reviews(&self) {
+        for body in self.running.report(self.timeouts.review) {
+            let allowed_unchanged = self.reviewer.allowed_unchanged;
+            // On a thread of its own: what keeps the review from ending may keep this from ending too.
+            thread::spawn(move || {
+                let identified = catch_unwind(|| allowed_unchanged(&body, "")).ok().flatten();
+                let uid = identified.map(|reviewed| quote(&reviewed.subject.uid).into_owned());
+                tracing::error!(uid, bytes = body.len(), "a review does not end; please report this bug with the pod");
+            });
+        }
+    }
+
+    /// The request's body, and the permit for the memory that it takes.
+    async fn read(&self, body: Body, connection: Option<&Arc<Connection>>) -> Result<(Bytes, MemoryPermit), Refusal> {
+        let RequestTimeouts { memory: memory_timeout, body: body_timeout, .. } = self.timeouts;
+        let declared = body.size_hint().exact().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
+        if declared.is_some_and(|length| length > BODY_LIMIT) {
+            return Err(drained(body, Instant::now() + body_timeout, Refusal::BodyTooLarge(BODY_LIMIT)).await);
+        }
+        let own = connection.map_or_else(ConnectionBudget::new, |connection| connection.budget.clone());
+        let Ok(permit) = timeout(memory_timeout, self.memory.acquire_for_body(declared, &own)).await else {
+            // As long again, for the client to send what nobody keeps.
+            return Err(drained(body, Instant::now() + memory_timeout, self.overloaded()).await);
+        };
+        // Only from here on: while it waits for memory, nobody reads what the client sends.
+        let collected = timeout(body_timeout, collect(body, declared)).await.unwrap_or(Err(Refusal::BodyTooSlow))?;
+        Ok((collected, permit))
+    }
+
+    /// Large reviews run on threads of their own. They cannot be interrupted, so they keep their memory even when
+    /// nobody waits for them any more.
+    async fn review_within_memory(
+        self: &Arc<Self>,
+        route: Route,
+        body: Bytes,
+        for_body: MemoryPermit,
+    ) -> Result<Vec<u8>, Refusal> {
+        let permit = self.memory.acquire_for_review(&body).await;
+        match permit.ok_or(Refusal::TooComplex(self.memory_setting))? {
+            ReviewPermit::Small(_permit) if self.running.thread_for_small() == RunsOn::Worker => {
+                self.review(route, &body, RunsOn::Worker)
+            }
+            ReviewPermit::Small(for_review) | ReviewPermit::Large(for_review) => {
+                let webhook = Arc::clone(self);
+                let review = task::spawn_blocking(move || {
+                    let _permits = (for_body, for_review);
+                    let body = body;
+                    webhook.review(route, &body, RunsOn::BlockingThread)
+                });
+                review.await.unwrap_or(Err(Refusal::Failed))
+            }
+        }
+    }
+
+    fn review(&self, route: Route, body: &Bytes, runs_on: RunsOn) -> Result<Vec<u8>, Refusal> {
+        let running = self.running.begin(body.clone(), runs_on);
+        let outcome = self.guarded(route, body, &running);
+        let elapsed = running.elapsed();
+        drop(running);
+        self.metrics.review_took(elapsed);
+        let reviewed = outcome?;
         self.metrics.answered(&reviewed);
-        log(&reviewed, route, in_flight.elapsed());
+        log(&reviewed, route, elapsed);
         Ok(reviewed.body)
     }
 
     /// The review, with panics caught: one pod that we cannot handle must not cost the others their answer.
     /// Nothing that a review sees is changed by it, so nothing is left half done by a panic.
-    fn guarded(&self, route: Route, body: &[u8], in_flight: &InFlight<'_>) -> Result<Reviewed, Refusal> {
+    fn guarded(&self, route: Route, body: &[u8], running: &RunningReview<'_>) -> Result<Reviewed, Refusal> {
         let facts = self.facts.load();
         let context = Context { catalogue: &self.catalogue, facts: &facts };
         match catch_unwind(AssertUnwindSafe(|| (self.reviewer.review)(body, route, context))) {
-            Ok(reviewed) => reviewed.map_err(|error| Refusal::NotAReview(quote(&error.to_string()))),
-            Err(panic) => self.recover(body, message(&*panic), in_flight).ok_or(Refusal::Failed),
+            Ok(reviewed) => reviewed.map_err(|error| Refusal::NotAReview(quote(&error.to_string()).into_owned())),
+            Err(panic) => self.recover(body, message(&*panic), running).ok_or(Refusal::Failed),
         }
     }
 
-    fn recover(&self, body: &[u8], panic: &str, in_flight: &InFlight<'_>) -> Option<Reviewed> {
+    fn recover(&self, body: &[u8], panic: &str, running: &RunningReview<'_>) -> Option<Reviewed> {
         self.metrics.panicked();
         let recovery = || (self.reviewer.allowed_unchanged)(body, PANIC_WARNING);
         let recovered = catch_unwind(AssertUnwindSafe(recovery)).ok().flatten();
-        let uid = recovered.as_ref().map(|reviewed| quote(&reviewed.subject.uid));
-        let duration_ms = in_flight.elapsed().as_secs_f64() * 1000.0;
+        let uid = recovered.as_ref().map(|reviewed| quote(&reviewed.subject.uid).into_owned());
+        let duration_ms = running.elapsed().as_secs_f64() * 1000.0;
         tracing::error!(uid, panic, duration_ms, "the review panicked; please report this bug");
         recovered
     }
+
+    /// The response to an outcome: refusals are counted and logged, and a draining server asks HTTP/1.1 clients to end
+    /// their connections.
+    fn finish(&self, outcome: Result<Response, Refusal>, version: Version, from: Option<&Connection>) -> Response {
+        let mut response = outcome.unwrap_or_else(|refusal| {
+            self.metrics.refused(&refusal);
+            let (peer, reason) = (from.map(|connection| tracing::field::display(connection.peer)), refusal.to_string());
+            tracing::info!(peer, status = refusal.status().as_u16(), reason, "request refused");
+            refusal.into_response()
+        });
+        // HTTP/2 has no such header; its connections are sent GOAWAY.
+        if version < Version::HTTP_2 && self.lifecycle.phase() > Phase::Serving {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    const fn overloaded(&self) -> Refusal {
+        Refusal::Overloaded(self.memory_setting)
+    }
 }
 
-// === impl Patience ===
+// === impl RequestTimeouts ===
 
 /// Longer than the API server ever waits would serve nobody, but its timeout is for the webhook's owner to set
 /// (1 to 30 seconds), so ours only has to end what is stuck.
-impl Default for Patience {
+impl Default for RequestTimeouts {
     fn default() -> Self {
-        Self { body: Duration::from_secs(10), request: Duration::from_secs(15) }
+        Self {
+            memory: Duration::from_secs(5),
+            body: Duration::from_secs(10),
+            answer: Duration::from_secs(10),
+            request: Duration::from_secs(15),
+            review: Duration::from_secs(10),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "shared by test programs, of which none is a library")]
 
 use arc_swap::ArcSwap;
+use futures::FutureExt;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response,
@@ -10,7 +11,10 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use native_sidecar::server::{CertificateSource, ConnectionLimits, Drain, Error, Server, Settings, Webhook};
+use native_sidecar::server::{
+    BackgroundTasks, CertificateSource, ConnectionSettings, Drain, Error, RequestTimeouts, Server, ServerSettings,
+    Webhook,
+};
 use native_sidecar_core::catalogue::Catalogue;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -27,7 +31,23 @@ use tokio::{net::TcpStream, sync::mpsc, task::JoinHandle, time};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// How long anything may take that is expected to happen; generous, since machines can be busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A limit that no test meets, however busy the machine is.
+pub const NEVER: Duration = Duration::from_hours(1);
+
+/// Limits of connections that no test meets.
+pub const CONNECTIONS: ConnectionSettings = ConnectionSettings {
+    max_connections: 128,
+    handshake_timeout: NEVER,
+    header_timeout: NEVER,
+    idle_timeout: NEVER,
+    closing_timeout: NEVER,
+};
+
+/// Timeouts that no test meets.
+pub const TIMEOUTS: RequestTimeouts =
+    RequestTimeouts { memory: NEVER, body: NEVER, answer: NEVER, request: NEVER, review: NEVER };
 
 pub type AnyError = Box<dyn error::Error + Send + Sync>;
 
@@ -133,9 +153,9 @@ impl Running {
     }
 }
 
-/// Settings for a test: free ports of this machine, and no waiting.
-pub fn settings(certificate: CertificateSource) -> Settings {
-    Settings {
+/// Settings for a test: free ports of this machine, no waiting where that is the setting, and no limits.
+pub fn settings(certificate: CertificateSource) -> ServerSettings {
+    ServerSettings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         health_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         certificate,
@@ -143,8 +163,9 @@ pub fn settings(certificate: CertificateSource) -> Settings {
         client_ca: None,
         client_names: Vec::new(),
         reload_interval: Duration::from_millis(20),
-        limits: ConnectionLimits::default(),
-        drain: Drain { delay: Duration::ZERO, timeout: PATIENCE },
+        connections: CONNECTIONS,
+        drain: Drain { delay: Duration::ZERO, timeout: NEVER },
+        background: BackgroundTasks::default(),
     }
 }
 
@@ -154,14 +175,15 @@ pub fn files(folder: &Path) -> CertificateSource {
 }
 
 pub fn webhook() -> Webhook {
-    Webhook::new(Arc::new(Catalogue::built_in()), Arc::new(ArcSwap::default()))
+    let webhook = Webhook::new(Arc::new(Catalogue::built_in()), Arc::new(ArcSwap::default()));
+    Webhook { timeouts: TIMEOUTS, ..webhook }
 }
 
-pub async fn start(settings: Settings) -> Running {
+pub async fn start(settings: ServerSettings) -> Running {
     start_with(settings, webhook()).await
 }
 
-pub async fn start_with(settings: Settings, webhook: Webhook) -> Running {
+pub async fn start_with(settings: ServerSettings, webhook: Webhook) -> Running {
     let server = Server::bind(settings, webhook).await.unwrap();
     let (address, health) = (server.address().unwrap(), server.health_address().unwrap());
     let (stop, stopped) = mpsc::channel(2);
@@ -271,6 +293,18 @@ impl Connection {
                 sender.ready().await?;
                 sender.send_request(request).await
             }
+        }
+    }
+
+    /// What sends `request` when it is polled; the connection stays for more.
+    #[allow(clippy::needless_pass_by_ref_mut, reason = "HTTP/1.1 takes one request at a time")]
+    pub fn send_later(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> impl Future<Output = hyper::Result<Response<hyper::body::Incoming>>> + use<> {
+        match self {
+            Self::Http1(sender) => sender.send_request(request).boxed(),
+            Self::Http2(sender) => sender.send_request(request).boxed(),
         }
     }
 

@@ -7,14 +7,14 @@ use crate::{
         certificates::{self, CertificateSink, Keeper},
         facts::{self, Surveyor},
     },
-    server::CertificateStore,
+    server::{BackgroundTasks, CertificateStore},
 };
 use arc_swap::ArcSwap;
 use clap::{ArgAction, Args};
 use native_sidecar_core::conversion::{ClusterFacts, Version};
 use prometheus_client::registry::Registry;
 use std::{error::Error, future, sync::Arc, time::Duration};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::sync::watch;
 
 const CLUSTER: &str = "In the cluster";
 
@@ -67,14 +67,14 @@ pub struct ClusterArgs {
     pub facts_interval: Duration,
 }
 
-/// The loops that talk to the API server; over when dropped.
+/// The tasks that talk to the API server, and what the server needs of them.
 #[derive(Debug, Default)]
-pub(super) struct Loops {
+pub(super) struct ClusterTasks {
     /// The store of managed certificates, where they are managed.
     pub(super) certificates: Option<Arc<CertificateStore>>,
     /// Whether the bundle trusts the certificate in use, where certificates are managed.
     pub(super) trusted: Option<watch::Receiver<bool>>,
-    tasks: JoinSet<()>,
+    pub(super) background: BackgroundTasks,
 }
 
 /// The server's store, as the keeper of certificates sees it.
@@ -93,10 +93,10 @@ impl ClusterArgs {
         floor: Version,
         published: &Arc<ArcSwap<ClusterFacts>>,
         registry: &mut Registry,
-    ) -> Result<Loops, ServeError> {
-        let mut loops = Loops::default();
+    ) -> Result<ClusterTasks, ServeError> {
+        let mut tasks = ClusterTasks::default();
         if self.certificate_secret.is_none() && !self.cluster_facts {
-            return Ok(loops);
+            return Ok(tasks);
         }
         let Connection { client, namespace } = Connection::open().await?;
         let namespace = self.namespace.clone().unwrap_or(namespace);
@@ -105,9 +105,9 @@ impl ClusterArgs {
             let settings = self.certificates(&namespace, secret);
             let metrics = certificates::Metrics::register(registry);
             let keeper = Keeper::new(client.clone(), settings, Sink(Arc::clone(&store)), metrics)?;
-            loops.trusted = Some(keeper.ready());
-            loops.certificates = Some(store);
-            loops.tasks.spawn(keeper.run(future::pending()));
+            tasks.trusted = Some(keeper.ready());
+            tasks.certificates = Some(store);
+            tasks.background.spawn("certificate-keeper", keeper.run(future::pending()));
         }
         if self.cluster_facts {
             let settings = facts::Settings {
@@ -118,9 +118,9 @@ impl ClusterArgs {
             };
             let metrics = facts::Metrics::register(registry);
             let surveyor = Surveyor::new(client, settings, Arc::clone(published), metrics);
-            loops.tasks.spawn(surveyor.run(future::pending()));
+            tasks.background.spawn("cluster-surveyor", surveyor.run(future::pending()));
         }
-        Ok(loops)
+        Ok(tasks)
     }
 
     fn certificates(&self, namespace: &str, secret: &str) -> certificates::Settings {

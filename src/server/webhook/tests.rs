@@ -1,5 +1,8 @@
-use super::{super::metrics::Snapshot, *};
-use axum::body::{Bytes, to_bytes};
+use super::{
+    super::{memory_budget::LargeBodyMemory, metrics::Snapshot},
+    *,
+};
+use axum::body::to_bytes;
 use http::{Method, StatusCode};
 use native_sidecar_core::findings::{Code, Finding};
 use rstest::rstest;
@@ -11,13 +14,22 @@ const REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionRev
     "spec":{"containers":[{"name":"app","image":"app"},{"name":"proxy","image":"proxy"}]}}}}"#;
 
 fn webhook() -> Webhook {
-    Webhook::new(Arc::new(Catalogue::built_in()), Arc::default())
+    Webhook { timeouts: PATIENT, ..Webhook::new(Arc::new(Catalogue::built_in()), Arc::default()) }
 }
 
 fn reviewed(decision: &'static str) -> Reviewed {
     let findings = vec![Finding::pod(Code::NameNotFound, "no such name")];
     Reviewed { body: b"{}".to_vec(), decision, subject: admission::Subject::default(), findings }
 }
+
+/// Timeouts that no test meets.
+const PATIENT: RequestTimeouts = RequestTimeouts {
+    memory: Duration::from_hours(1),
+    body: Duration::from_hours(1),
+    answer: Duration::from_hours(1),
+    request: Duration::from_hours(1),
+    review: Duration::from_hours(1),
+};
 
 fn post(path: &str) -> http::request::Builder {
     Request::builder().method(Method::POST).uri(path)
@@ -119,12 +131,12 @@ async fn a_body_that_breaks_off_is_refused() {
 }
 
 #[rstest]
-#[case::body(Patience { body: Duration::from_millis(1), request: Duration::from_mins(1) }, 408)]
-#[case::request(Patience { body: Duration::from_mins(1), request: Duration::from_millis(1) }, 503)]
+#[case::body(RequestTimeouts { body: Duration::from_millis(1), ..PATIENT }, 408)]
+#[case::request(RequestTimeouts { request: Duration::from_millis(1), ..PATIENT }, 503)]
 #[tokio::test]
-async fn a_body_that_never_comes_is_refused(#[case] patience: Patience, #[case] status: u16) {
+async fn a_body_that_never_comes_is_refused(#[case] timeouts: RequestTimeouts, #[case] status: u16) {
     let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
-    let webhook = Webhook { patience, ..webhook() };
+    let webhook = Webhook { timeouts, ..webhook() };
     let (response, _) = send(&Arc::new(webhook), post("/mutate").body(never).unwrap()).await;
     assert_eq!(response.status(), status);
 }
@@ -147,7 +159,25 @@ async fn a_panic_leaves_the_pod_unchanged(#[case] review: String) {
     let metrics = webhook.metrics.encode(Snapshot::default());
     assert!(metrics.contains("native_sidecar_panics_total 1\n"));
     assert!(metrics.contains("native_sidecar_reviews_total{decision=\"failed\"} 1\n"));
-    assert!(metrics.contains("native_sidecar_reviews_in_flight 0\n"));
+    assert_eq!(webhook.running.count(), 0);
+}
+
+/// Where there is no memory for a body, nobody reads it, so that the wait is none of the client's time to send it.
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_memory_is_not_the_bodys_time() {
+    let memory = MemoryBudget::new(LargeBodyMemory::mebibytes(24).unwrap());
+    let permit = memory.acquire_for_body(None, &ConnectionBudget::new()).await;
+    let second = Duration::from_secs(1);
+    let timeouts = RequestTimeouts { memory: 3 * second, body: 2 * second, ..PATIENT };
+    let webhook = Arc::new(Webhook { memory, timeouts, ..webhook() });
+    let body = Body::from_stream(futures::stream::once(async move {
+        tokio::time::sleep(second).await;
+        Ok::<_, std::io::Error>(Bytes::from(REVIEW))
+    }));
+    let answer = tokio::spawn(router(Arc::clone(&webhook)).oneshot(post("/mutate").body(body).unwrap()));
+    tokio::time::sleep(5 * second / 2).await;
+    drop(permit);
+    assert_eq!(answer.await.unwrap().unwrap().status(), StatusCode::OK);
 }
 
 #[rstest]
