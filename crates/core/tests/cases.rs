@@ -7,9 +7,9 @@
 use native_sidecar_cases::{Case, RESULT, Recorded, all_cases, catalogue, is_update, patched, root, yaml};
 use native_sidecar_core::{
     admission,
+    catalogue::Catalogue,
     conversion::{Conversion, Decision},
     findings::{Code, Severity},
-    pod::Pod,
 };
 use rstest::rstest;
 use serde_json::Value;
@@ -108,11 +108,27 @@ fn a_case_says_what_it_shows(#[files("../../tests/cases/*/case.yaml")] path: Pat
     assert!(case.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'), "{}", case.name);
 }
 
+/// Some case is converted in another way, or not at all, where the catalogue lacks the entry.
 #[test]
 fn every_known_sidecar_has_a_case() {
-    let shown: BTreeSet<String> = all_cases().iter().flat_map(recognised).collect();
-    let missing: Vec<_> = catalogue().entries().iter().filter(|entry| !shown.contains(&entry.name)).collect();
-    assert!(missing.is_empty(), "no case converts {:?}", missing.iter().map(|entry| &entry.name).collect::<Vec<_>>());
+    let cases: Vec<_> = all_cases().into_iter().map(|case| (case.convert(), case)).collect();
+    let converted: Vec<_> = cases.iter().filter(|(with, _)| with.decision == Decision::Converted).collect();
+    let counts = |entry: &&str| {
+        let lacking = catalogue_without(entry);
+        converted.iter().any(|(with, case)| case.convert_with(&lacking).patch != with.patch)
+    };
+    let names = catalogue().entries().iter().map(|entry| &*entry.name);
+    let missing: Vec<_> = names.filter(|entry| !counts(entry)).collect();
+    assert!(missing.is_empty(), "no case needs {missing:?} in the catalogue");
+}
+
+fn catalogue_without(name: &str) -> Catalogue {
+    let mut file: Value = serde_saphyr::from_str(Catalogue::built_in_text()).unwrap();
+    file["sidecars"].as_array_mut().unwrap().retain(|entry| entry["name"] != name);
+    // JSON is YAML.
+    let lacking = Catalogue::parse("known.yaml", &file.to_string()).unwrap();
+    assert_eq!(lacking.entries().len() + 1, catalogue().entries().len());
+    lacking
 }
 
 /// Codes whose pods would fill files, or that no pod is known to lead to: the conversion's own tests show them.
@@ -142,17 +158,4 @@ fn every_blocker_has_a_case_that_is_blocked_and_one_that_accepts_it() {
 
 fn read(file: &Path) -> Case {
     Case::read(file.parent().unwrap())
-}
-
-/// The names of the catalogue's entries for what `case` converts.
-fn recognised(case: &Case) -> Vec<String> {
-    let result = patched(&case.pod, &case.convert().patch);
-    let converted = result["metadata"]["annotations"]["native-sidecar.io/converted"].as_str().unwrap_or_default();
-    let Ok(pod) = Pod::parse(&case.pod) else { return Vec::new() };
-    let regular = converted.split(',').filter_map(|name| pod.container(name));
-    let entry = |(_, container)| {
-        let container: &native_sidecar_core::pod::Container<'_> = container;
-        catalogue().recognise(&pod, container, &container.details().ok()?)
-    };
-    regular.filter_map(entry).map(|entry| entry.name.clone()).collect()
 }

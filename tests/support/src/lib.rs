@@ -123,12 +123,19 @@ impl Case {
         self.convert_pod(&self.pod)
     }
 
+    /// What the pure function makes of the case where other sidecars are known.
+    pub fn convert_with(&self, catalogue: &Catalogue) -> Conversion {
+        conversion::convert(&self.pod, Settings { catalogue, ..self.conversion_settings() })
+    }
+
     /// What the pure function makes of `pod` with this case's settings.
     pub fn convert_pod(&self, pod: &str) -> Conversion {
+        conversion::convert(pod, self.conversion_settings())
+    }
+
+    fn conversion_settings(&self) -> Settings<'_> {
         let CaseSettings { known, ref containers, .. } = self.settings;
-        let settings =
-            Settings { catalogue: catalogue(), facts: &self.facts, known, containers: containers.as_deref() };
-        conversion::convert(pod, settings)
+        Settings { catalogue: catalogue(), facts: &self.facts, known, containers: containers.as_deref() }
     }
 
     /// Whether a request can say all of it: names from outside the pod are for `convert` only.
