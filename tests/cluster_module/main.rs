@@ -384,12 +384,11 @@ impl Survey {
         tokio::time::sleep(ROOM).await;
         survey(&mut self.surveyor).await;
         loop {
-            let (before, age) = (Instant::now(), self.age());
-            let (earliest, latest) = (before - age, Instant::now() - age);
-            if earliest > moment {
+            let (before, age, after) = (moment.elapsed(), self.age(), moment.elapsed());
+            if age < before {
                 return true;
             }
-            if latest < moment {
+            if age > after {
                 return false;
             }
             // Reading the age took longer than there is room around the moment; another reading will not.

@@ -2,7 +2,7 @@
 //! review in process, and the server over HTTP. `tests/README.md` describes the files of a case.
 
 // A test that cannot go on has failed.
-#![allow(clippy::missing_panics_doc, clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::missing_panics_doc, clippy::must_use_candidate, clippy::panic, clippy::unwrap_used)]
 
 mod recorded;
 

@@ -44,7 +44,6 @@ struct File {
 }
 
 /// Whether the results are to be written anew.
-#[must_use]
 pub fn is_update() -> bool {
     env::var_os("UPDATE_CASES").is_some()
 }
@@ -53,7 +52,6 @@ pub fn is_update() -> bool {
 
 impl Recorded {
     /// What the pure function makes of `case` now, with the patch applied to the pod.
-    #[must_use]
     pub fn of(case: &Case) -> Self {
         let conversion = case.convert();
         let lines = |findings: &[Finding]| -> Vec<String> {
@@ -69,18 +67,20 @@ impl Recorded {
     }
 
     /// What is recorded in the case's `directory`.
-    #[must_use]
     pub fn read(directory: &Path) -> Self {
         let path = directory.join(RESULT);
         let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let file: File = serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let File { decision, findings, reasons, patch, difference } = file;
-        let patch = Patch(patch.lines().map(|operation| serde_json::from_str(operation).unwrap()).collect());
-        Self { decision, findings, reasons, patch, difference }
+        Self {
+            decision: file.decision,
+            findings: file.findings,
+            reasons: file.reasons,
+            patch: Patch(file.patch.lines().map(|operation| serde_json::from_str(operation).unwrap()).collect()),
+            difference: file.difference,
+        }
     }
 
     /// The text of the file.
-    #[must_use]
     pub fn to_text(&self) -> String {
         let mut head = Map::from_iter([("decision".to_owned(), json!(self.decision))]);
         for (key, lines) in [("findings", &self.findings), ("reasons", &self.reasons)] {
