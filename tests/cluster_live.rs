@@ -36,11 +36,13 @@ use std::{
     fmt::Debug,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const SECRET: &str = "native-sidecar-tls";
 const MINUTE: Duration = Duration::from_mins(1);
+/// How long something may take that is sure to come, on however busy a machine.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A namespace of its own, a webhook that allows everything, and the rights of the manifests.
 struct Cluster {
@@ -182,15 +184,10 @@ impl Cluster {
         self.api::<ConfigMap>().create(&PostParams::default(), &parse(object)).await.map(drop)
     }
 
-    /// As [`is_called`](Self::is_called), once the API server has had a moment to see the new configuration.
-    async fn is_called_soon(&self) {
-        for _ in 0..50 {
-            if self.is_called().await.is_ok() {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        self.is_called().await.unwrap();
+    /// Waits until the API server acts on the configuration: it calls the webhook and trusts it, or does not.
+    async fn waits_until_called(&self, trusted: bool) {
+        let what = if trusted { "the webhook is called" } else { "a webhook that nobody trusts is called" };
+        within(what, || async { self.is_called().await.is_ok() == trusted }).await;
     }
 
     async fn webhooks(&self) -> MutatingWebhookConfiguration {
@@ -262,7 +259,7 @@ fn serve() -> (SocketAddr, RustlsConfig) {
 async fn certificates_and_bundle() {
     let cluster = Cluster::new().await;
     let now = Timestamp::now();
-    assert!(cluster.is_called().await.is_err(), "nobody trusts the webhook yet");
+    cluster.waits_until_called(false).await;
 
     // Two replicas at once on the empty Secret.
     let (mut a, mut b) = (cluster.keeper(), cluster.keeper());
@@ -270,7 +267,7 @@ async fn certificates_and_bundle() {
     first.unwrap();
     second.unwrap();
     assert!(*a.ready().borrow() && *b.ready().borrow());
-    cluster.is_called_soon().await;
+    cluster.waits_until_called(true).await;
 
     // The field manager owns the bundles and the keys of the list, nothing else.
     let fields = json!({".": {}, "f:name": {}, "f:clientConfig": {"f:caBundle": {}}});
@@ -300,7 +297,7 @@ async fn certificates_and_bundle() {
     // Without caBundle in it the manifest can be applied again and again.
     cluster.patch(&PatchParams::apply("deployer").force(), Patch::Apply(cluster.manifest())).await;
     assert_eq!(cluster.bundles().await, bundles);
-    cluster.is_called_soon().await;
+    cluster.waits_until_called(true).await;
 
     // A deleted Secret: creating is not allowed, and filling the one that is applied again brings back the same.
     let data = cluster.secret().await;
@@ -333,7 +330,7 @@ async fn certificates_and_bundle() {
     assert!(webhooks.get_opt(&cluster.configuration()).await.unwrap().is_none());
     create::<MutatingWebhookConfiguration>(webhooks, cluster.manifest()).await;
     a.tick(now + 22 * MINUTE).await.unwrap();
-    cluster.is_called_soon().await;
+    cluster.waits_until_called(true).await;
     cluster.clean().await;
 }
 
@@ -375,10 +372,15 @@ async fn cluster_facts() {
 /// Pods want the service account `default`, which a controller makes a moment after the namespace.
 async fn service_account(cluster: &Cluster) {
     let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = cluster.api();
-    for _ in 0..100 {
-        if accounts.get_opt("default").await.unwrap().is_some() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let is_there = || async { accounts.get_opt("default").await.unwrap().is_some() };
+    within("the namespace has a service account", is_there).await;
+}
+
+/// Repeats a question until its answer is yes; what never comes ends the test.
+async fn within<F: Future<Output = bool>>(what: &str, question: impl Fn() -> F) {
+    let start = Instant::now();
+    while !question().await {
+        assert!(start.elapsed() < PATIENCE, "not so after {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

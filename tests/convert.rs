@@ -7,7 +7,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use std::{
     fs,
-    io::Write,
+    io::{ErrorKind, Write},
     process::{Command, Stdio},
 };
 
@@ -27,8 +27,10 @@ fn run(args: &[&str], stdin: impl AsRef<[u8]>) -> Run {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // The program may end on an error before it has read all.
-    let _ = child.stdin.take().unwrap().write_all(stdin.as_ref());
+    if let Err(error) = child.stdin.take().unwrap().write_all(stdin.as_ref()) {
+        // The program may end on an error before it has read all.
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    }
     let output = child.wait_with_output().unwrap();
     Run {
         code: output.status.code().unwrap(),
@@ -346,7 +348,8 @@ fn an_alias_bomb_is_refused() {
 #[test]
 fn depth_is_limited() {
     for text in ["[".repeat(100_000), format!("a: {}", "[".repeat(100_000)), "- ".repeat(100_000)] {
-        assert_eq!(run(&[], text).code, 1);
+        let run = run(&[], text);
+        assert!(run.code == 1 && run.err.contains("recursion limit exceeded"), "{}: {}", run.code, run.err);
     }
 }
 

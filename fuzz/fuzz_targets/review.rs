@@ -5,7 +5,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use native_sidecar_core::{admission::{Context, Route, decoded_patch, review}, catalogue::Catalogue, conversion::ClusterFacts};
+use native_sidecar_core::{
+    admission::{Context, Route, decoded_patch, review},
+    catalogue::Catalogue,
+    conversion::ClusterFacts,
+};
 use serde_json::Value;
 use std::sync::LazyLock;
 

@@ -87,11 +87,11 @@ fail_with_log() {
   exit 1
 }
 
-# wait_until NAME SECONDS WHAT COMMAND...: repeats COMMAND until it succeeds;
-# gives up when program NAME ends or the time is over.
+# wait_until NAME WHAT COMMAND...: repeats COMMAND until it succeeds; gives up
+# when program NAME ends, or when not even a busy machine would take so long.
 wait_until() {
-  local name=$1 seconds=$2 what=$3 end
-  shift 3
+  local name=$1 what=$2 seconds=300 end
+  shift 2
   end=$((SECONDS + seconds))
   until "$@" >/dev/null 2>&1; do
     alive "$name" || fail_with_log "$name" "$name ended before $what"
@@ -109,11 +109,11 @@ stop_all() {
     pid=$(cat "$file")
     if tr '\0' '\n' 2>/dev/null <"/proc/$pid/environ" | grep -qxF "NATIVE_SIDECAR_STATE=$STATE"; then
       kill -KILL "$pid" 2>/dev/null || true
-      for tries in $(seq 100); do
+      for tries in $(seq 1200); do
         kill -0 "$pid" 2>/dev/null || break
         # A zombie is dead; its parent only has not asked for its exit code.
         grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null && break
-        [ "$tries" -lt 100 ] || die "process $pid does not end"
+        [ "$tries" -lt 1200 ] || die "process $pid does not end"
         sleep 0.05
       done
     fi
@@ -289,11 +289,11 @@ kube() { "$PROGRAMS/kubectl" --kubeconfig "$STATE/kubeconfig" --request-timeout=
 
 # wait_for_apiserver: the port first, since each kubectl costs a tenth of a second.
 wait_for_apiserver() {
-  wait_until kube-apiserver 60 "it listens" port_open "$API_PORT"
-  wait_until kube-apiserver 60 "it is ready" kube get --raw /readyz
+  wait_until kube-apiserver "it listens" port_open "$API_PORT"
+  wait_until kube-apiserver "it is ready" kube get --raw /readyz
 }
 
 wait_for_service_account() {
-  wait_until kube-controller-manager 60 "it made the service account default/default" \
+  wait_until kube-controller-manager "it made the service account default/default" \
     kube -n default get serviceaccount default
 }

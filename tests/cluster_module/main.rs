@@ -17,11 +17,13 @@ use serde_json::{Value, json};
 use std::{
     error::Error,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
 const DAY: Duration = Duration::from_hours(24);
+/// Kept free around a moment that something is compared with.
+const ROOM: Duration = Duration::from_millis(20);
 
 /// Remembers the chains it was given.
 #[derive(Clone, Default)]
@@ -375,18 +377,28 @@ impl Survey {
         (**self.published.load()).clone()
     }
 
-    /// Whether one more survey makes what is known look fresh.
+    /// Whether one more survey makes what is known look fresh: learnt after this moment and not before.
     async fn is_fresh_after(&mut self, survey: impl AsyncFnOnce(&mut Surveyor)) -> bool {
-        // Longer than any two of these surveys in memory take.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(ROOM).await;
+        let moment = Instant::now();
+        tokio::time::sleep(ROOM).await;
         survey(&mut self.surveyor).await;
-        self.age() < 0.3
+        loop {
+            let (before, age, after) = (moment.elapsed(), self.age(), moment.elapsed());
+            if age < before {
+                return true;
+            }
+            if age > after {
+                return false;
+            }
+            // Reading the age took longer than there is room around the moment; another reading will not.
+        }
     }
 
-    fn age(&self) -> f64 {
+    fn age(&self) -> Duration {
         let text = text(&self.registry);
         let line = text.lines().find_map(|line| line.strip_prefix("native_sidecar_cluster_facts_age_seconds "));
-        line.unwrap().parse().unwrap()
+        Duration::from_secs_f64(line.unwrap().parse().unwrap())
     }
 }
 

@@ -542,14 +542,6 @@ fn another_service_name_waits_for_a_new_ca() {
     assert_eq!(world.material().serving.lacks(&world.settings.all_names()), Vec::<String>::new());
 }
 
-// === Determinism ===
-
-#[test]
-fn equal_situations_give_equal_answers() {
-    let world = World::running().days(61);
-    assert_eq!(world.decide(), world.decide());
-}
-
 // === x509 ===
 
 #[test]

@@ -77,9 +77,9 @@ take_down() {
   local first tries
   first=$(first_process || true)
   stop_all
-  for tries in $(seq 200); do
+  for tries in $(seq 1200); do
     [ "$(cut -d ' ' -f 3 "/proc/${first:-none}/stat" 2>/dev/null || echo Z)" != Z ] || break
-    [ "$tries" -lt 200 ] || die "process $first does not end"
+    [ "$tries" -lt 1200 ] || die "process $first does not end"
     sleep 0.05
   done
   remove_cgroups

@@ -1,7 +1,7 @@
 //! Pods that controllers make from templates.
 
 use super::{
-    cluster::{Cluster, Namespace, PATIENCE, note, within},
+    cluster::{Cluster, Namespace, note, within},
     pods::{annotated, native_sidecars},
     webhook::{Webhook, is_converted},
 };
@@ -19,7 +19,7 @@ async fn moves_in(workload: impl FnOnce(Value) -> Value) {
         make_due(&namespace, &workload).await;
     }
     let what = format!("the {} has a pod", workload["kind"]);
-    let pod = within(PATIENCE, &what, || async { namespace.pods(&format!("{LABEL}=workload")).await.pop() }).await;
+    let pod = within(&what, || async { namespace.pods(&format!("{LABEL}=workload")).await.pop() }).await;
     assert!(is_converted(&pod), "{pod:#}");
     assert_eq!(native_sidecars(&pod), ["sidecar"]);
 }

@@ -6,6 +6,7 @@ use super::{
     pods::{annotation, native_sidecars},
     webhook::Webhook,
 };
+use native_sidecar_cases::Recorded;
 use native_sidecar_core::version::Version;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
@@ -54,7 +55,7 @@ struct Case {
     /// What `case.yaml` says about the circumstances.
     circumstances: Value,
     /// What the conversion answers under these circumstances.
-    result: Value,
+    result: Recorded,
 }
 
 #[tokio::test]
@@ -149,8 +150,7 @@ impl Case {
             name: folder.file_name().unwrap().to_string_lossy().into_owned(),
             pod: with_volumes(pod),
             circumstances: yaml("case.yaml"),
-            // JSON is YAML.
-            result: yaml("result.json"),
+            result: Recorded::read(folder),
         }
     }
 
@@ -163,7 +163,7 @@ impl Case {
         let fault = |text: String| vec![format!("{}: {text}", self.name)];
         let is_among = |cases: &[(&str, &str)]| cases.iter().any(|(name, _)| *name == self.name);
         let (invalid, saved) = (is_among(&INVALID), is_among(&SAVED));
-        let denied = self.result["decision"] == "denied" && reply.status == 403;
+        let denied = self.result.decision == "denied" && reply.status == 403;
         match (reply.exists(), original.exists()) {
             (false, true) if !denied => fault(format!("accepted without us, refused with us: {}", reply.object)),
             (_, false) if !invalid && !saved => {
@@ -178,14 +178,14 @@ impl Case {
 
     /// Where the API server's pod differs from the golden one in what we decide.
     fn differences(&self, pod: &Value) -> Vec<String> {
-        // The result has no pod where nothing changes.
-        let golden = self.result.get("pod").unwrap_or(&self.pod);
+        let mut golden = self.pod.clone();
+        json_patch::patch(&mut golden, &self.result.patch).unwrap();
         let key = "native-sidecar.io/converted";
-        let same = annotation(pod, key) == annotation(golden, key) && native_sidecars(pod) == native_sidecars(golden);
+        let same = annotation(pod, key) == annotation(&golden, key) && native_sidecars(pod) == native_sidecars(&golden);
         if same || !self.is_about_this_cluster() {
             return Vec::new();
         }
-        vec![format!("{}: native are {:?} and not {:?}", self.name, native_sidecars(pod), native_sidecars(golden))]
+        vec![format!("{}: native are {:?} and not {:?}", self.name, native_sidecars(pod), native_sidecars(&golden))]
     }
 
     /// Whether the case assumes nothing that may be otherwise here, such as a version or a client that sends keys

@@ -2,7 +2,7 @@
 //! and no others.
 
 use super::{
-    cluster::{Cleanup, Cluster, PATIENCE, note, within},
+    cluster::{Cleanup, Cluster, note, within},
     installation, manifests,
     pods::annotated,
     process::Process,
@@ -92,7 +92,7 @@ async fn kubeconfig(cluster: &Cluster) -> String {
 
 /// Waits until the API server trusts the webhook and calls it.
 async fn converted(cluster: &Cluster, what: &str) {
-    within(PATIENCE * 3, what, || async {
+    within(what, || async {
         let pods = "/api/v1/namespaces/default/pods?dryRun=All";
         let reply = cluster.send(http::Method::POST, pods, Some(&annotated())).await;
         is_converted(&reply.created()).then_some(())
@@ -129,7 +129,7 @@ async fn an_emptied_bundle_is_restored() {
         webhook["clientConfig"]["caBundle"] = "".into();
     }
     cluster.merge(REGISTRATION, &json!({"webhooks": registration["webhooks"]})).await.created();
-    within(PATIENCE * 3, "the bundle is restored", || async {
+    within("the bundle is restored", || async {
         (bundles(&cluster.get(REGISTRATION).await.created()) == before).then_some(())
     })
     .await;
@@ -164,7 +164,7 @@ async fn no_pod_is_missed_while_the_authority_is_replaced() {
     let before = authorities(&cluster).await;
     let replace = async {
         cluster.merge(SECRET, &json!({"data": {"ca.key": null}})).await.created();
-        within(PATIENCE * 4, "a certificate of a new authority is served", || async {
+        within("a certificate of a new authority is served", || async {
             let new: String = authorities(&cluster).await.difference(&before).cloned().collect();
             (!new.is_empty() && replica.serves_as(NAME, &new)).then_some(())
         })
@@ -187,7 +187,7 @@ async fn an_emptied_certificate_is_made_again() {
     let _replica = installation.serving();
     converted(&cluster, "the API server trusts the certificate").await;
     cluster.merge(SECRET, &json!({"data": null})).await.created();
-    within(PATIENCE * 3, "the Secret is filled again", || is_filled(&cluster)).await;
+    within("the Secret is filled again", || is_filled(&cluster)).await;
     converted(&cluster, "pods are converted again").await;
 }
 
@@ -200,7 +200,7 @@ async fn a_deleted_certificate_is_made_again() {
     converted(&cluster, "the API server trusts the certificate").await;
     let before = cluster.get(SECRET).await.created()["metadata"]["uid"].clone();
     cluster.send(http::Method::DELETE, SECRET, None).await.created();
-    within(PATIENCE * 3, "the Secret is there again", || is_filled(&cluster)).await;
+    within("the Secret is there again", || is_filled(&cluster)).await;
     assert_ne!(cluster.get(SECRET).await.created()["metadata"]["uid"], before);
     converted(&cluster, "pods are converted again").await;
     // Applying the manifests again, as an upgrade does, must be possible with the Secret that the program made.

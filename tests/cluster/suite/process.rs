@@ -1,6 +1,9 @@
 //! `native-sidecar serve` as a process of this machine.
 
-use super::{certificates::Pair, cluster::note};
+use super::{
+    certificates::Pair,
+    cluster::{PATIENCE, note},
+};
 use rustls::{
     ClientConfig, ClientConnection, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -105,7 +108,7 @@ impl Process {
         let start = Instant::now();
         while http_get(self.health, "/readyz").is_none_or(|(status, _)| status != 200) {
             let ended = self.child.try_wait().unwrap();
-            let late = start.elapsed() > Duration::from_secs(20);
+            let late = start.elapsed() > PATIENCE;
             assert!(ended.is_none() && !late, "not ready, ended: {ended:?}, log:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -132,7 +135,7 @@ pub(crate) fn free_port(host: IpAddr) -> u16 {
 
 fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
@@ -147,7 +150,7 @@ fn serves(address: (IpAddr, u16), name: ServerName<'static>, bundle: &str) -> bo
     let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let mut connection = ClientConnection::new(Arc::new(config), name).unwrap();
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     connection.complete_io(&mut stream).is_ok() && !connection.is_handshaking()
 }
 

@@ -8,12 +8,9 @@ use super::{
     webhook::is_installed,
 };
 use serde_json::{Value, json};
-use std::{env, time::Duration};
+use std::env;
 
 const PODS: &str = "/api/v1/namespaces/native-sidecar/pods?labelSelector=app.kubernetes.io/name=native-sidecar";
-
-/// How long the replicas may take to come, go and come back.
-const ROLLOUT: Duration = Duration::from_mins(2);
 
 #[tokio::test]
 async fn a_rolling_restart_and_a_killed_replica_miss_no_pod() {
@@ -22,7 +19,7 @@ async fn a_rolling_restart_and_a_killed_replica_miss_no_pod() {
     let _installation = installation::by_hand(&cluster, &image).await;
     rolled_out(&cluster).await;
     let namespace = cluster.namespace().await;
-    within(ROLLOUT, "the API server calls the webhook", || async { converts(&namespace).await.then_some(()) }).await;
+    within("the API server calls the webhook", || async { converts(&namespace).await.then_some(()) }).await;
 
     let restart = during("a rolling restart", &namespace, restart(&cluster)).await;
     let kill = during("a killed replica", &namespace, kill_one(&cluster)).await;
@@ -39,7 +36,7 @@ async fn replicas_make_their_certificate_themselves() {
     let _installation = installation::self_managed(&cluster, Some(&image)).await;
     rolled_out(&cluster).await;
     let namespace = cluster.namespace().await;
-    within(ROLLOUT, "the API server calls the webhook", || async { converts(&namespace).await.then_some(()) }).await;
+    within("the API server calls the webhook", || async { converts(&namespace).await.then_some(()) }).await;
     assert_eq!(during("a rolling restart", &namespace, restart(&cluster)).await, 0, "pods were missed");
 }
 
@@ -68,13 +65,13 @@ async fn kill_one(cluster: &Cluster) {
     let name = pods["items"][0]["metadata"]["name"].as_str().unwrap();
     let path = format!("{}/pods/{name}", installation::NAMESPACE);
     cluster.send(http::Method::DELETE, &path, Some(&json!({"gracePeriodSeconds": 0}))).await.created();
-    within(ROLLOUT, "the pod is gone", || async { (cluster.get(&path).await.status == 404).then_some(()) }).await;
+    within("the pod is gone", || async { (cluster.get(&path).await.status == 404).then_some(()) }).await;
     rolled_out(cluster).await;
 }
 
 /// Waits until all replicas are of the newest kind and ready, and the others are gone.
 async fn rolled_out(cluster: &Cluster) {
-    within(ROLLOUT, "the Deployment is rolled out", || async {
+    within("the Deployment is rolled out", || async {
         let deployment = cluster.get(DEPLOYMENT).await.created();
         let pods = cluster.get(PODS).await.created();
         is_rolled_out(&deployment, pods["items"].as_array().unwrap()).then_some(())

@@ -6,10 +6,7 @@ use super::{
     webhook::Webhook,
 };
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, time::Duration};
-
-/// How long a pod may take: images are there, so this is for a busy machine.
-const POD: Duration = Duration::from_secs(90);
+use std::collections::BTreeMap;
 
 /// Runs until it is told to stop.
 const SIDECAR: &str = "trap 'exit 0' TERM; while true; do echo still here; sleep 1 & wait $!; done";
@@ -26,14 +23,14 @@ async fn a_job_with_a_sidecar_completes_once_it_is_annotated() {
     namespace.create(job("annotated", asking(template, "sidecar"))).await.created();
 
     let done = || async { (namespace.column("jobs", "annotated", "Completions").await? == "1/1").then_some(()) };
-    within(POD, "the annotated Job completes", done).await;
+    within("the annotated Job completes", done).await;
     assert_eq!(status(&namespace, "annotated").await, ("0/2".to_owned(), "Completed".to_owned()));
     stopped(&namespace, "annotated", "sidecar").await;
 
     // The application of the legacy Job has ended too, at about the same time; nothing follows from it.
     let idle = || async { (status(&namespace, "legacy").await.1 == "NotReady").then_some(()) };
-    within(POD, "the legacy Job's application ends", idle).await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    within("the legacy Job's application ends", idle).await;
+    goes_on(&namespace, "legacy", "sidecar").await;
     assert_eq!(status(&namespace, "legacy").await, ("1/2".to_owned(), "NotReady".to_owned()));
     assert_eq!(namespace.column("jobs", "legacy", "Completions").await.unwrap(), "0/1");
 }
@@ -45,6 +42,14 @@ async fn status(namespace: &Namespace<'_>, job: &str) -> (String, String) {
     (cell("Ready").await, cell("Status").await)
 }
 
+/// Waits until a container of a Job's pod has said more than it had, line by line.
+async fn goes_on(namespace: &Namespace<'_>, job: &str, container: &str) {
+    let pod = namespace.pods(&format!("job-name={job}")).await.remove(0);
+    let lines = async || log(namespace, &pod, container).await.lines().count();
+    let before = lines().await;
+    within("the container goes on", || async { (lines().await >= before + 5).then_some(()) }).await;
+}
+
 /// Waits for the event that says that a container of a Job's pod was told to stop.
 async fn stopped(namespace: &Namespace<'_>, job: &str, container: &str) {
     let what = format!("an event says that {container:?} is stopped");
@@ -53,7 +58,7 @@ async fn stopped(namespace: &Namespace<'_>, job: &str, container: &str) {
         let pod = event["involvedObject"]["name"].as_str().unwrap_or_default();
         pod.starts_with(job) && event["message"].as_str().unwrap_or_default().contains(container)
     };
-    within(POD, &what, || async {
+    within(&what, || async {
         let events = namespace.cluster.get(&path).await.created();
         events["items"].as_array().unwrap().iter().any(event).then_some(())
     })
@@ -104,7 +109,8 @@ async fn the_application_starts_after_a_slow_sidecar() {
     let namespace = cluster.namespace().await;
     let slow = "trap 'exit 0' TERM; sleep 5; touch /shared/ready; while true; do sleep 1 & wait $!; done";
     let app = "if [ -e /shared/ready ]; then echo ready; else echo too early; fi";
-    let probe = r#"{"exec": {"command": ["test", "-e", "/shared/ready"]}, "periodSeconds": 1, "failureThreshold": 60}"#;
+    let probe =
+        r#"{"exec": {"command": ["test", "-e", "/shared/ready"]}, "periodSeconds": 1, "failureThreshold": 300}"#;
     let legacy = pod([("app", app), ("sidecar", slow)]);
     let native = annotate(asking(legacy.clone(), "sidecar"), "startup-probe.native-sidecar.io/sidecar", probe);
 
@@ -122,8 +128,18 @@ async fn sidecars_start_in_the_listed_order_and_stop_in_reverse() {
     let Some(cluster) = with_node().await else { return };
     let _webhook = Webhook::install(&cluster).await;
     let namespace = cluster.namespace().await;
-    let sidecar = "echo start; trap 'echo stop; exit 0' TERM; while true; do sleep 1 & wait $!; done";
-    let pod = pod([("app", "echo start; sleep 1; echo stop"), ("one", sidecar), ("two", sidecar)]);
+    // Without the probe the next one could be quicker to say that it starts.
+    let sidecar = |name: &str| {
+        format!(
+            "echo start; touch /shared/{name}; trap 'echo stop; exit 0' TERM; while true; do sleep 1 & wait $!; done"
+        )
+    };
+    let probe = |name: &str| json!({"exec": {"command": ["test", "-e", format!("/shared/{name}")]}, "periodSeconds": 1, "failureThreshold": 300});
+    let (one, two) = (sidecar("one"), sidecar("two"));
+    let mut pod = pod([("app", "echo start; sleep 1; echo stop"), ("one", &one), ("two", &two)]);
+    for name in ["one", "two"] {
+        pod = annotate(pod, &format!("startup-probe.native-sidecar.io/{name}"), &probe(name).to_string());
+    }
     let pod = finished(&namespace, asking(pod, "two, one")).await;
 
     let mut moments = BTreeMap::new();
@@ -139,18 +155,22 @@ async fn sidecars_start_in_the_listed_order_and_stop_in_reverse() {
 }
 
 /// A pod is deleted, and its application has a last word. A legacy collector is told to stop at the same moment, and
-/// is gone when it comes.
+/// is gone when it comes. The application waits a while for just that.
 #[tokio::test]
 async fn a_log_collector_receives_the_last_line_of_a_deleted_pod() {
     let Some(cluster) = with_node().await else { return };
     let _webhook = Webhook::install(&cluster).await;
     let namespace = cluster.namespace().await;
-    let app = "trap 'sleep 4; echo last line >> /shared/log; exit 0' TERM; echo first line >> /shared/log; \
-               while true; do sleep 1 & wait $!; done";
-    // Told to stop, it looks for two seconds for what is still to come.
-    let collector = "touch /shared/log; tail -f /shared/log & tail=$!; trap 'sleep 2; kill $tail; exit 0' TERM; \
-                     while true; do sleep 1 & wait $!; done";
-    let legacy = pod([("app", app), ("collector", collector)]);
+    let last_word = "for i in $(seq 100); do [ -e /shared/gone ] && break; sleep 0.1; done; \
+                     echo last line >> /shared/log; exit 0";
+    let app =
+        format!("trap '{last_word}' TERM; echo first line >> /shared/log; while true; do sleep 1 & wait $!; done");
+    // Told to stop, it passes on what there is, and ends.
+    let collector = "passed=0; told=; trap 'told=1' TERM; touch /shared/log; \
+                     pass() { lines=$(wc -l < /shared/log); if [ $lines -gt $passed ]; then \
+                     sed -n \"$((passed + 1)),${lines}p\" /shared/log; passed=$lines; fi; }; \
+                     until [ $told ]; do pass; sleep 0.1 & wait $!; done; pass; touch /shared/gone";
+    let legacy = pod([("app", &app), ("collector", collector)]);
     let native = asking(legacy.clone(), "collector");
 
     let (native, legacy) = tokio::join!(collected(&namespace, native), collected(&namespace, legacy));
@@ -162,7 +182,7 @@ async fn a_log_collector_receives_the_last_line_of_a_deleted_pod() {
 async fn collected(namespace: &Namespace<'_>, pod: Value) -> String {
     let pod = namespace.create(pod).await.created();
     let path = log_path(namespace, &pod, "collector");
-    within(POD, "the collector has the first line", || async {
+    within("the collector has the first line", || async {
         namespace.cluster.text(&path).await.contains("first line").then_some(())
     })
     .await;
@@ -215,7 +235,7 @@ async fn finished(namespace: &Namespace<'_>, pod: Value) -> Value {
     let pod = namespace.create(pod).await.created();
     let path = namespace.pod_path(pod["metadata"]["name"].as_str().unwrap());
     let converted = super::webhook::is_converted(&pod);
-    within(POD, "the pod ends", || async {
+    within("the pod ends", || async {
         let pod = namespace.cluster.get(&path).await.created();
         let ended = ["Succeeded", "Failed"].iter().any(|phase| pod["status"]["phase"] == *phase);
         let application = container_status(&pod, "app").is_some_and(|status| status["state"]["terminated"].is_object());

@@ -1,7 +1,7 @@
 //! What a person sees: warnings at the client, and annotations in the API server's audit log.
 
 use super::{
-    cluster::{Cluster, PATIENCE, note, within},
+    cluster::{Cluster, note, within},
     pods::{annotated, asking, blocked, with_sidecars},
     webhook::Webhook,
 };
@@ -41,9 +41,7 @@ async fn the_audit_log_tells_the_decision() {
     let namespace = cluster.namespace().await;
     namespace.create(named(annotated(), "converted")).await.created();
     namespace.create(named(blocked(), "blocked")).await.created();
-    let of = |pod: &'static str| {
-        within(PATIENCE, "the audit log has the pod", || async { audited(&log, &namespace.name, pod) })
-    };
+    let of = |pod: &'static str| within("the audit log has the pod", || async { audited(&log, &namespace.name, pod) });
 
     let converted = of("converted").await;
     assert_eq!(converted["annotated.native-sidecar.io/decision"], "converted");

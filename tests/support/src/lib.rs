@@ -2,12 +2,16 @@
 //! review in process, and the server over HTTP. `tests/README.md` describes the files of a case.
 
 // A test that cannot go on has failed.
-#![allow(clippy::missing_panics_doc, clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::missing_panics_doc, clippy::must_use_candidate, clippy::panic, clippy::unwrap_used)]
+
+mod recorded;
+
+pub use recorded::{RESULT, Recorded, is_update};
 
 use native_sidecar_core::{
     admission::{Context, Route, decoded_patch},
     catalogue::Catalogue,
-    conversion::{self, ClusterFacts, Conversion, Decision, Settings},
+    conversion::{self, ClusterFacts, Conversion, Settings},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -119,12 +123,19 @@ impl Case {
         self.convert_pod(&self.pod)
     }
 
+    /// What the pure function makes of the case where other sidecars are known.
+    pub fn convert_with(&self, catalogue: &Catalogue) -> Conversion {
+        conversion::convert(&self.pod, Settings { catalogue, ..self.conversion_settings() })
+    }
+
     /// What the pure function makes of `pod` with this case's settings.
     pub fn convert_pod(&self, pod: &str) -> Conversion {
+        conversion::convert(pod, self.conversion_settings())
+    }
+
+    fn conversion_settings(&self) -> Settings<'_> {
         let CaseSettings { known, ref containers, .. } = self.settings;
-        let settings =
-            Settings { catalogue: catalogue(), facts: &self.facts, known, containers: containers.as_deref() };
-        conversion::convert(pod, settings)
+        Settings { catalogue: catalogue(), facts: &self.facts, known, containers: containers.as_deref() }
     }
 
     /// Whether a request can say all of it: names from outside the pod are for `convert` only.
@@ -157,24 +168,28 @@ impl Case {
         admission_review(&self.name, &self.pod)
     }
 
-    /// Checks that `answer`, a whole `AdmissionReview`, says what the pure function says.
+    /// What is recorded of the case; where results are written anew, what will be.
+    pub fn recorded(&self) -> Recorded {
+        if is_update() { Recorded::of(self) } else { Recorded::read(&self.directory) }
+    }
+
+    /// Checks that `answer`, a whole `AdmissionReview`, says what is recorded.
     pub fn check_answer(&self, answer: &[u8]) {
-        let expected = self.convert();
+        let expected = self.recorded();
         let patch = decoded_patch(answer).unwrap();
         let answer: Value = serde_json::from_slice(answer).unwrap();
         assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
         assert_eq!(answer["kind"], "AdmissionReview");
         let response = &answer["response"];
         assert_eq!(response["uid"], *self.name);
-        assert_eq!(response["allowed"], expected.decision != Decision::Denied);
-        assert_eq!(patch, expected.patch);
+        assert_eq!(response["allowed"], expected.decision != "denied");
+        assert_eq!(patch, expected.patch, "{}", self.name);
         let patch_type = if patch.is_empty() { Value::Null } else { json!("JSONPatch") };
         assert_eq!(response["patchType"], patch_type);
         assert_eq!(response["patch"].is_string(), !patch.is_empty());
-        let silent =
-            expected.findings.is_empty() && matches!(expected.decision, Decision::NothingToDo | Decision::NotRequested);
-        let decision = if silent { Value::Null } else { json!(expected.decision.as_str()) };
-        assert_eq!(response["auditAnnotations"]["decision"], decision);
+        let silent = expected.findings.is_empty() && ["nothing-to-do", "not-requested"].contains(&&*expected.decision);
+        let decision = if silent { Value::Null } else { json!(expected.decision) };
+        assert_eq!(response["auditAnnotations"]["decision"], decision, "{}", self.name);
     }
 }
 
