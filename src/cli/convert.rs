@@ -309,6 +309,7 @@ fn diff(manifest: &Manifest) -> String {
     out
 }
 
+/// As a unified diff writes it.
 fn push(out: &mut String, line: Line<'_, str>) {
     let (sign, text) = match line {
         Line::Context(text) => (' ', text),

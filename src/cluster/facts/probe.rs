@@ -22,8 +22,7 @@ pub(super) enum Verdict {
     Odd(String),
 }
 
-/// The pod that comes back. Only what is wanted is read: to read and write all of a pod's types takes the compiler as long
-/// as the rest of the crate.
+/// The pod that comes back. Only what is wanted is read: the code for all of a pod's types takes long to compile.
 #[derive(Deserialize)]
 struct Pod {
     spec: Option<PodSpec>,
