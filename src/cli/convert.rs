@@ -6,6 +6,7 @@ use super::{
     offline::Offline,
 };
 use clap::{Args, ValueEnum};
+use diffy::{HunkRange, Line};
 use json_patch::{Patch, PatchError};
 use native_sidecar_core::{
     conversion::{Conversion, Decision, Settings, convert},
@@ -15,7 +16,6 @@ use native_sidecar_core::{
 use native_sidecar_manifest::{Format, Manifest, ManifestError, ObjectName, Side, Template, UnfitPatch, Written};
 use serde::Serialize;
 use serde_json::Value;
-use similar::{ChangeTag, TextDiff};
 use std::{
     fmt::Write as _,
     io::{ErrorKind, Read, Write},
@@ -287,28 +287,40 @@ fn diff(manifest: &Manifest) -> String {
     let (before, after) = (manifest.yaml(Side::Before), manifest.yaml(Side::After));
     let text = |pieces: &[(Option<usize>, String)]| pieces.iter().map(|(_, text)| text.as_str()).collect::<String>();
     let (old, new) = (text(&before), text(&after));
-    let lines = TextDiff::from_lines(&old, &new);
-    let mut unified = lines.unified_diff();
+    let patch = diffy::create_patch(&old, &new);
     let mut out = String::new();
-    for hunk in unified.context_radius(3).iter_hunks() {
+    for hunk in patch.hunks() {
         if out.is_empty() {
             out = format!("--- {name}\n+++ {name}\n", name = manifest.name);
         }
-        let change = hunk.iter_changes().find(|change| change.tag() != ChangeTag::Equal);
-        let place = change.and_then(|change| match change.old_index() {
-            Some(line) => document_at(&before, line),
-            None => document_at(&after, change.new_index()?),
-        });
+        let context = hunk.lines().iter().take_while(|line| matches!(line, Line::Context(_))).count();
+        // Ranges count lines from 1.
+        let first = |range: HunkRange| (range.start() + context).saturating_sub(1);
+        let place = match hunk.lines().get(context) {
+            Some(Line::Insert(_)) => document_at(&after, first(hunk.new_range())),
+            _ => document_at(&before, first(hunk.old_range())),
+        };
         let document = place.and_then(|index| manifest.documents().get(index));
         let name = document.map(|document| ObjectName::of_document(document.value(Side::Before)).to_string());
-        let hunk = hunk.to_string();
-        let (header, body) = hunk.split_once('\n').unwrap_or((&hunk, ""));
-        out.push_str(header);
         // Writing to a string cannot fail.
-        let _ = writeln!(out, " {}", name.unwrap_or_default());
-        out.push_str(body);
+        let _ = writeln!(out, "@@ -{} +{} @@ {}", hunk.old_range(), hunk.new_range(), name.unwrap_or_default());
+        hunk.lines().iter().for_each(|line| push(&mut out, *line));
     }
     out
+}
+
+/// As a unified diff writes it.
+fn push(out: &mut String, line: Line<'_, str>) {
+    let (sign, text) = match line {
+        Line::Context(text) => (' ', text),
+        Line::Delete(text) => ('-', text),
+        Line::Insert(text) => ('+', text),
+    };
+    out.push(sign);
+    out.push_str(text);
+    if !text.ends_with('\n') {
+        out.push_str("\n\\ No newline at end of file\n");
+    }
 }
 
 /// The document that line `line` belongs to, both counted from 0.
