@@ -12,8 +12,10 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Cases whose pod the API server refuses as it is, without us; and why they are there all the same.
-const INVALID: [(&str, &str); 14] = [
+const INVALID: [(&str, &str); 16] = [
     ("big-numbers", "no field takes such a number; it must come through all the same"),
+    ("converted-names-a-name-twice", "names must be unique"),
+    ("converted-names-the-only-container", "names must be unique"),
     ("ephemeral-containers", "these cannot be there on creation; a copy of a pod may have them"),
     ("escaped-annotation-keys", "such keys are invalid, but a patch must be right before validation comes"),
     ("known-gke-gcsfuse-sidecar-stub-is-left", "an injector after us fills in the image"),
@@ -30,8 +32,9 @@ const INVALID: [(&str, &str); 14] = [
 ];
 
 /// Cases whose pod the API server refuses as it is and accepts with us; and what is repaired.
-const SAVED: [(&str, &str); 2] = [
+const SAVED: [(&str, &str); 3] = [
     ("injected-again", "an injector wrote its container a second time, and the copy goes"),
+    ("injected-again-does-not-count", "the same, beside another container that moves"),
     ("istio-reinjected-twice", "Istio wrote a second proxy beside the native one, and the copy goes"),
 ];
 

@@ -156,7 +156,7 @@ impl<'p> Move<'p> {
     /// Calls `ask` with what the startup probe of the native form does; `None` where it has no such probe.
     pub(super) fn startup_handler<T>(&self, ask: impl Fn(&Handler<'_>) -> T) -> Option<T> {
         match &self.form.startup_probe {
-            Change::Keep => self.container().startup_probe().map(|own| ask(&own.handler)),
+            Change::Keep => self.container().startup_probe().map(|own| ask(own.handler)),
             Change::Remove => None,
             Change::Set(value) => Handler::deserialize(value).ok().map(|handler| ask(&handler)),
         }

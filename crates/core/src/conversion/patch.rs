@@ -128,7 +128,11 @@ fn pointer<'t>(tokens: impl IntoIterator<Item = &'t str>) -> PointerBuf {
     let mut text = String::with_capacity(ORDINARY_POINTER);
     for token in tokens {
         text.push('/');
-        text.push_str(Token::new(token).encoded());
+        if token.contains(['~', '/']) {
+            text.push_str(Token::new(token).encoded());
+        } else {
+            text.push_str(token);
+        }
     }
     // What is made of encoded tokens is a pointer; the empty one stands for what cannot be.
     PointerBuf::parse(text).unwrap_or_default()

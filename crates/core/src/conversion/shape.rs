@@ -254,12 +254,12 @@ fn readiness_as_gate(shaping: Shaping<'_>) -> Result<Value, (Code, String)> {
     Ok(patient_probe(handler))
 }
 
-fn object(probe: &Probe<'_>) -> Option<Map<String, Value>> {
+fn object(probe: Probe<'_>) -> Option<Map<String, Value>> {
     serde_json::from_str(probe.raw.get()).ok()
 }
 
 /// What a probe asks, without its timings.
-fn handler_of(probe: &Probe<'_>) -> Option<Map<String, Value>> {
+fn handler_of(probe: Probe<'_>) -> Option<Map<String, Value>> {
     let mut fields = object(probe)?;
     fields.retain(|key, _| matches!(key.as_str(), "exec" | "httpGet" | "tcpSocket" | "grpc"));
     (!fields.is_empty()).then_some(fields)
@@ -293,6 +293,9 @@ fn fill(template: &Value, shaping: Shaping<'_>) -> Value {
 fn fill_text(text: &str, shaping: Shaping<'_>) -> String {
     let Shaping { pod, selected, .. } = shaping;
     let mut filled = text.to_owned();
+    if !text.contains('{') {
+        return filled;
+    }
     for (name, sources) in selected.entry.iter().flat_map(|entry| &entry.values) {
         let placeholder = format!("{{{name}}}");
         if !text.contains(&placeholder) {

@@ -274,9 +274,10 @@ mod tests {
     #[test]
     fn a_list_beyond_all_measure_is_not_looked_at() {
         let names: Vec<_> = (0..=MOST_NAMES).map(|number| number.to_string()).collect();
-        let intent = intent(&[(CONTAINERS, &names.join(","))]);
-        assert!(intent.containers.is_empty());
-        assert_eq!(intent.findings[0].code, Code::InvalidValue);
+        let names = names.join(",");
+        let intent = intent(&[(CONTAINERS, &names), (CONVERTED, &names)]);
+        assert!(intent.containers.is_empty() && intent.converted.is_empty());
+        assert_eq!(intent.findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::InvalidValue; 2]);
     }
 
     #[test]

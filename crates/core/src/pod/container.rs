@@ -43,8 +43,8 @@ struct Fields<'a> {
     env: Field<'a, Env<'a>>,
     ports: Field<'a, Ports<'a>>,
     resources: Field<'a, Resources<'a>>,
-    readiness_probe: Field<'a, Probe<'a>>,
-    startup_probe: Field<'a, Probe<'a>>,
+    readiness_probe: Field<'a, Handler<'a>>,
+    startup_probe: Field<'a, Handler<'a>>,
     lifecycle: Field<'a, Lifecycle<'a>>,
     restart_policy_rules: Field<'a, IgnoredAny>,
     resize_policy: Field<'a, IgnoredAny>,
@@ -151,12 +151,12 @@ pub struct Resources<'a> {
 }
 
 /// A probe, with its own JSON text beside the handler that was read from it.
-#[derive(Debug)]
-pub struct Probe<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Probe<'c> {
     /// What the probe does.
-    pub handler: Handler<'a>,
+    pub handler: &'c Handler<'c>,
     /// The probe's own JSON text.
-    pub raw: &'a RawValue,
+    pub raw: &'c RawValue,
 }
 
 /// What a probe or a lifecycle hook does; at most one field is set in a valid pod.
@@ -398,14 +398,14 @@ impl<'a> Container<'a> {
 
     /// `readinessProbe`.
     #[must_use]
-    pub fn readiness_probe(&self) -> Option<&Probe<'a>> {
-        self.fields.readiness_probe.get()
+    pub fn readiness_probe(&self) -> Option<Probe<'_>> {
+        probe(&self.fields.readiness_probe)
     }
 
     /// `startupProbe`.
     #[must_use]
-    pub fn startup_probe(&self) -> Option<&Probe<'a>> {
-        self.fields.startup_probe.get()
+    pub fn startup_probe(&self) -> Option<Probe<'_>> {
+        probe(&self.fields.startup_probe)
     }
 
     /// `lifecycle`.
@@ -474,6 +474,10 @@ impl<'a> Container<'a> {
         flags.sort_by(|one, other| self.flag_name(*one).cmp(self.flag_name(*other)));
         flags
     }
+}
+
+fn probe<'c, 'a>(field: &'c Field<'a, Handler<'a>>) -> Option<Probe<'c>> {
+    Some(Probe { handler: field.get()?, raw: field.raw()? })
 }
 
 fn check<'a, T: Deserialize<'a>>(name: &str, field: &Field<'a, T>) -> Result<(), Unreadable> {
@@ -594,16 +598,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Ports<'a> {
         }
 
         deserializer.deserialize_seq(PortsVisitor)
-    }
-}
-
-// === impl Probe ===
-
-impl<'de: 'a, 'a> Deserialize<'de> for Probe<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&'a RawValue>::deserialize(deserializer)?;
-        let handler = read(raw.get()).map_err(de::Error::custom)?;
-        Ok(Self { handler, raw })
     }
 }
 

@@ -66,7 +66,7 @@ fn in_command(command: &str) -> Vec<i64> {
 fn served_by(container: &Container<'_>) -> impl Iterator<Item = i64> {
     let declared = container.ports().iter().map(|port| port.container_port);
     let probes = [container.startup_probe(), container.readiness_probe()];
-    let asked = |probe: &Probe<'_>| asked_by_kubelet(&probe.handler, container);
+    let asked = |probe: Probe<'_>| asked_by_kubelet(probe.handler, container);
     declared.chain(probes.into_iter().flatten().filter_map(asked))
 }
 

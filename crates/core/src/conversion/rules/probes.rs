@@ -45,9 +45,9 @@ pub(super) fn no_startup_gate(case: &Case<'_>, the_move: &Move<'_>) -> Option<St
 }
 
 /// Whether the readiness probe waits for the application, so that it must not gate it.
-fn readiness_waits(case: &Case<'_>, the_move: &Move<'_>, readiness: &Probe<'_>) -> bool {
+fn readiness_waits(case: &Case<'_>, the_move: &Move<'_>, readiness: Probe<'_>) -> bool {
     let container = the_move.container();
     let waits = |conditions| any_holds(conditions, case.pod, container);
     let known = the_move.selected.entry.is_some_and(|entry| waits(&entry.readiness_waits_for_application));
-    known || later_owner(case, the_move, &asked_by(&readiness.handler, container)).is_some()
+    known || later_owner(case, the_move, &asked_by(readiness.handler, container)).is_some()
 }
