@@ -110,8 +110,13 @@ impl<'p> Selection<'p> {
     /// twice, so the second copy goes.
     fn take_repeats(&mut self, asked: &Asked<'_, 'p>) {
         let regular = &asked.pod.spec.containers;
+        // Beside an init container that runs once it is no second copy of what was moved.
+        let is_native = |(index, init): (usize, &Container<'_>)| {
+            init.restarts_always() || self.repairs.binary_search(&index).is_ok()
+        };
         let is_repeat = |container: &Container<'_>| {
-            asked.intent.has_converted(&container.name) && asked.pod.init_container(&container.name).is_some()
+            asked.intent.has_converted(&container.name)
+                && asked.pod.init_container(&container.name).is_some_and(is_native)
         };
         self.repeats = (0..regular.len()).filter(|index| is_repeat(&regular[*index])).collect();
         // Where nothing would be left, the record is of another pod, or the pod is broken beyond what we can repair.
@@ -142,7 +147,7 @@ impl<'p> Selection<'p> {
             }
         }
         // A pod of known containers only, such as a gateway or a collector's own, is the workload itself.
-        if self.containers.len() == asked.pod.spec.containers.len() {
+        if self.containers.len() + self.repeats.len() == asked.pod.spec.containers.len() {
             self.containers.truncate(listed);
         }
         self.containers[listed..].sort_by_key(|selected| selected.entry.map(|entry| entry.stage));
