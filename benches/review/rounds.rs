@@ -21,13 +21,13 @@ pub(crate) struct Rounds(Vec<Vec<f64>>);
 // === impl Rounds ===
 
 impl Rounds {
-    /// Lets `ways` take turns for as long as `budget`, once at least.
+    /// Lets `ways` take turns for as long as `budget`, or once where that is longer.
     pub(crate) fn measure(ways: &[Way<'_>], budget: Duration) -> Self {
         // For caches and the allocator.
         for way in ways {
             drop(way());
         }
-        let calls: Vec<_> = ways.iter().map(|way| calls(time(way, 1), budget)).collect();
+        let calls: Vec<_> = ways.iter().map(|way| calls(time(way, 1))).collect();
         let begin = Instant::now();
         let mut rounds = Vec::new();
         while rounds.is_empty() || begin.elapsed() < budget {
@@ -66,8 +66,8 @@ fn cpu() -> Duration {
 }
 
 /// Calls that fill a turn, where one takes `seconds`.
-fn calls(seconds: f64, budget: Duration) -> u32 {
-    let calls = TURN.min(budget).as_secs_f64() / seconds;
+fn calls(seconds: f64) -> u32 {
+    let calls = TURN.as_secs_f64() / seconds;
     // A few thousand at most: a call takes more than a microsecond.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let calls = calls as u32;

@@ -117,7 +117,7 @@ impl Client {
             let answered = client.await??.into_iter().filter(|answered| (begin..end).contains(&answered.at));
             latencies.extend(answered.map(|answered| answered.after));
         }
-        let resident = webhook.process.resident()?;
+        let resident = webhook.process.memory()?.resident;
         Ok(Turn { latencies, elapsed: end - begin, cpu: after.saturating_sub(before), resident })
     }
 
@@ -141,10 +141,10 @@ fn verify(webhook: Webhook, status: StatusCode, answer: &[u8]) -> Result<(), Str
     Err(format!("not the answer that was expected: {status}, {review}"))
 }
 
-/// One request after another until `end`.
+/// One request after another until `end`, and one at least.
 async fn ask(mut stream: TlsStream<TcpStream>, request: Bytes, end: Instant) -> io::Result<Vec<Answered>> {
     let (mut buffer, mut answered) = (vec![0; ANSWER], Vec::new());
-    while Instant::now() < end && answered.len() < REQUESTS {
+    while answered.is_empty() || (Instant::now() < end && answered.len() < REQUESTS) {
         let begin = Instant::now();
         stream.write_all(&request).await?;
         stream.flush().await?;

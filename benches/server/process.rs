@@ -5,6 +5,15 @@ use std::{fs, io, process::Child, time::Duration};
 /// A webhook's process; ended when dropped.
 pub(crate) struct Process(pub(crate) Child);
 
+/// Memory of a process that is in RAM, in bytes.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Memory {
+    /// All of it.
+    pub(crate) resident: u64,
+    /// Without pages of files such as the program's own, which the system can drop and read again.
+    pub(crate) anonymous: u64,
+}
+
 // === impl Process ===
 
 impl Process {
@@ -18,12 +27,16 @@ impl Process {
         Ok(Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second()))
     }
 
-    /// Resident memory, in bytes.
-    pub(crate) fn resident(&self) -> io::Result<u64> {
+    pub(crate) fn memory(&self) -> io::Result<Memory> {
         let status = self.read("status")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|number| number.parse().ok());
-        kibibytes.map(|kibibytes: u64| kibibytes * 1024).ok_or_else(|| io::Error::other("/proc has no VmRSS"))
+        let bytes = |field: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(field));
+            let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kb| kb.parse().ok());
+            kibibytes.map(|kibibytes: u64| kibibytes * 1024)
+        };
+        let memory = bytes("VmRSS:").zip(bytes("RssAnon:"));
+        let (resident, anonymous) = memory.ok_or_else(|| io::Error::other("/proc has no VmRSS and RssAnon"))?;
+        Ok(Memory { resident, anonymous })
     }
 
     fn read(&self, file: &str) -> io::Result<String> {

@@ -3,7 +3,7 @@
 use crate::{
     certificate::Certificate,
     cores::Cores,
-    process::Process,
+    process::{Memory, Process},
     table::MEBIBYTE,
     webhooks::{free_port, ours},
 };
@@ -18,28 +18,44 @@ use std::{
 /// Longer than any start takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Starts ours `times`, and prints the median time and the most memory.
-pub(crate) fn measure(cores: &Cores, certificate: &Certificate, times: usize) -> Result<(), Box<dyn Error>> {
-    let mut starts = Vec::new();
-    for _ in 0..times {
-        let health = free_port()?;
-        let begin = Instant::now();
-        let mut process = Process(cores.spawn(ours(certificate, free_port()?, health).stderr(Stdio::null()))?);
-        while !is_ready(health) {
-            if let Some(status) = process.0.try_wait()? {
-                return Err(format!("native-sidecar serve ended with {status} instead of becoming ready").into());
-            }
-            if begin.elapsed() > PATIENCE {
-                return Err(format!("native-sidecar serve was not ready within {PATIENCE:?}").into());
-            }
-        }
-        starts.push((begin.elapsed(), process.resident()?));
-    }
+/// One start.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Start {
+    elapsed: Duration,
+    memory: Memory,
+}
+
+/// Starts ours some `times`, each time until it is ready.
+pub(crate) fn measure(cores: &Cores, certificate: &Certificate, times: usize) -> Result<Vec<Start>, Box<dyn Error>> {
+    (0..times).map(|_| once(cores, certificate)).collect()
+}
+
+/// Prints the start that took the median time, and the memory of the one that took most.
+pub(crate) fn print(mut starts: Vec<Start>) {
     starts.sort_unstable();
-    let (elapsed, most) = (starts[times / 2].0, starts.iter().map(|(_, resident)| *resident).max().unwrap_or_default());
-    println!("start to ready with certificate files {:.1} ms (median of {times})", elapsed.as_secs_f64() * 1000.0);
-    println!("idle resident memory {:.1} MiB (most of {times})", MEBIBYTE.of(most));
-    Ok(())
+    let median = starts.get(starts.len() / 2).copied().unwrap_or_default().elapsed;
+    let most = starts.iter().map(|start| start.memory).max().unwrap_or_default();
+    println!("start to ready with certificate files {:.1} ms", median.as_secs_f64() * 1000.0);
+    println!(
+        "idle resident memory {:.1} MiB, {:.1} MiB of it not in files",
+        MEBIBYTE.of(most.resident),
+        MEBIBYTE.of(most.anonymous)
+    );
+}
+
+fn once(cores: &Cores, certificate: &Certificate) -> Result<Start, Box<dyn Error>> {
+    let health = free_port()?;
+    let begin = Instant::now();
+    let mut process = Process(cores.spawn(ours(certificate, free_port()?, health).stderr(Stdio::null()))?);
+    while !is_ready(health) {
+        if let Some(status) = process.0.try_wait()? {
+            return Err(format!("native-sidecar serve ended with {status} instead of becoming ready").into());
+        }
+        if begin.elapsed() > PATIENCE {
+            return Err(format!("native-sidecar serve was not ready within {PATIENCE:?}").into());
+        }
+    }
+    Ok(Start { elapsed: begin.elapsed(), memory: process.memory()? })
 }
 
 fn is_ready(port: u16) -> bool {
