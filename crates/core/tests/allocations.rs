@@ -1,0 +1,61 @@
+//! What a review does not read costs no allocation, however much it is.
+
+// A test that cannot go on has failed.
+#![allow(clippy::unwrap_used)]
+
+use native_sidecar_core::{
+    admission::{Context, Route, decoded_patch, review},
+    catalogue::Catalogue,
+    conversion::ClusterFacts,
+};
+use rstest::rstest;
+use serde_json::{Value, json};
+
+/// Allocations of one review of `body`, which moves a container.
+fn allocations(body: &[u8]) -> u64 {
+    let (catalogue, facts) = (Catalogue::built_in(), ClusterFacts::default());
+    let context = Context { catalogue: &catalogue, facts: &facts };
+    let again = || review(body, Route::Annotated, context).unwrap();
+    // The first one may set up what is made once for all of them.
+    assert!(!decoded_patch(&again().body).unwrap().is_empty());
+    let counted = allocation_counter::measure(|| drop(again()));
+    assert!(counted.count_total > 0, "the counting allocator is not in place");
+    counted.count_total
+}
+
+/// The request for a pod in which `proxy` moves and `app`, which has `env`, stays.
+fn body(env: &Value) -> Vec<u8> {
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "0d9f1a30-6f0e-4f8e-9d6c-2f4f0d3c1b11",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "operation": "CREATE", "namespace": "shop",
+            "object": {
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"generateName": "shop-", "annotations": {"native-sidecar.io/containers": "proxy"}},
+                "spec": {"containers": [
+                    {"name": "app", "image": "registry.example.com/app:1", "env": env},
+                    {"name": "proxy", "image": "registry.example.com/proxy:1"}
+                ]}
+            }
+        }
+    });
+    serde_json::to_vec(&review).unwrap()
+}
+
+fn variables(number: usize, value: &Value) -> Value {
+    (0..number).map(|n| json!({"name": format!("SETTING_{n}"), "value": value})).collect()
+}
+
+#[rstest]
+#[case::many(variables(10, &"x".into()), variables(30_000, &"x".into()))]
+#[case::long(variables(1, &"x".repeat(1000).into()), variables(1, &"x".repeat(1_000_000).into()))]
+// A string with escapes cannot be borrowed from the request.
+#[case::escaped(variables(1, &"\"\n".repeat(250).into()), variables(1, &"\"\n".repeat(250_000).into()))]
+fn a_megabyte_that_stays_costs_no_allocation(#[case] few: Value, #[case] many: Value) {
+    let (few, many) = (body(&few), body(&many));
+    assert!(few.len() < 2_000 && many.len() > 900_000, "{} {}", few.len(), many.len());
+    assert_eq!(allocations(&many), allocations(&few));
+}
