@@ -85,5 +85,5 @@ fn changed(change: impl FnOnce(&mut Value)) -> Vec<u8> {
 fn cluster_of(nodes: usize) -> ClusterFacts {
     let version = |node: usize| Version::new(1, [29, 30, 31, 32, 33, 34][node % 6], 0);
     let kubelets = (0..nodes).map(|node| (format!("node-{node}"), version(node))).collect();
-    ClusterFacts { kubelets, ..ClusterFacts::default() }
+    ClusterFacts::default().with_kubelets(kubelets)
 }

@@ -9,7 +9,7 @@ use axum_server::{
 };
 use http::{StatusCode, header};
 use native_sidecar::server::{
-    CertificateSource, ConnectionLimits, Drain, Reviewer, Server, Settings, Webhook,
+    BackgroundTasks, CertificateSource, ConnectionSettings, Drain, Reviewer, Server, ServerSettings, Webhook,
     logging::{self, Format},
 };
 use native_sidecar_core::{
@@ -89,8 +89,8 @@ async fn shell(port: u16, certificate: &Path) -> Result<(), Box<dyn Error>> {
     Ok(server.run(stopped).await?)
 }
 
-fn settings(port: u16, certificate: &Path) -> Settings {
-    Settings {
+fn settings(port: u16, certificate: &Path) -> ServerSettings {
+    ServerSettings {
         listen: local(port),
         health_listen: local(0),
         certificate: CertificateSource::Files {
@@ -101,8 +101,9 @@ fn settings(port: u16, certificate: &Path) -> Settings {
         client_ca: None,
         client_names: Vec::new(),
         reload_interval: Duration::from_secs(10),
-        limits: ConnectionLimits::default(),
+        connections: ConnectionSettings::default(),
         drain: Drain::default(),
+        background: BackgroundTasks::default(),
     }
 }
 
