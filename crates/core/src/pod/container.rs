@@ -348,10 +348,11 @@ impl<'a> Container<'a> {
         self.fields.env.raw().is_some()
     }
 
-    /// Whether a variable may read resources of a container: cheaper than to look at all of them.
+    /// Whether a variable may read resources of a container: cheaper than to look at all of them. The key is not looked
+    /// for in escapes, which no writer of JSON makes of letters.
     #[must_use]
     pub fn may_read_resources(&self) -> bool {
-        self.fields.env.raw().is_some_and(|env| env.get().contains("resourceFieldRef") || env.get().contains('\\'))
+        self.fields.env.raw().is_some_and(|env| env.get().contains("resourceFieldRef"))
     }
 
     /// The literal value of the environment variable `name`; the last entry of a name wins, as in the kubelet.
