@@ -20,7 +20,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use native_sidecar::cluster::{
-    certificates::{self, CertificateSink, Keeper, Settings},
+    certificates::{self, CertificateSink, Keeper, KeeperSettings},
     facts::{self, Surveyor},
 };
 use native_sidecar_core::{conversion::ClusterFacts, version::Version};
@@ -171,7 +171,7 @@ impl Cluster {
     }
 
     fn keeper(&self) -> Keeper<Sink> {
-        let mut settings = Settings::new(&self.namespace);
+        let mut settings = KeeperSettings::new(&self.namespace);
         settings.configuration = self.configuration();
         settings.names.insert("127.0.0.1".to_owned());
         let metrics = certificates::Metrics::register(&mut Registry::default());
@@ -350,7 +350,7 @@ async fn cluster_facts() {
 
     let published = Arc::new(ArcSwap::from_pointee(ClusterFacts::default()));
     let metrics = facts::Metrics::register(&mut Registry::default());
-    let settings = facts::Settings::new(&cluster.namespace);
+    let settings = facts::SurveyorSettings::new(&cluster.namespace);
     let mut surveyor = Surveyor::new(cluster.replica.clone(), settings, Arc::clone(&published), metrics);
     service_account(&cluster).await;
     surveyor.survey().await.unwrap();

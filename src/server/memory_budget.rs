@@ -9,14 +9,18 @@
 //! |---|---|---|
 //! | a connection's own | bodies up to [`SMALL_BODY`] | after the review |
 //! | bodies | all others | after the review |
-//! | small reviews | reviews that need up to [`SMALL_REVIEW`] | after the review |
-//! | large reviews | all others, two at a time | after the review |
+//! | small reviews | reviews of bodies up to [`SMALL_BODY`] | after the review |
+//! | large reviews | all others, two at a time, by what [`memory_needed`] says | after the review |
 //! | answers | answers above [`SMALL_ANSWER`] | once the client has read them |
+//!
+//! Nearly every review needs next to nothing beside its body, since it points into it. The pools for reviews are for
+//! those who send bodies that are made to need more, and a large one may be made to need many times its size.
 //!
 //! They are acquired in this order and never the other way round, so there is no deadlock. Nobody waits for the last
 //! one: answers are refused instead.
 
 use axum::body::Bytes;
+use native_sidecar_core::admission::memory_needed;
 use std::{fmt, str::FromStr, sync::Arc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -29,14 +33,14 @@ const SMALL_BODY: usize = 64 * KIB;
 const SMALL_ANSWER: usize = 4 * KIB;
 /// What all larger answers together may take. One that is larger than this alone is sent when there is no other.
 const ANSWERS: usize = 4 * MIB;
-/// A review that may need more than this is a large one.
-const SMALL_REVIEW: usize = 512 * KIB;
+/// What the review of a small body may need: 1,000 containers that all move, for example.
+const SMALL_REVIEW: usize = 4 * MIB;
 /// What all small reviews together may take: enough for 16 processors, since a review does not wait while it runs.
 const SMALL_REVIEWS: usize = 16 * SMALL_REVIEW;
 /// Large reviews at a time, whatever memory they need, since they need processors too.
 const LARGE_REVIEWS: usize = 2;
 
-/// A third is for bodies, where the largest one must fit, and the rest for reviews, which need twice a body's size.
+/// A third is for bodies, where the largest one must fit, and the rest for reviews.
 const LEAST: usize = 3 * BODY_LIMIT;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -110,11 +114,10 @@ impl MemoryBudget {
 
     /// Waits for the memory for the review of `body`. `None` where the whole pool is not enough.
     pub(super) async fn acquire_for_review(&self, body: &[u8]) -> Option<ReviewPermit> {
-        let need = need(body);
-        if need <= SMALL_REVIEW {
-            return Some(ReviewPermit::Small(self.small_reviews.acquire(need).await));
+        if body.len() <= SMALL_BODY {
+            return Some(ReviewPermit::Small(self.small_reviews.acquire(SMALL_REVIEW).await));
         }
-        let all = self.large_reviews.bytes();
+        let (need, all) = (memory_needed(body), self.large_reviews.bytes());
         if need > all {
             return None;
         }
@@ -147,26 +150,6 @@ impl Default for MemoryBudget {
         Self::new(LargeBodyMemory::default())
     }
 }
-
-/// What the review of `body` may need at most. Each object, list and value becomes a value of its own, most of all
-/// in a container; bytes outnumber that only in long texts, of which there are two copies for a while.
-///
-/// Marks inside texts count as well: a list of names in an annotation is taken apart too, and whoever counts
-/// them all cannot be fooled about where a text ends.
-fn need(body: &[u8]) -> usize {
-    2 * body.len() + OBJECT * count(body, b'{') + LIST * count(body, b'[') + VALUE * count(body, b',')
-}
-
-/// How often `wanted` occurs; many bytes at a time, since all of every body is looked at.
-fn count(bytes: &[u8], wanted: u8) -> usize {
-    memchr::memchr_iter(wanted, bytes).count()
-}
-
-/// Measured with pods of 2.9 MB: 690 bytes for a variable with name and value, which is an object and two values; 105
-/// for a number in a list; less for empty objects and lists.
-const OBJECT: usize = 500;
-const LIST: usize = 200;
-const VALUE: usize = 105;
 
 // === impl Pool ===
 
@@ -304,7 +287,7 @@ mod tests {
     #[test]
     fn two_large_reviews_at_a_time() {
         let budget = MemoryBudget::default();
-        let body = vec![b' '; SMALL_REVIEW];
+        let body = vec![b' '; SMALL_BODY + 1];
         let large = [(); 2].map(|()| budget.acquire_for_review(&body).now_or_never().unwrap().unwrap());
         assert!(large.iter().all(|permit| matches!(permit, ReviewPermit::Large(_))));
         assert!(budget.acquire_for_review(&body).now_or_never().is_none());

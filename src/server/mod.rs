@@ -40,7 +40,7 @@ pub use lifecycle::{Drain, Lifecycle, Phase, signals};
 pub use memory_budget::{BODY_LIMIT, LargeBodyMemory, MemoryBudget};
 pub use metrics::Metrics;
 pub use refusal::{Refusal, STATUSES};
-pub use reload::Unreadable;
+pub use reload::UnreadableFile;
 pub use running_reviews::RunningReviews;
 pub use throwaway::ThrowawayError;
 pub use tls::{Tls, TlsError};
@@ -156,7 +156,7 @@ pub enum Error {
     },
     /// A file of a certificate could not be read.
     #[error(transparent)]
-    Unreadable(#[from] Unreadable),
+    UnreadableFile(#[from] UnreadableFile),
     /// The certificate in two files cannot be served.
     #[error("cannot serve {} with {}: {source}", certificate.display(), key.display())]
     Certificate {

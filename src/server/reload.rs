@@ -26,12 +26,12 @@ pub(super) struct Reload<A> {
 
 /// What the files hold, or why that cannot be told. Comparable, so that an error too is only reported when it
 /// is a new one.
-type Contents = Result<Vec<Vec<u8>>, Unreadable>;
+type Contents = Result<Vec<Vec<u8>>, UnreadableFile>;
 
 /// A file that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot read {}: {reason}", path.display())]
-pub struct Unreadable {
+pub struct UnreadableFile {
     path: PathBuf,
     reason: String,
 }
@@ -41,7 +41,7 @@ pub struct Unreadable {
 impl<A, E> Reload<A>
 where
     A: Fn(&[Vec<u8>]) -> Result<(), E>,
-    E: From<Unreadable> + Display,
+    E: From<UnreadableFile> + Display,
 {
     /// Reads `files` and applies their contents for the first time.
     ///
@@ -50,7 +50,7 @@ where
     /// When a file cannot be read, or its content not be used.
     pub(super) async fn begin(files: Vec<PathBuf>, apply: A) -> Result<Self, E> {
         let seen = read(&files).await;
-        apply(seen.as_ref().map_err(Unreadable::clone)?)?;
+        apply(seen.as_ref().map_err(UnreadableFile::clone)?)?;
         Ok(Self { files, apply, seen })
     }
 
@@ -97,14 +97,14 @@ async fn read(files: &[PathBuf]) -> Contents {
 async fn read_once(files: &[PathBuf]) -> Contents {
     let mut contents = Vec::with_capacity(files.len());
     for path in files {
-        contents.push(fs::read(path).await.map_err(|error| Unreadable::new(path, &error))?);
+        contents.push(fs::read(path).await.map_err(|error| UnreadableFile::new(path, &error))?);
     }
     Ok(contents)
 }
 
-// === impl Unreadable ===
+// === impl UnreadableFile ===
 
-impl Unreadable {
+impl UnreadableFile {
     fn new(path: &Path, error: &std::io::Error) -> Self {
         Self { path: path.to_owned(), reason: error.to_string() }
     }
@@ -123,7 +123,7 @@ mod tests {
         let applied = Mutex::new(Vec::new());
         let apply = |contents: &[Vec<u8>]| {
             applied.lock().unwrap().push(String::from_utf8_lossy(&contents[0]).into_owned());
-            Ok::<_, Unreadable>(())
+            Ok::<_, UnreadableFile>(())
         };
         let mut reload = Reload::begin(vec![file.clone()], apply).await.unwrap();
         assert!(reload.poll().await.is_none());
@@ -138,7 +138,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_read_must_succeed() {
-        let begun = Reload::begin(vec!["/nowhere/tls.crt".into()], |_: &[Vec<u8>]| Ok::<_, Unreadable>(())).await;
+        let begun = Reload::begin(vec!["/nowhere/tls.crt".into()], |_: &[Vec<u8>]| Ok::<_, UnreadableFile>(())).await;
         let error = begun.err().unwrap().to_string();
         assert!(error.starts_with("cannot read /nowhere/tls.crt: "), "{error}");
     }

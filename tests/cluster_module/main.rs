@@ -56,10 +56,10 @@ struct Replica {
 
 impl Replica {
     fn of(mock: &Mock) -> Self {
-        Self::with(mock, certificates::Settings::new("sidecars"))
+        Self::with(mock, certificates::KeeperSettings::new("sidecars"))
     }
 
-    fn with(mock: &Mock, settings: certificates::Settings) -> Self {
+    fn with(mock: &Mock, settings: certificates::KeeperSettings) -> Self {
         let (sink, mut registry) = (Sink::default(), Registry::default());
         let metrics = certificates::Metrics::register(&mut registry);
         let keeper = Keeper::new(mock.client(), settings, sink.clone(), metrics).unwrap();
@@ -367,7 +367,10 @@ impl Survey {
         let published = Arc::new(ArcSwap::from_pointee(ClusterFacts::default()));
         let mut registry = Registry::default();
         let metrics = facts::Metrics::register(&mut registry);
-        let settings = facts::Settings { kubelet_floor: Version::new(1, 33, 0), ..facts::Settings::new("sidecars") };
+        let settings = facts::SurveyorSettings {
+            kubelet_floor: Version::new(1, 33, 0),
+            ..facts::SurveyorSettings::new("sidecars")
+        };
         let surveyor = Surveyor::new(mock.client(), settings, Arc::clone(&published), metrics);
         Self { surveyor, published, registry }
     }

@@ -1,15 +1,18 @@
-//! What a review does not read costs no allocation, however much it is.
+//! What a review takes of memory: nothing for what it does not read, and at most a multiple of the body for what it reads.
 
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used)]
 
 use native_sidecar_core::{
-    admission::{Context, Route, decoded_patch, review},
+    admission::{Context, Route, decoded_patch, memory_needed, review},
     catalogue::Catalogue,
     conversion::ClusterFacts,
 };
 use rstest::rstest;
 use serde_json::{Value, json};
+
+#[path = "cost/adversaries.rs"]
+mod adversaries;
 
 /// Allocations of one review of `body`, which moves a container.
 fn allocations(body: &[u8]) -> u64 {
@@ -58,4 +61,20 @@ fn a_megabyte_that_stays_costs_no_allocation(#[case] few: Value, #[case] many: V
     let (few, many) = (body(&few), body(&many));
     assert!(few.len() < 2_000 && many.len() > 900_000, "{} {}", few.len(), many.len());
     assert_eq!(allocations(&many), allocations(&few));
+}
+
+/// The server gives out its memory by this, so it must hold for whatever anybody sends.
+#[rstest]
+#[case::small(48 * 1024)]
+#[case::large(1024 * 1024)]
+fn a_review_needs_no_more_than_it_says(#[case] bytes: usize) {
+    let (catalogue, facts) = (Catalogue::built_in(), ClusterFacts::default());
+    let context = Context { catalogue: &catalogue, facts: &facts };
+    for adversaries::Adversary { name, write } in adversaries::all() {
+        let body = write(bytes);
+        let measured = allocation_counter::measure(|| drop(review(body.as_bytes(), Route::Known, context)));
+        let said = memory_needed(body.as_bytes()) as u64;
+        println!("{:8} KiB of {:8}: {name}", measured.bytes_max / 1024, said / 1024);
+        assert!(measured.bytes_max <= said, "{name}: {} bytes, and it says {said}", measured.bytes_max);
+    }
 }

@@ -43,12 +43,12 @@ pub struct Manifest {
 #[derive(Clone, Debug)]
 pub struct Document {
     value: Value,
-    change: Option<Change>,
+    change: Option<Changed>,
 }
 
 /// What became of a document.
 #[derive(Clone, Debug)]
-struct Change {
+struct Changed {
     value: Value,
     /// The document's new text, where the input is YAML.
     text: Option<String>,
@@ -180,7 +180,7 @@ impl Manifest {
         let edited = text.map(|text| yaml::edited(text, patch, &value));
         let written = if matches!(edited, Some(None)) { Written::Anew } else { Written::Edited };
         let text = edited.map(|edited| edited.unwrap_or_else(|| yaml::rewritten(text.unwrap_or_default(), &value)));
-        document.change = Some(Change { value, text });
+        document.change = Some(Changed { value, text });
         Ok(written)
     }
 

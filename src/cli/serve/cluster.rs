@@ -110,11 +110,11 @@ impl ClusterArgs {
             tasks.background.spawn("certificate-keeper", keeper.run(future::pending()));
         }
         if self.cluster_facts {
-            let settings = facts::Settings {
+            let settings = facts::SurveyorSettings {
                 configuration: self.webhook_configuration.clone(),
                 kubelet_floor: floor,
                 interval: self.facts_interval,
-                ..facts::Settings::new(&namespace)
+                ..facts::SurveyorSettings::new(&namespace)
             };
             let metrics = facts::Metrics::register(registry);
             let surveyor = Surveyor::new(client, settings, Arc::clone(published), metrics);
@@ -123,15 +123,15 @@ impl ClusterArgs {
         Ok(tasks)
     }
 
-    fn certificates(&self, namespace: &str, secret: &str) -> certificates::Settings {
-        certificates::Settings {
+    fn certificates(&self, namespace: &str, secret: &str) -> certificates::KeeperSettings {
+        certificates::KeeperSettings {
             secret: secret.to_owned(),
             service: self.service.clone(),
             configuration: self.webhook_configuration.clone(),
             authority_lifetime: self.ca_lifetime,
             serving_lifetime: self.certificate_lifetime,
             propagation: self.ca_propagation,
-            ..certificates::Settings::new(namespace)
+            ..certificates::KeeperSettings::new(namespace)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What to do about the Secret: a pure function of what is in it, what this replica knows, and the time.
 
 use super::{
-    Settings,
+    KeeperSettings,
     bundle::Trust,
     contents::{Contents, Material, Part},
     x509::{Certificate, Flaw, MakeError, Pair, earlier, later, make_authority, make_serving},
@@ -58,13 +58,13 @@ pub(super) struct Draft {
 /// Why one part of the Secret is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reason {
-    pub(super) part: Subject,
+    pub(super) part: SecretPart,
     pub(super) why: Why,
 }
 
 /// A part of the Secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Subject {
+pub(super) enum SecretPart {
     /// The CA that signs.
     Authority,
     /// The CAs before it.
@@ -105,12 +105,12 @@ pub(super) enum Why {
 /// How the parts are put together.
 struct Decision<'a> {
     situation: Situation<'a>,
-    settings: &'a Settings,
+    settings: &'a KeeperSettings,
     reasons: Vec<Reason>,
 }
 
 /// What to do about a Secret with these `contents`. Nothing is made here, so that equal situations give equal answers.
-pub(super) fn decide(contents: &Contents, situation: Situation<'_>, settings: &Settings) -> Action {
+pub(super) fn decide(contents: &Contents, situation: Situation<'_>, settings: &KeeperSettings) -> Action {
     let mut decision = Decision { situation, settings, reasons: Vec::new() };
     let (authority, mut previous) = decision.authority(contents);
     decision.carry_over(authority.as_ref(), &mut previous);
@@ -130,7 +130,7 @@ pub(super) fn decide(contents: &Contents, situation: Situation<'_>, settings: &S
 
 impl Draft {
     /// Makes what is not there yet.
-    pub(super) fn make(self, now: Timestamp, settings: &Settings) -> Result<Material, MakeError> {
+    pub(super) fn make(self, now: Timestamp, settings: &KeeperSettings) -> Result<Material, MakeError> {
         let authority = self.authority.map_or_else(|| make_authority(now, settings), Ok)?;
         let serving = self.serving.map_or_else(|| make_serving(now, settings, &self.names, &authority), Ok)?;
         Ok(Material { authority, previous: self.previous, serving })
@@ -146,7 +146,7 @@ impl Decision<'_> {
         let found = match &contents.authority {
             Part::Good(pair) => Some((**pair).clone()),
             Part::Missing if contents.authority_asked => {
-                self.because(Subject::Authority, Why::Asked);
+                self.because(SecretPart::Authority, Why::Asked);
                 None
             }
             Part::Missing => self.restored_authority(Why::Missing, &mut previous),
@@ -156,7 +156,7 @@ impl Decision<'_> {
         match self.end_of(&found.certificate) {
             None => (Some(found), previous),
             Some(why) => {
-                self.because(Subject::Authority, why);
+                self.because(SecretPart::Authority, why);
                 previous.insert(0, found.certificate);
                 (None, previous)
             }
@@ -165,9 +165,9 @@ impl Decision<'_> {
 
     /// The CA of the last complete set: serving goes on without anybody having to trust a new CA.
     fn restored_authority(&mut self, why: Why, previous: &mut Vec<Certificate>) -> Option<Pair> {
-        self.because(Subject::Authority, why);
+        self.because(SecretPart::Authority, why);
         let remembered = self.situation.remembered?;
-        self.because(Subject::Authority, Why::Restored);
+        self.because(SecretPart::Authority, Why::Restored);
         previous.extend(remembered.previous.iter().cloned());
         Some(remembered.authority.clone())
     }
@@ -190,7 +190,7 @@ impl Decision<'_> {
         let Some(served) = self.situation.served else { return };
         let known = authority.is_some_and(|pair| pair.certificate == served.issuer);
         if !known && !previous.contains(&served.issuer) && served.issuer.is_current(self.situation.now) {
-            self.because(Subject::Previous, Why::InUse);
+            self.because(SecretPart::Previous, Why::InUse);
             previous.push(served.issuer.clone());
         }
     }
@@ -211,7 +211,7 @@ impl Decision<'_> {
             Part::Flawed(flaw) => Err(Why::Flawed(flaw.clone())),
         };
         let found = found.or_else(|why| {
-            self.because(Subject::Serving, why);
+            self.because(SecretPart::Serving, why);
             self.restored_serving(&roots).ok_or(())
         });
         let Ok((pair, issuer)) = found else { return (None, names) };
@@ -219,7 +219,7 @@ impl Decision<'_> {
         match self.wish(&pair, &names, signed_by_current) {
             Some(why) if signed_by_current || self.is_settled(authority) => {
                 let names = names_beside(&why, &pair, names);
-                self.because(Subject::Serving, why);
+                self.because(SecretPart::Serving, why);
                 (None, names)
             }
             // Until the new CA is trusted everywhere, a pair that works is better than the pair that is wished for.
@@ -243,7 +243,7 @@ impl Decision<'_> {
     fn restored_serving(&mut self, roots: &[Certificate]) -> Option<(Pair, Certificate)> {
         let remembered = self.situation.remembered?;
         let usable = self.usable(&remembered.serving, roots).ok()?;
-        self.because(Subject::Serving, Why::Restored);
+        self.because(SecretPart::Serving, Why::Restored);
         Some(usable)
     }
 
@@ -282,7 +282,7 @@ impl Decision<'_> {
             let served = self.situation.served.is_some_and(|served| served.issuer == certificate);
             if doubled || expired || (over && !served) {
                 let why = if expired { Why::Expired(certificate.not_after) } else { Why::Superseded };
-                self.because(Subject::Previous, why);
+                self.because(SecretPart::Previous, why);
             } else {
                 needed.push(certificate);
             }
@@ -299,7 +299,7 @@ impl Decision<'_> {
         made_long_ago && serving.issuer(std::slice::from_ref(&authority.certificate), now).is_some()
     }
 
-    fn because(&mut self, part: Subject, why: Why) {
+    fn because(&mut self, part: SecretPart, why: Why) {
         self.reasons.push(Reason { part, why });
     }
 }
@@ -326,9 +326,9 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let part = match self.part {
-            Subject::Authority => "the CA",
-            Subject::Previous => "an earlier CA",
-            Subject::Serving => "the serving pair",
+            SecretPart::Authority => "the CA",
+            SecretPart::Previous => "an earlier CA",
+            SecretPart::Serving => "the serving pair",
         };
         write!(f, "{part} {}", self.why)
     }

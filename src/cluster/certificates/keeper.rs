@@ -1,7 +1,7 @@
 //! The loop that keeps Secret, serving pair and `caBundle` right.
 
 use super::{
-    CertificateSink, Settings, SettingsError,
+    CertificateSink, KeeperSettings, SettingsError,
     bundle::{Configuration, Trust},
     contents::{Contents, Data, Material},
     decide::{Action, Draft, Reason, Served, Situation, decide},
@@ -35,7 +35,7 @@ const ATTEMPTS: u32 = 5;
 pub struct Keeper<S> {
     secrets: Api<Secret>,
     configurations: Api<MutatingWebhookConfiguration>,
-    settings: Settings,
+    settings: KeeperSettings,
     sink: S,
     metrics: Metrics,
     jitter: f64,
@@ -87,7 +87,7 @@ impl<S: CertificateSink> Keeper<S> {
     /// # Errors
     ///
     /// When the settings cannot work.
-    pub fn new(client: Client, settings: Settings, sink: S, metrics: Metrics) -> Result<Self, SettingsError> {
+    pub fn new(client: Client, settings: KeeperSettings, sink: S, metrics: Metrics) -> Result<Self, SettingsError> {
         settings.check()?;
         Ok(Self {
             secrets: Api::namespaced(client.clone(), &settings.namespace),

@@ -1,6 +1,6 @@
 //! Metrics about the certificates that are kept here.
 
-use super::decide::Subject;
+use super::decide::SecretPart;
 use jiff::Timestamp;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
@@ -79,11 +79,11 @@ impl Metrics {
 
 // === impl Kind ===
 
-impl From<Subject> for Kind {
-    fn from(subject: Subject) -> Self {
+impl From<SecretPart> for Kind {
+    fn from(subject: SecretPart) -> Self {
         match subject {
-            Subject::Authority | Subject::Previous => Self::ca,
-            Subject::Serving => Self::serving,
+            SecretPart::Authority | SecretPart::Previous => Self::ca,
+            SecretPart::Serving => Self::serving,
         }
     }
 }

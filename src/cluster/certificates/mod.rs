@@ -50,7 +50,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 /// Which objects are kept, and for how long certificates live.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct KeeperSettings {
     /// The namespace of the Secret and the Service.
     pub namespace: String,
     /// The Secret's name.
@@ -77,7 +77,7 @@ pub struct Settings {
     pub interval: Duration,
 }
 
-/// Settings that cannot work.
+/// KeeperSettings that cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// A name for the serving certificate is neither a DNS name nor an IP address.
@@ -126,9 +126,9 @@ pub trait CertificateSink: Send + Sync {
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync + 'static>>;
 }
 
-// === impl Settings ===
+// === impl KeeperSettings ===
 
-impl Settings {
+impl KeeperSettings {
     /// The settings of the manifests, in `namespace`.
     ///
     /// A CA lives a year, so that replacing one is nothing rare, and a serving pair 90 days: they are replaced after

@@ -1,10 +1,10 @@
 //! The state machine, without a cluster: what is in the Secret, what the replica knows, what it does.
 
 use super::{
-    DAY, Settings, SettingsError,
+    DAY, KeeperSettings, SettingsError,
     bundle::{Configuration, Trust},
     contents::{Contents, Data, Material, Part},
-    decide::{Action, Draft, Reason, Served, Situation, Subject, Why, decide},
+    decide::{Action, Draft, Reason, SecretPart, Served, Situation, Why, decide},
     x509::{Certificate, Flaw, Pair, earlier, later, make_authority, make_serving},
 };
 use jiff::Timestamp;
@@ -19,7 +19,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 struct World {
     now: Timestamp,
     jitter: f64,
-    settings: Settings,
+    settings: KeeperSettings,
     data: Data,
     remembered: Option<Material>,
     served: Option<Served>,
@@ -32,7 +32,7 @@ impl World {
         Self {
             now: "2026-03-01T12:00:00Z".parse().unwrap(),
             jitter: 0.0,
-            settings: Settings::new("sidecars"),
+            settings: KeeperSettings::new("sidecars"),
             data: Data::new(),
             remembered: None,
             served: None,
@@ -129,7 +129,7 @@ fn configuration(bundles: &[&str]) -> Configuration {
     Configuration::read(&serde_json::from_value::<MutatingWebhookConfiguration>(object).unwrap())
 }
 
-fn because(part: Subject, why: Why) -> Reason {
+fn because(part: SecretPart, why: Why) -> Reason {
     Reason { part, why }
 }
 
@@ -195,7 +195,7 @@ fn the_serving_pair_is_replaced_after_two_thirds_of_its_life() {
     let mut world = world.days(2);
     let before = world.material();
     let reasons = world.step();
-    assert!(matches!(&*reasons, [Reason { part: Subject::Serving, why: Why::Due(_) }]), "{reasons:?}");
+    assert!(matches!(&*reasons, [Reason { part: SecretPart::Serving, why: Why::Due(_) }]), "{reasons:?}");
     assert_eq!(world.material().authority, before.authority);
     assert_ne!(world.material().serving, before.serving);
     assert!(world.keeps());
@@ -223,7 +223,7 @@ fn a_ca_is_replaced_in_two_steps() {
 
     // Step one: both CAs are trusted, the serving pair stays.
     let reasons = world.step();
-    assert!(matches!(&*reasons, [Reason { part: Subject::Authority, why: Why::Due(_) }]), "{reasons:?}");
+    assert!(matches!(&*reasons, [Reason { part: SecretPart::Authority, why: Why::Due(_) }]), "{reasons:?}");
     let between = world.material();
     assert_ne!(between.authority.certificate, old);
     assert_eq!(between.previous, std::slice::from_ref(&old));
@@ -306,18 +306,23 @@ impl World {
 // === Damage ===
 
 #[rstest]
-#[case("tls.crt", "junk", Subject::Serving, Flaw::NoPem("certificate"))]
-#[case("tls.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", Subject::Serving, Flaw::Unreadable)]
-#[case("tls.crt", "", Subject::Serving, Flaw::NoPem("certificate"))]
-#[case("tls.key", "junk", Subject::Serving, Flaw::NoPem("private key"))]
-#[case("tls.key", "", Subject::Serving, Flaw::NoPem("private key"))]
-#[case("ca.crt", "junk", Subject::Authority, Flaw::NoPem("certificate"))]
-#[case("ca.crt", "", Subject::Authority, Flaw::Mismatch)]
-#[case("ca.key", "junk", Subject::Authority, Flaw::NoPem("private key"))]
+#[case("tls.crt", "junk", SecretPart::Serving, Flaw::NoPem("certificate"))]
+#[case(
+    "tls.crt",
+    "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    SecretPart::Serving,
+    Flaw::Unreadable
+)]
+#[case("tls.crt", "", SecretPart::Serving, Flaw::NoPem("certificate"))]
+#[case("tls.key", "junk", SecretPart::Serving, Flaw::NoPem("private key"))]
+#[case("tls.key", "", SecretPart::Serving, Flaw::NoPem("private key"))]
+#[case("ca.crt", "junk", SecretPart::Authority, Flaw::NoPem("certificate"))]
+#[case("ca.crt", "", SecretPart::Authority, Flaw::Mismatch)]
+#[case("ca.key", "junk", SecretPart::Authority, Flaw::NoPem("private key"))]
 fn a_malformed_part_is_restored_from_memory(
     #[case] key: &str,
     #[case] value: &str,
-    #[case] part: Subject,
+    #[case] part: SecretPart,
     #[case] flaw: Flaw,
 ) {
     let mut world = World::running().set(key, value);
@@ -374,9 +379,9 @@ fn a_key_of_another_certificate_is_no_pair() {
     let other = World::running().material();
     let mut world = World::running().set("tls.key", other.serving.key_pem());
     let reasons = world.step();
-    assert_eq!(reasons[0], because(Subject::Serving, Why::Flawed(Flaw::Mismatch)));
+    assert_eq!(reasons[0], because(SecretPart::Serving, Why::Flawed(Flaw::Mismatch)));
     let mut world = World::running().set("ca.key", other.authority.key_pem()).restarted();
-    assert_eq!(world.step()[0], because(Subject::Authority, Why::Flawed(Flaw::Mismatch)));
+    assert_eq!(world.step()[0], because(SecretPart::Authority, Why::Flawed(Flaw::Mismatch)));
 }
 
 #[test]
@@ -385,7 +390,7 @@ fn a_serving_certificate_is_no_ca() {
     let serving = world.material().serving;
     let world = world.set("ca.crt", serving.chain_pem()).set("ca.key", serving.key_pem()).restarted();
     let draft = world.draft();
-    assert_eq!(draft.reasons[0], because(Subject::Authority, Why::Flawed(Flaw::NotCa)));
+    assert_eq!(draft.reasons[0], because(SecretPart::Authority, Why::Flawed(Flaw::NotCa)));
     assert_eq!(draft.previous, [], "what is no CA does not belong into the bundle");
 }
 
@@ -448,7 +453,10 @@ fn everything_expired_is_replaced_at_once() {
     let mut world = World::running().days(400).restarted();
     let reasons = world.step();
     let expired = |part| reasons.iter().any(|reason| reason.part == part && matches!(reason.why, Why::Expired(_)));
-    assert!(expired(Subject::Authority) && expired(Subject::Serving) && expired(Subject::Previous), "{reasons:?}");
+    assert!(
+        expired(SecretPart::Authority) && expired(SecretPart::Serving) && expired(SecretPart::Previous),
+        "{reasons:?}"
+    );
     assert!(world.keeps());
 }
 
@@ -478,7 +486,7 @@ fn certificates_from_the_future_are_replaced_by_ones_that_both_clocks_accept() {
     world.now = earlier(world.now, Duration::from_hours(30));
     let world_behind = &mut world.restarted();
     let reasons = world_behind.step();
-    assert!(matches!(reasons[0], Reason { part: Subject::Authority, why: Why::Early(_) }), "{reasons:?}");
+    assert!(matches!(reasons[0], Reason { part: SecretPart::Authority, why: Why::Early(_) }), "{reasons:?}");
     assert!(world_behind.keeps());
     // For the clock that is ahead they are a day old, so the old CA is taken to be out of use.
     world_behind.now = ahead;
@@ -546,7 +554,7 @@ fn another_service_name_waits_for_a_new_ca() {
 
 #[test]
 fn a_chain_with_an_intermediate_is_a_pair() {
-    let settings = Settings::new("a");
+    let settings = KeeperSettings::new("a");
     let now: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
     let root = make_authority(now, &settings).unwrap();
     let serving = make_serving(now, &settings, &settings.all_names(), &root).unwrap();
@@ -605,11 +613,11 @@ fn only_what_every_entry_trusts_is_trusted() {
     assert_eq!(configuration(&[&both, &a.bundle()]).unlike(&both), ["1.native-sidecar.io"]);
 }
 
-// === Settings ===
+// === KeeperSettings ===
 
 #[test]
 fn names_of_the_service_and_those_given() {
-    let settings = Settings { names: BTreeSet::from(["10.0.0.1".to_owned()]), ..Settings::new("sidecars") };
+    let settings = KeeperSettings { names: BTreeSet::from(["10.0.0.1".to_owned()]), ..KeeperSettings::new("sidecars") };
     let names = ["10.0.0.1", "native-sidecar.sidecars.svc", "native-sidecar.sidecars.svc.cluster.local"];
     assert_eq!(settings.all_names().into_iter().collect::<Vec<_>>(), names);
     assert_eq!(settings.check(), Ok(()));
@@ -617,14 +625,14 @@ fn names_of_the_service_and_those_given() {
 
 #[test]
 fn settings_that_cannot_work_are_refused() {
-    let good = Settings::new("a");
+    let good = KeeperSettings::new("a");
     let names = BTreeSet::from(["no name".to_owned()]);
-    let error = Settings { names, ..good.clone() }.check().unwrap_err();
+    let error = KeeperSettings { names, ..good.clone() }.check().unwrap_err();
     assert!(error.to_string().contains("no name"), "{error}");
-    let error = Settings { serving_lifetime: 20 * MINUTE, ..good.clone() }.check().unwrap_err();
+    let error = KeeperSettings { serving_lifetime: 20 * MINUTE, ..good.clone() }.check().unwrap_err();
     assert!(error.to_string().contains("1800 s"), "{error}");
-    let error = Settings { authority_lifetime: 100 * DAY, ..good.clone() }.check().unwrap_err();
+    let error = KeeperSettings { authority_lifetime: 100 * DAY, ..good.clone() }.check().unwrap_err();
     assert!(matches!(error, SettingsError::AuthorityLifetime { .. }), "{error}");
-    let error = Settings { authority_lifetime: Duration::MAX, ..good }.check().unwrap_err();
+    let error = KeeperSettings { authority_lifetime: Duration::MAX, ..good }.check().unwrap_err();
     assert_eq!(error, SettingsError::TooLong);
 }

@@ -1,6 +1,6 @@
 //! Certificates and keys: made, read and checked. No clock: every time is given.
 
-use super::Settings;
+use super::KeeperSettings;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use rcgen::{
@@ -218,7 +218,7 @@ impl fmt::Debug for Pair {
 // === Making ===
 
 /// A new CA: ECDSA P-256, self-signed, able to sign serving certificates only.
-pub(super) fn make_authority(now: Timestamp, settings: &Settings) -> Result<Pair, MakeError> {
+pub(super) fn make_authority(now: Timestamp, settings: &KeeperSettings) -> Result<Pair, MakeError> {
     let mut params = dated(now, settings, later(now, settings.authority_lifetime));
     // Each CA has a name of its own, so that a client with two in its bundle never tries the wrong one first.
     params.distinguished_name = named(&format!("native-sidecar CA {now:.0}"));
@@ -232,7 +232,7 @@ pub(super) fn make_authority(now: Timestamp, settings: &Settings) -> Result<Pair
 /// A new serving pair for `names`, signed by `authority`, which it does not outlive.
 pub(super) fn make_serving(
     now: Timestamp,
-    settings: &Settings,
+    settings: &KeeperSettings,
     names: &BTreeSet<String>,
     authority: &Pair,
 ) -> Result<Pair, MakeError> {
@@ -253,7 +253,7 @@ pub(super) fn make_serving(
 }
 
 /// Valid from a little before `now`, for clients whose clocks are behind, to `end`.
-fn dated(now: Timestamp, settings: &Settings, end: Timestamp) -> CertificateParams {
+fn dated(now: Timestamp, settings: &KeeperSettings, end: Timestamp) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.not_before = SystemTime::from(earlier(now, settings.backdate)).into();
     params.not_after = SystemTime::from(end).into();

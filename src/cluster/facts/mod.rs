@@ -29,7 +29,7 @@ const FIRST: Version = Version::new(1, 29, 0);
 
 /// What is asked, and how often.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct SurveyorSettings {
     /// The namespace of the pod that is tried in a dry run: our own.
     pub namespace: String,
     /// The image of that pod. It is never pulled, but a policy may want to know its registry.
@@ -45,7 +45,7 @@ pub struct Settings {
 /// Asks for the facts of one cluster and publishes them.
 pub struct Surveyor {
     client: Client,
-    settings: Settings,
+    settings: SurveyorSettings,
     published: Arc<ArcSwap<ClusterFacts>>,
     metrics: Metrics,
     reporters: Reporters,
@@ -81,9 +81,9 @@ enum Learnt {
     No,
 }
 
-// === impl Settings ===
+// === impl SurveyorSettings ===
 
-impl Settings {
+impl SurveyorSettings {
     /// The settings of the manifests, in `namespace`.
     #[must_use]
     pub fn new(namespace: impl Into<String>) -> Self {
@@ -101,7 +101,12 @@ impl Settings {
 
 impl Surveyor {
     /// A surveyor that publishes to `published`, where it sets the kubelet floor at once.
-    pub fn new(client: Client, settings: Settings, published: Arc<ArcSwap<ClusterFacts>>, metrics: Metrics) -> Self {
+    pub fn new(
+        client: Client,
+        settings: SurveyorSettings,
+        published: Arc<ArcSwap<ClusterFacts>>,
+        metrics: Metrics,
+    ) -> Self {
         let floor = settings.kubelet_floor;
         published.rcu(|facts| (**facts).clone().with_kubelet_floor(floor));
         let reporters = Reporters {

@@ -3,7 +3,7 @@
 //! It shows an API server that does not know the field, one whose feature gate is off, and a webhook that drops the field,
 //! all of which look the same to a pod.
 
-use super::Settings;
+use super::SurveyorSettings;
 use crate::cluster::api::{Failure, bounded};
 use kube::{Client, api::PostParams, core::Request};
 use serde::Deserialize;
@@ -42,7 +42,7 @@ struct Container {
 }
 
 /// Tries it.
-pub(super) async fn run(client: &Client, settings: &Settings) -> Result<Verdict, Failure> {
+pub(super) async fn run(client: &Client, settings: &SurveyorSettings) -> Result<Verdict, Failure> {
     let pods = Request::new(format!("/api/v1/namespaces/{}/pods", settings.namespace));
     let params = PostParams { dry_run: true, ..PostParams::default() };
     let request = pods.create(&params, pod(&settings.image).to_string().into_bytes());

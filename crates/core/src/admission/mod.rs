@@ -104,6 +104,21 @@ pub fn review(body: &[u8], route: Route, context: Context<'_>) -> Result<Reviewe
     }
 }
 
+/// The bytes of memory that [`review`] may need for `body` at most, beside the body itself.
+///
+/// What is not read needs none, and texts are not copied, so most reviews need a small part of this. But whoever sends the
+/// body may have put everything where it is read: then each item of a list is kept (its weight was measured; a test holds
+/// it), and texts with escapes are copied, some of them twice. A pod's containers and annotations, of which there is a
+/// bounded number, are taken to be as dear as they can be.
+#[must_use]
+pub fn memory_needed(body: &[u8]) -> usize {
+    /// What is kept of one item of a list, with the room that a list leaves for more.
+    const ITEM: usize = 104;
+    /// For 1,000 containers that all move, and annotations of 256 KiB.
+    const BOUNDED: usize = 4 * 1024 * 1024;
+    2 * body.len() + ITEM * memchr::memchr_iter(b',', body).count() + BOUNDED
+}
+
 /// The answer for a request whose handling failed beyond repair (a panic): allowed and unchanged, with a
 /// warning. `None` where the body does not even tell the request's uid.
 #[must_use]

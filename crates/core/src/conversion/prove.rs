@@ -7,7 +7,7 @@
 
 use crate::{
     findings::{Code, Finding},
-    pod::{Container, Entries, Pod},
+    pod::{ANNOTATIONS_LIMIT, Container, Entries, Pod},
 };
 use json_patch::{Patch, PatchOperation};
 use jsonptr::Pointer;
@@ -20,11 +20,6 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
 };
-
-/// Kubernetes' limit on the sum of all annotations, in bytes.
-///
-/// Source: k8s.io/apimachinery/pkg/api/validation/objectmeta.go, `TotalAnnotationSizeLimitB`.
-const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 
 /// What a patch touches below some place of a document, as the first tokens of its pointers and what follows on each.
 #[derive(Debug, Default)]
@@ -253,6 +248,7 @@ impl<'o> TouchedContainers<'o> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     const POD: &str = r#"{"metadata":{"annotations":{"a":"1"}},"spec":{
@@ -318,5 +314,86 @@ mod tests {
             assert_eq!(check(whole, true, &unsound, converted), prove(&pod, &unsound, converted), "{unsound}");
         }
         assert_eq!(prove(&pod, &patch(json!([])), &["init"]), Ok(()));
+    }
+
+    fn pods() -> impl Strategy<Value = Value> {
+        let names = || prop::sample::select(vec!["a", "b", "c"]);
+        let env = prop::collection::vec(
+            prop_oneof![
+                Just(json!({"name": "A", "value": "1"})),
+                Just(json!({"name": "B", "valueFrom": {"resourceFieldRef": {"containerName": "a"}}})),
+            ],
+            0..4,
+        );
+        let lifecycle = prop_oneof![Just(json!({})), Just(json!({"preStop": {}})), Just(json!({"x": [1, 2]}))];
+        let container = (names(), prop::option::of(env), prop::option::of(lifecycle), any::<(bool, bool)>()).prop_map(
+            |(name, env, lifecycle, (always, probed))| {
+                let mut container = json!({"name": name, "image": "x"});
+                let policy = always.then(|| json!("Always"));
+                let probe = probed.then(|| json!({"tcpSocket": {"port": 1}}));
+                let fields = [("env", env.map(Value::from)), ("lifecycle", lifecycle), ("restartPolicy", policy)];
+                for (field, value) in fields.into_iter().chain([("startupProbe", probe)]) {
+                    if let Some(value) = value {
+                        container[field] = value;
+                    }
+                }
+                container
+            },
+        );
+        let list = || prop::collection::vec(container.clone(), 0..4);
+        let annotations = prop::option::of(prop::collection::btree_map("[ab/~]{1,2}", "[x]{0,3}", 0..3));
+        (list(), prop::option::of(list()), prop::option::of(annotations)).prop_map(|(regular, init, metadata)| {
+            let mut pod = json!({"spec": {"containers": regular}});
+            if let Some(init) = init {
+                pod["spec"]["initContainers"] = init.into();
+            }
+            if let Some(annotations) = metadata {
+                pod["metadata"] = annotations.map_or(json!({}), |annotations| json!({"annotations": annotations}));
+            }
+            pod
+        })
+    }
+
+    fn operations() -> impl Strategy<Value = Value> {
+        let list = || prop::sample::select(vec!["containers", "initContainers"]);
+        let place = || prop_oneof![4 => (0..4_usize).prop_map(|at| at.to_string()), 1 => Just("-".to_owned())];
+        let field = prop::sample::select(vec![
+            "restartPolicy",
+            "startupProbe",
+            "lifecycle",
+            "lifecycle/preStop",
+            "lifecycle/x/1",
+            "env",
+            "env/-",
+            "env/0",
+            "env/2",
+            "env/1/valueFrom/resourceFieldRef/containerName",
+        ]);
+        let inside = (list(), 0..4_usize, field).prop_map(|(list, at, field)| format!("/spec/{list}/{at}/{field}"));
+        let whole = (list(), place()).prop_map(|(list, at)| format!("/spec/{list}/{at}"));
+        let other = prop::sample::select(vec!["/spec/initContainers", "/metadata", "/metadata/annotations"]);
+        let key = "[ab]{1,2}".prop_map(|key| format!("/metadata/annotations/{key}"));
+        let path = || prop_oneof![4 => inside.clone(), 2 => whole.clone(), 1 => other.clone().prop_map(str::to_owned), 1 => key.clone()];
+        let value = prop_oneof![Just(json!("Always")), Just(json!({})), Just(json!([])), Just(json!({"name": "a"}))];
+        prop_oneof![
+            (path(), value).prop_map(|(path, value)| json!({"op": "add", "path": path, "value": value})),
+            path().prop_map(|path| json!({"op": "remove", "path": path})),
+            (whole.clone(), whole.clone()).prop_map(|(from, path)| json!({"op": "move", "from": from, "path": path})),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_verdict_is_that_on_the_whole_pod(pod in pods(), operations in prop::collection::vec(operations(), 0..6)) {
+            let (text, patch) = (pod.to_string(), patch(operations.into()));
+            let view = Pod::parse(&text).unwrap();
+            for converted in [&[][..], &["a"], &["a", "b"]] {
+                let had_regular = !view.spec.containers.is_empty();
+                let on_whole = check(pod.clone(), had_regular, &patch, converted).map_err(|doubt| doubt.code);
+                prop_assert_eq!(prove(&view, &patch, converted).map_err(|doubt| doubt.code), on_whole);
+            }
+        }
     }
 }

@@ -109,7 +109,7 @@ impl Intent {
         let mut intent = Self::default();
         for (key, value) in pod.metadata.annotations.iter().flat_map(Entries::iter) {
             let Some(parsed) = Key::parse(key) else { continue };
-            if let Err(error) = intent.read(&parsed, value) {
+            if let Err(error) = intent.read(&parsed, value, pod) {
                 intent.findings.push(invalid_value(key, value, &parsed, &error));
             }
         }
@@ -148,7 +148,7 @@ impl Intent {
         })
     }
 
-    fn read(&mut self, key: &Key<'_>, value: &str) -> Result<(), ValueError> {
+    fn read(&mut self, key: &Key<'_>, value: &str, pod: &Pod<'_>) -> Result<(), ValueError> {
         let value = value.trim();
         match *key {
             Key::Containers => self.containers = bounded_list(value)?,
@@ -157,9 +157,9 @@ impl Intent {
             Key::Known => self.known = Some(boolean(value)?),
             Key::Accept => self.accept = codes(value)?,
             Key::OnBlocker => self.on_blocker = on_blocker(value)?,
-            Key::Position(name) => self.wish(name).position = Some(position(value)?),
-            Key::StartupProbe(name) => self.wish(name).startup_probe = Some(value.parse()?),
-            Key::PreStop(name) => self.wish(name).pre_stop = Some(pre_stop(value)?),
+            Key::Position(name) => self.wish(name, pod, position(value)?, |wishes| &mut wishes.position),
+            Key::StartupProbe(name) => self.wish(name, pod, value.parse()?, |wishes| &mut wishes.startup_probe),
+            Key::PreStop(name) => self.wish(name, pod, pre_stop(value)?, |wishes| &mut wishes.pre_stop),
             Key::Unknown(key) => {
                 // Advice takes time; nobody reads it for the hundredth key.
                 let likely = Some(key).filter(|_| self.findings.len() < MOST_ADVICE).and_then(annotations::likely);
@@ -169,8 +169,12 @@ impl Intent {
         Ok(())
     }
 
-    fn wish(&mut self, container: &str) -> &mut Wishes {
-        self.wishes.entry(container.to_owned()).or_default()
+    /// Notes a wish. Of a container that the pod does not have nothing is kept but that there is one.
+    fn wish<T>(&mut self, container: &str, pod: &Pod<'_>, value: T, field: fn(&mut Wishes) -> &mut Option<T>) {
+        let wishes = self.wishes.entry(container.to_owned()).or_default();
+        if pod.container(container).is_some() {
+            *field(wishes) = Some(value);
+        }
     }
 }
 
@@ -295,7 +299,12 @@ mod tests {
     #[case("middle", None)]
     #[case("", None)]
     fn positions(#[case] value: &str, #[case] expected: Option<Position>) {
-        let intent = intent(&[("position.native-sidecar.io/proxy", value)]);
+        let json = serde_json::json!({
+            "metadata": {"annotations": {"position.native-sidecar.io/proxy": value}},
+            "spec": {"containers": [{"name": "proxy"}]}
+        });
+        let json = json.to_string();
+        let intent = Intent::of(&Pod::parse(&json).unwrap());
         assert_eq!(intent.wishes("proxy").and_then(|wishes| wishes.position.clone()), expected);
         assert_eq!(intent.findings.is_empty(), expected.is_some());
     }

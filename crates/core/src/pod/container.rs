@@ -42,10 +42,11 @@ struct Fields<'a> {
     args: Field<'a, Vec<Text<'a>>>,
     env: Field<'a, Env<'a>>,
     ports: Field<'a, Ports<'a>>,
-    resources: Field<'a, Resources<'a>>,
-    readiness_probe: Field<'a, Handler<'a>>,
-    startup_probe: Field<'a, Handler<'a>>,
-    lifecycle: Field<'a, Lifecycle<'a>>,
+    // In boxes, for most containers have none of them, or nobody asks.
+    resources: Field<'a, Box<Resources<'a>>>,
+    readiness_probe: Field<'a, Box<Handler<'a>>>,
+    startup_probe: Field<'a, Box<Handler<'a>>>,
+    lifecycle: Field<'a, Box<Lifecycle<'a>>>,
     restart_policy_rules: Field<'a, IgnoredAny>,
     resize_policy: Field<'a, IgnoredAny>,
 }
@@ -387,7 +388,7 @@ impl<'a> Container<'a> {
     /// `resources`.
     #[must_use]
     pub fn resources(&self) -> Option<&Resources<'a>> {
-        self.fields.resources.get()
+        self.fields.resources.get().map(AsRef::as_ref)
     }
 
     /// Whether `resource` (`limits.memory`) is a limit that this container does not set.
@@ -412,7 +413,7 @@ impl<'a> Container<'a> {
     /// `lifecycle`.
     #[must_use]
     pub fn lifecycle(&self) -> Option<&Lifecycle<'a>> {
-        self.fields.lifecycle.get()
+        self.fields.lifecycle.get().map(AsRef::as_ref)
     }
 
     /// `lifecycle.preStop`.
@@ -477,7 +478,7 @@ impl<'a> Container<'a> {
     }
 }
 
-fn probe<'c, 'a>(field: &'c Field<'a, Handler<'a>>) -> Option<Probe<'c>> {
+fn probe<'c, 'a>(field: &'c Field<'a, Box<Handler<'a>>>) -> Option<Probe<'c>> {
     Some(Probe { handler: field.get()?, raw: field.raw()? })
 }
 

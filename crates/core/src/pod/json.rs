@@ -41,8 +41,10 @@ struct EntriesVisitor<V>(PhantomData<V>);
 
 struct LabelsVisitor;
 
-/// More text than any labels or annotations that Kubernetes takes (256 KiB of keys and values).
-const MOST_TEXT: usize = 1024 * 1024;
+/// The most that Kubernetes takes of annotations, in bytes of keys and values together; labels are far below it.
+///
+/// Source: k8s.io/apimachinery/pkg/api/validation/objectmeta.go, `TotalAnnotationSizeLimitB`.
+pub const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 
 /// Reads `null` as the type's default.
 pub(crate) fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -354,9 +356,9 @@ impl<'de> Visitor<'de> for LabelsVisitor {
         let (mut entries, mut size) = (Vec::new(), 0);
         while let Some((key, value)) = map.next_entry::<Text<'de>, Label<'de>>()? {
             size += key.len() + value.len();
-            if size > MOST_TEXT {
+            if size > ANNOTATIONS_LIMIT {
                 return Err(de::Error::custom(format_args!(
-                    "more than {MOST_TEXT} bytes, and Kubernetes allows 262144"
+                    "more than the {ANNOTATIONS_LIMIT} bytes that Kubernetes allows"
                 )));
             }
             entries.push((key, value));

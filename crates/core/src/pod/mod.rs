@@ -15,7 +15,7 @@ pub use container::{
     Container, EnvVar, ExecAction, GrpcAction, Handler, HttpGetAction, Lifecycle, Port, PortRef, Probe,
     ResourceFieldRef, Resources, SleepAction, TcpSocketAction,
 };
-pub use json::{Entries, Label, Text};
+pub use json::{ANNOTATIONS_LIMIT, Entries, Label, Text};
 pub use quantity::Quantity;
 pub use unreadable::Unreadable;
 
@@ -128,7 +128,7 @@ pub struct PodOs<'a> {
 }
 
 #[derive(Deserialize)]
-struct Fields<'a> {
+struct PodFields<'a> {
     #[serde(borrow, default, deserialize_with = "optional_object")]
     metadata: Option<Metadata<'a>>,
     #[serde(borrow, default, deserialize_with = "optional_object")]
@@ -278,7 +278,7 @@ impl<'a> Pod<'a> {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Pod<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Fields { metadata, spec } = object(deserializer)?;
+        let PodFields { metadata, spec } = object(deserializer)?;
         Ok(Self {
             has_metadata: metadata.is_some(),
             metadata: metadata.unwrap_or_default(),
@@ -391,9 +391,9 @@ mod tests {
 
     #[test]
     fn more_annotations_than_there_can_be_are_not_read() {
-        let value = "x".repeat(1024 * 1024);
+        let value = "x".repeat(ANNOTATIONS_LIMIT);
         let error = Pod::parse(&format!(r#"{{"metadata":{{"annotations":{{"a":"{value}"}}}}}}"#)).unwrap_err();
-        assert_eq!(error.to_string(), "metadata.annotations: more than 1048576 bytes, and Kubernetes allows 262144");
+        assert_eq!(error.to_string(), "metadata.annotations: more than the 262144 bytes that Kubernetes allows");
     }
 
     #[test]

@@ -61,6 +61,10 @@ pub(crate) fn all() -> Vec<Adversary> {
         objects: "a list of empty objects in place of everything",
         deep: "deep nesting",
         warnings: "many containers of which each is worth a warning",
+        blockers: "many annotations that do not parse",
+        empty_words: "a command line of empty words",
+        short_variables: "many variables with names of one letter",
+        short_resources: "many containers with many resources of short names",
     }
 }
 
@@ -338,6 +342,32 @@ fn warnings(bytes: usize) -> String {
                "readinessProbe": {"httpGet": {"port": 1}}, "ports": [{"name": "p", "containerPort": 1}]})
     }))
     .review()
+}
+
+fn blockers(bytes: usize) -> String {
+    with_annotations(bytes, |n| (format!("pre-stop.native-sidecar.io/{n}"), "x".into()))
+}
+
+fn empty_words(bytes: usize) -> String {
+    known_proxy(&json!({"args": vec![""; bytes / 3]}))
+}
+
+fn short_variables(bytes: usize) -> String {
+    known_proxy(&json!({"env": repeated(bytes, |_| json!({"name": "a"}))}))
+}
+
+fn short_resources(bytes: usize) -> String {
+    let mut draft = Draft::moving(["helper"]);
+    draft.annotations.insert("position.native-sidecar.io/helper".into(), json!("first"));
+    draft.init.push(json!({"name": "init", "resources": {"requests": {"cpu": "1"}}}));
+    draft.containers.push(json!({"name": "helper"}));
+    let each = bytes / 8 / 20;
+    draft.containers.extend((0..20).map(|container| {
+        let name = |n: usize| format!("{:x}", container * each + n);
+        let requests: Map<_, _> = (0..each).map(|n| (name(n), json!(1))).collect();
+        json!({"name": format!("c{container}"), "resources": {"requests": requests}})
+    }));
+    draft.review()
 }
 
 /// Values that together take about `bytes`.

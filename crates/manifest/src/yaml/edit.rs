@@ -23,7 +23,7 @@ const WORK_LIMIT: usize = 32 << 20;
 
 /// A node with the entry it is the value of.
 #[derive(Clone, Copy)]
-struct Place<'n> {
+struct Found<'n> {
     node: &'n Node,
     key: Option<&'n Node>,
 }
@@ -109,16 +109,16 @@ fn apply(text: &str, operation: &PatchOperation) -> Option<String> {
 // --- Finding the place
 
 /// The place that `path` leads to.
-fn find<'n>(root: &'n Node, path: &Pointer) -> Option<Place<'n>> {
-    let mut place = Place { node: root, key: None };
+fn find<'n>(root: &'n Node, path: &Pointer) -> Option<Found<'n>> {
+    let mut place = Found { node: root, key: None };
     for token in path.tokens() {
         let token = token.decoded();
         place = match &place.node.content {
             Content::Mapping { entries, .. } => {
                 let (key, node) = entries.iter().find(|(key, _)| is_key(key, &token))?;
-                Place { node, key: Some(key) }
+                Found { node, key: Some(key) }
             }
-            Content::Sequence { items, .. } => Place { node: items.get(token.parse::<usize>().ok()?)?, key: None },
+            Content::Sequence { items, .. } => Found { node: items.get(token.parse::<usize>().ok()?)?, key: None },
             Content::Scalar { .. } | Content::Alias(_) => return None,
         };
     }
@@ -296,7 +296,7 @@ fn insert_entry(text: &str, entries: &[(Node, Node)], name: &str, value: &Value,
 /// Adds to a collection in brackets: behind its last member, or as lines below where it is empty.
 fn insert_in_flow(
     text: &str,
-    place: Place<'_>,
+    place: Found<'_>,
     last: Option<&Node>,
     written: &str,
     lines: impl Fn(usize) -> String,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// A container that may serve ports, and when it starts.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::conversion) struct Server<'p> {
+pub(in crate::conversion) struct PortServer<'p> {
     pub(in crate::conversion) container: &'p Container<'p>,
     pub(in crate::conversion) starts: Starts,
 }
@@ -74,9 +74,9 @@ fn served_by(container: &Container<'_>) -> impl Iterator<Item = i64> {
 
 impl<'p> Servers<'p> {
     /// Who serves what among `servers`.
-    pub(in crate::conversion) fn of(servers: impl Iterator<Item = Server<'p>>) -> Self {
+    pub(in crate::conversion) fn of(servers: impl Iterator<Item = PortServer<'p>>) -> Self {
         let mut sorted = Vec::new();
-        for Server { container, starts } in servers {
+        for PortServer { container, starts } in servers {
             sorted.extend(served_by(container).map(|port| (port, starts, &*container.name)));
         }
         // Stable, since of those that start together the first of the list counts.

@@ -30,6 +30,9 @@ struct Use {
     most: Quantity,
 }
 
+/// So many resources are looked at.
+const MOST_RESOURCES: usize = 1000;
+
 /// The effective request of each resource: `max(sum of regular and sidecars, the most that is in use while one init
 /// container starts)`. `parts` are the init containers in their order, then the regular ones.
 ///
@@ -39,6 +42,10 @@ pub(in crate::conversion) fn effective<'p>(parts: impl Iterator<Item = Part<'p>>
     for Part { container, role } in parts {
         let Some(resources) = container.resources() else { continue };
         for name in named(resources) {
+            // No node has so many, and each of them takes many times its length in memory.
+            if uses.len() >= MOST_RESOURCES && !uses.contains_key(name) {
+                continue;
+            }
             uses.entry(name).or_default().add(role, request(resources, name));
         }
     }

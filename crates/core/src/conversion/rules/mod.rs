@@ -17,7 +17,7 @@ use super::{
     Settings,
     knowledge::{
         carriers::LateCarriers,
-        local_ports::{Server, Servers, Starts},
+        local_ports::{PortServer, Servers, Starts},
         resource_refs::ResourceRefs,
     },
     model::{Move, Plan, Slot},
@@ -129,14 +129,14 @@ impl<'p> Case<'p> {
             let in_order = self.plan.order.iter().enumerate().filter_map(|(at, slot)| {
                 let container = self.plan.container(self.pod, *slot);
                 match slot {
-                    Slot::Moved(_) => Some(Server { container, starts: Starts::Moved(at) }),
+                    Slot::Moved(_) => Some(PortServer { container, starts: Starts::Moved(at) }),
                     Slot::Existing(_) if container.restarts_always() => {
-                        Some(Server { container, starts: Starts::Native(at) })
+                        Some(PortServer { container, starts: Starts::Native(at) })
                     }
                     Slot::Existing(_) => None,
                 }
             });
-            let last = self.plan.remaining(self.pod).map(|container| Server { container, starts: Starts::Last });
+            let last = self.plan.remaining(self.pod).map(|container| PortServer { container, starts: Starts::Last });
             Servers::of(in_order.chain(last))
         })
     }
