@@ -461,7 +461,7 @@ async fn a_body_that_is_dear_to_review_is_refused() {
     let server = start(settings(files(folder.path()))).await;
     let mut connection = Client::new(&ca.pem(), "h2", None).connect(server.address).await.unwrap();
     let mut review = support::review("u-1");
-    review["request"]["object"]["spec"]["extra"] = vec![serde_json::json!({}); 200_000].into();
+    review["request"]["object"]["spec"]["extra"] = vec![serde_json::json!({}); 2_000_000].into();
     let refused = connection.send(support::post(review.to_string())).await.unwrap();
     assert_eq!(refused.status(), 413);
     assert!(support::text(refused).await.unwrap().contains("more memory than memory for large bodies allows"));

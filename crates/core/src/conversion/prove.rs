@@ -21,15 +21,22 @@ use std::{
     fmt,
 };
 
+/// The lists of containers below `spec`.
+const LISTS: [&str; 2] = ["containers", "initContainers"];
+
 /// What a patch touches below some place of a document, as the first tokens of its pointers and what follows on each.
 #[derive(Debug, Default)]
-struct Touched<'o>(BTreeMap<&'o str, Touched<'o>>);
+struct Touched<'o> {
+    below: BTreeMap<&'o str, Touched<'o>>,
+    /// How many pointers lead here or further.
+    times: usize,
+}
 
 /// What a patch touches inside the containers of one list, by the index that a container has in the request.
 #[derive(Debug, Default)]
 struct TouchedContainers<'o> {
     by_index: BTreeMap<usize, Touched<'o>>,
-    /// What is touched once the list has changed, when an index says nothing any more about the request.
+    /// What is touched once a list has changed, when an index says nothing any more about the request.
     in_any: Touched<'o>,
 }
 
@@ -95,7 +102,7 @@ fn check_containers(pod: &Value, had_regular: bool, converted: &[&str]) -> Resul
 
 /// As much of `pod` as `patch` and the checks can see.
 fn pruned(pod: &Pod<'_>, patch: &Patch) -> Value {
-    let lists = ["containers", "initContainers"].map(|list| TouchedContainers::of(patch, list));
+    let lists = LISTS.map(|list| TouchedContainers::of(patch, list));
     let list = |containers: &[Container<'_>], touched: &TouchedContainers<'_>| -> Value {
         containers.iter().enumerate().map(|(index, container)| touched.pruned(index, container)).collect()
     };
@@ -128,13 +135,19 @@ fn pointers(operation: &PatchOperation) -> impl Iterator<Item = &Pointer> {
 // === impl Touched ===
 
 impl<'o> Touched<'o> {
-    fn add(&mut self, tokens: impl Iterator<Item = &'o str>) {
-        tokens.fold(self, |touched, token| touched.0.entry(token).or_default());
+    fn add(&mut self, pointer: &'o str) {
+        pointer.split('/').fold(self, |touched, token| {
+            let next = touched.below.entry(token).or_default();
+            next.times += 1;
+            next
+        });
     }
 
-    /// How many items of a list can be told from no item at all.
+    /// So many items of a list can make a difference: those up to the last index, and one more for each pointer, for it
+    /// may have removed one.
     fn items(&self) -> usize {
-        self.0.keys().filter_map(|token| token.parse::<usize>().ok()).max().map_or(0, |last| last.saturating_add(1))
+        let last = self.below.keys().filter_map(|token| token.parse::<usize>().ok()).max();
+        last.map_or(0, |last| self.below.values().fold(last, |items, touched| items.saturating_add(touched.times)))
     }
 }
 
@@ -143,7 +156,11 @@ impl<'de> DeserializeSeed<'de> for &Touched<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        if self.0.is_empty() { deserializer.deserialize_ignored_any(self) } else { deserializer.deserialize_any(self) }
+        if self.below.is_empty() {
+            deserializer.deserialize_ignored_any(self)
+        } else {
+            deserializer.deserialize_any(self)
+        }
     }
 }
 
@@ -181,7 +198,7 @@ impl<'de> Visitor<'de> for &Touched<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         let (mut items, most, nothing) = (Vec::new(), self.items(), Touched::default());
         while items.len() < most {
-            let touched = self.0.get(&*items.len().to_string()).unwrap_or(&nothing);
+            let touched = self.below.get(&*items.len().to_string()).unwrap_or(&nothing);
             let Some(item) = list.next_element_seed(touched)? else { return Ok(items.into()) };
             items.push(item);
         }
@@ -192,7 +209,7 @@ impl<'de> Visitor<'de> for &Touched<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut fields = Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            match self.0.get(&*key) {
+            match self.below.get(&*key) {
                 Some(touched) => drop(fields.insert(key, map.next_value_seed(touched)?)),
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
@@ -204,23 +221,25 @@ impl<'de> Visitor<'de> for &Touched<'_> {
 // === impl TouchedContainers ===
 
 impl<'o> TouchedContainers<'o> {
-    /// What `patch` touches inside the containers of `list`.
-    fn of(patch: &'o Patch, list: &str) -> Self {
-        let (mut touched, mut is_changed) = (Self::default(), false);
-        for operation in patch.iter() {
-            for pointer in pointers(operation) {
-                let mut tokens = pointer.as_str().split('/').skip(1);
-                if (tokens.next(), tokens.next()) != (Some("spec"), Some(list)) {
-                    continue;
-                }
-                let Some(index) = tokens.next() else { continue };
-                let mut fields = tokens.peekable();
-                match (fields.peek(), index.parse()) {
-                    (None, _) => is_changed = true,
-                    (Some(_), Ok(index)) if !is_changed => touched.by_index.entry(index).or_default().add(fields),
-                    (Some(_), _) => touched.in_any.add(fields),
-                }
+    /// What `patch` touches inside the containers of `own`, one of the [`LISTS`].
+    fn of(patch: &'o Patch, own: &str) -> Self {
+        let (mut touched, mut is_changed, mut of_any) = (Self::default(), false, Vec::new());
+        for pointer in patch.iter().flat_map(pointers) {
+            let mut tokens = pointer.as_str().splitn(5, '/').skip(1);
+            let (top, list) = (tokens.next(), tokens.next());
+            let Some(list) = list.filter(|list| top == Some("spec") && LISTS.contains(list)) else { continue };
+            let index = tokens.next().and_then(|index| index.parse().ok());
+            match (tokens.next(), index) {
+                (None, _) => is_changed = true,
+                // It may be a container that came from either list.
+                (Some(fields), _) if is_changed => of_any.push(fields),
+                (Some(fields), Some(index)) if list == own => touched.by_index.entry(index).or_default().add(fields),
+                (Some(_), _) => {}
             }
+        }
+        for fields in of_any {
+            touched.in_any.add(fields);
+            touched.by_index.values_mut().for_each(|touched| touched.add(fields));
         }
         touched
     }
@@ -232,9 +251,7 @@ impl<'o> TouchedContainers<'o> {
         if let Some(policy) = &container.restart_policy {
             pruned.insert("restartPolicy".to_owned(), Value::from(&**policy));
         }
-        for (field, touched) in
-            self.by_index.get(&index).into_iter().chain([&self.in_any]).flat_map(|touched| &touched.0)
-        {
+        for (field, touched) in &self.by_index.get(&index).unwrap_or(&self.in_any).below {
             let Some(raw) = container.raw(field) else { continue };
             // It was read once, so it is JSON.
             if let Ok(value) = touched.deserialize(&mut serde_json::Deserializer::from_str(raw.get())) {
@@ -273,7 +290,7 @@ mod tests {
             "spec": {
                 "containers": [
                     {"name": "app"},
-                    {"name": "s0", "env": [null, {"valueFrom": {"x": {"y": null}}}], "lifecycle": {"preStop": null}}
+                    {"name": "s0", "env": [null, {"valueFrom": {"x": {"y": null}}}, null], "lifecycle": {"preStop": null}}
                 ],
                 "initContainers": [{"name": "init", "restartPolicy": "Always"}]
             },
