@@ -203,7 +203,7 @@ mod tests {
         drop(first.connection().begin_request());
         let _busy = second.connection().begin_request();
         let _newcomer = limit.acquire(from(1)).unwrap();
-        assert_eq!([&first, &second, &third].map(|permit| is_evicted(permit)), [false, false, true]);
+        assert_eq!([&first, &second, &third].map(is_evicted), [false, false, true]);
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
         assert!(limit.acquire(from(1)).is_none());
         let other = limit.acquire(from(2)).unwrap();
         let _busy_too = other.connection().begin_request();
-        assert_eq!(all.each_ref().map(|permit| is_evicted(permit)), [true, false]);
+        assert_eq!(all.each_ref().map(is_evicted), [true, false]);
         assert!(limit.acquire(from(2)).is_none(), "one each");
     }
 

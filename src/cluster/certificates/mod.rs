@@ -77,7 +77,7 @@ pub struct KeeperSettings {
     pub interval: Duration,
 }
 
-/// KeeperSettings that cannot work.
+/// Settings that cannot work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// A name for the serving certificate is neither a DNS name nor an IP address.

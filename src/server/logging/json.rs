@@ -145,7 +145,7 @@ mod tests {
 
     impl Write for Written {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            self.0.lock().map_err(|error| std::io::Error::other(error.to_string()))?.extend_from_slice(bytes);
             Ok(bytes.len())
         }
 

@@ -28,7 +28,7 @@ use crate::{
     pod::{MOST_CONTAINERS, Pod, Unreadable},
 };
 use json_patch::Patch;
-use knowledge::carriers::{LateCarriers, Starting};
+use knowledge::carriers::{Comes, LateCarriers, Starting};
 use model::{Plan, Selection, Slot};
 use rules::{Case, judge};
 
@@ -121,9 +121,9 @@ fn too_many_containers(pod: &Pod<'_>) -> Option<Finding> {
 fn late_carriers<'p>(pod: &'p Pod<'p>, plan: &Plan<'p>, settings: Settings<'p>) -> LateCarriers<'p> {
     let starting = |slot: &Slot| Starting {
         container: plan.container(pod, *slot),
-        moved: match *slot {
-            Slot::Moved(index) => Some(plan.moves[index].selected.entry),
-            Slot::Existing(_) => None,
+        comes: match *slot {
+            Slot::Moved(index) => Comes::Moved(plan.moves[index].selected.entry),
+            Slot::Existing(_) => Comes::Existing,
         },
     };
     let order: Vec<_> = plan.order.iter().map(starting).collect();

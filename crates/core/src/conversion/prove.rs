@@ -27,7 +27,7 @@ const LISTS: [&str; 2] = ["containers", "initContainers"];
 /// What a patch touches below some place of a document, as the first tokens of its pointers and what follows on each.
 #[derive(Debug, Default)]
 struct Touched<'o> {
-    below: BTreeMap<&'o str, Touched<'o>>,
+    below: BTreeMap<&'o str, Self>,
     /// How many pointers lead here or further.
     times: usize,
 }

@@ -756,8 +756,8 @@ mod tests {
     #[case(r#"["port=1"]"#, None)]
     fn flags(#[case] args: &str, #[case] value: Option<&str>) {
         assert_eq!(container(&format!(r#"{{"args":{args}}}"#)).flag("port"), value);
-        let (first, rest) =
-            args.trim_matches(['[', ']']).split_once(',').unwrap_or((args.trim_matches(['[', ']']), ""));
+        let words = args.trim_matches(['[', ']']);
+        let (first, rest) = words.split_once(',').unwrap_or((words, ""));
         let split = format!(r#"{{"command":["run",{first}],"args":[{rest}]}}"#);
         assert_eq!(container(&split).flag("port"), value);
     }

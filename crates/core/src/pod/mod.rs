@@ -165,7 +165,7 @@ fn controller<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Owner
         fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
             let mut controller = None;
             while let Some(owner) = list.next_element::<OwnerReference<'de>>()? {
-                controller = controller.or(Some(owner).filter(|owner| owner.controller));
+                controller = controller.or_else(|| Some(owner).filter(|owner| owner.controller));
             }
             Ok(controller)
         }

@@ -25,9 +25,8 @@ use std::{
 /// The smaller of the two bodies, in bytes; the other has [`TIMES`] as many.
 const BYTES: usize = 5 * 1024;
 const TIMES: usize = 4;
-/// So much more than [`TIMES`] as many instructions are still taken for linear: hash tables grow, and sorting takes a
-/// logarithm.
-const TOLERANCE: f64 = 1.4;
+/// So many per cent of the instructions are still taken for linear: hash tables grow, and sorting takes a logarithm.
+const MOST_PER_CENT: u64 = 140 * TIMES as u64;
 /// The environment variable that turns this program into the one that is measured.
 const MEASURED: &str = "NATIVE_SIDECAR_MEASURED";
 
@@ -108,11 +107,10 @@ fn counted_review(body: &str, facts: &ClusterFacts) {
 
 fn grows_faster((adversary, counts): (&Adversary, &[u64])) -> Option<String> {
     let [few, many] = *counts else { return Some(format!("{}: {counts:?}", adversary.name)) };
-    #[allow(clippy::cast_precision_loss, reason = "a ratio")]
-    let times = many as f64 / few as f64;
-    println!("{:>12} {:>12} instructions, {times:.2} times: {}", few, many, adversary.name);
-    (times > TOLERANCE * TIMES as f64)
-        .then(|| format!("{}: {times:.2} times for {TIMES} times the bytes", adversary.name))
+    // In hundredths.
+    let times = many * 100 / few;
+    println!("{few:>12} {many:>12} instructions, {times} %: {}", adversary.name);
+    (times > MOST_PER_CENT).then(|| format!("{}: {times} % for {TIMES} times the bytes", adversary.name))
 }
 
 /// The instructions of each call of [`counted_review`] in the test `program` of this very binary, in their order.

@@ -10,8 +10,16 @@ use std::collections::BTreeSet;
 #[derive(Clone, Copy, Debug)]
 pub(in crate::conversion) struct Starting<'p> {
     pub(in crate::conversion) container: &'p Container<'p>,
-    /// What is known about a container that moves; `None` for one that was there already.
-    pub(in crate::conversion) moved: Option<Option<&'p Entry>>,
+    pub(in crate::conversion) comes: Comes<'p>,
+}
+
+/// How a container comes into the start order.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conversion) enum Comes<'p> {
+    /// It moves; and what is known about it.
+    Moved(Option<&'p Entry>),
+    /// It was there already.
+    Existing,
 }
 
 /// A carrier that starts later than what it carries.
@@ -108,11 +116,11 @@ fn first_later(mut carriers: Vec<Carrier<'_>>, places: usize) -> Vec<Option<Late
 
 impl<'p> Search<'_, 'p> {
     fn in_order(&mut self, at: usize) -> Option<Carrier<'p>> {
-        let Starting { container, moved } = self.order[at];
-        let (entry, remedy) = match moved {
-            Some(entry) => (entry?, "list that one first"),
-            None if container.restarts_always() => (self.known(container)?, "place this one behind it"),
-            None => return None,
+        let Starting { container, comes } = self.order[at];
+        let (entry, remedy) = match comes {
+            Comes::Moved(entry) => (entry?, "list that one first"),
+            Comes::Existing if container.restarts_always() => (self.known(container)?, "place this one behind it"),
+            Comes::Existing => return None,
         };
         self.carrier(container, entry, at, remedy)
     }
@@ -146,7 +154,8 @@ impl<'p> Search<'_, 'p> {
         if let Some((_, at)) = self.redirected.iter().find(|(known, _)| std::ptr::eq(*known, entry)) {
             return *at;
         }
-        let redirects = |place: &Starting<'_>| place.moved.is_none() && entry.redirects(&place.container.name);
+        let redirects =
+            |place: &Starting<'_>| matches!(place.comes, Comes::Existing) && entry.redirects(&place.container.name);
         let at = self.order.iter().position(redirects);
         self.redirected.push((entry, at));
         at
