@@ -39,6 +39,12 @@ struct OptionalObject<T>(PhantomData<T>);
 
 struct EntriesVisitor<V>(PhantomData<V>);
 
+/// Reads a list of `T`, of which it keeps what `keep` makes of them.
+struct KeptItems<F, T> {
+    keep: F,
+    items: PhantomData<T>,
+}
+
 struct LabelsVisitor;
 
 /// The most that Kubernetes takes of annotations, in bytes of keys and values together; labels are far below it.
@@ -81,19 +87,24 @@ where
     deserializer.deserialize_option(LabelsVisitor)
 }
 
-/// The items of a list for which `keep` has something to keep. `keep` gets each item's index and value.
-pub(super) fn kept_items<'de, A, T, K>(mut list: A, keep: impl Fn(usize, T) -> Option<K>) -> Result<Vec<K>, A::Error>
+/// Sets what a key stands for, and refuses to do so twice.
+pub(super) fn once<T, E: de::Error>(field: &'static str, slot: &mut Option<T>, value: T) -> Result<(), E> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::duplicate_field(field)),
+    }
+}
+
+/// The items of a list for which `keep` has something to keep; it gets each item's index and value.
+pub(super) fn kept_items<'de, D, T, K>(
+    deserializer: D,
+    keep: impl Fn(usize, T) -> Option<K>,
+) -> Result<Vec<K>, D::Error>
 where
-    A: SeqAccess<'de>,
+    D: Deserializer<'de>,
     T: Deserialize<'de>,
 {
-    let mut kept = Vec::new();
-    let mut index = 0;
-    while let Some(item) = list.next_element()? {
-        kept.extend(keep(index, item));
-        index += 1;
-    }
-    Ok(kept)
+    deserializer.deserialize_seq(KeptItems { keep, items: PhantomData })
 }
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
@@ -125,6 +136,27 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OptionalObject<T> {
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         object(deserializer).map(Some)
+    }
+}
+
+impl<'de, T, K, F> Visitor<'de> for KeptItems<F, T>
+where
+    T: Deserialize<'de>,
+    F: Fn(usize, T) -> Option<K>,
+{
+    type Value = Vec<K>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a sequence")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let (mut kept, mut index) = (Vec::new(), 0);
+        while let Some(item) = list.next_element()? {
+            kept.extend((self.keep)(index, item));
+            index += 1;
+        }
+        Ok(kept)
     }
 }
 

@@ -7,13 +7,15 @@
 //! `null` means what Kubernetes' own decoder takes it for: the field's empty value.
 
 mod container;
+mod fields;
 mod json;
 mod quantity;
 mod unreadable;
 
-pub use container::{
-    Container, EnvVar, ExecAction, GrpcAction, Handler, HttpGetAction, Lifecycle, Port, PortRef, Probe,
-    ResourceFieldRef, Resources, SleepAction, TcpSocketAction,
+pub use container::Container;
+pub use fields::{
+    EnvVar, ExecAction, GrpcAction, Handler, HttpGetAction, Lifecycle, Port, PortRef, Probe, ResourceFieldRef,
+    Resources, SleepAction, TcpSocketAction,
 };
 pub use json::{ANNOTATIONS_LIMIT, Entries, Label, Text};
 pub use quantity::Quantity;
