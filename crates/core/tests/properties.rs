@@ -1006,7 +1006,7 @@ fn assert_sound(answer: &[u8]) -> Patch {
 fn assert_says_what_it_does(sample: &Sample, response: &Value, after: &Value) {
     let before = &sample.pod;
     let annotation = |key: &str| after["metadata"]["annotations"][key].as_str().unwrap_or_default();
-    let converted: Vec<_> = annotation("native-sidecar.io/converted").split(',').collect();
+    let converted: Vec<_> = annotation("native-sidecar.io/converted").split(',').map(str::trim).collect();
     for name in gone(before, after) {
         assert_eq!(find(after, "initContainers", &name).unwrap()["restartPolicy"], "Always", "{name}");
         assert!(converted.contains(&&*name), "{name} is not among {converted:?}");

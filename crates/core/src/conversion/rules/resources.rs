@@ -81,10 +81,11 @@ fn only_appends(case: &Case<'_>) -> bool {
     existing == case.pod.init_containers().len()
 }
 
-/// The pod as it is, without second copies of what was moved: with them it could not run.
+/// The pod as it was meant: without second copies of what was moved, with which it could not run, and with what was
+/// moved earlier as a sidecar, whether another webhook has left it one or not.
 fn before<'p>(case: &Case<'p>) -> impl Iterator<Item = Part<'p>> {
     let repeats = &case.plan.repeats;
-    let init = case.pod.init_containers().iter().map(|container| Part { container, role: Role::of_init(container) });
+    let init = (0..case.pod.init_containers().len()).map(|index| existing(case, index));
     let counts = move |index: &usize| repeats.binary_search(index).is_err();
     let regular = case.pod.spec.containers.iter().enumerate().filter(move |(index, _)| counts(index));
     init.chain(regular.map(|(_, container)| Part { container, role: Role::Regular }))
@@ -92,11 +93,16 @@ fn before<'p>(case: &Case<'p>) -> impl Iterator<Item = Part<'p>> {
 
 /// The pod as it will be.
 fn after<'p>(case: &Case<'p>) -> impl Iterator<Item = Part<'p>> {
-    let pod = case.pod;
-    let init = case.plan.order.iter().map(move |slot| {
-        let container = case.plan.container(pod, *slot);
-        let role = if matches!(slot, Slot::Moved(_)) { Role::Sidecar } else { Role::of_init(container) };
-        Part { container, role }
+    let init = case.plan.order.iter().map(|slot| match *slot {
+        Slot::Moved(index) => Part { container: case.plan.moves[index].container(), role: Role::Sidecar },
+        Slot::Existing(index) => existing(case, index),
     });
-    init.chain(case.plan.remaining(pod).map(|container| Part { container, role: Role::Regular }))
+    init.chain(case.plan.remaining(case.pod).map(|container| Part { container, role: Role::Regular }))
+}
+
+/// An init container that is there already.
+fn existing<'p>(case: &Case<'p>, index: usize) -> Part<'p> {
+    let container = &case.pod.init_containers()[index];
+    let is_repaired = case.plan.repairs.binary_search(&index).is_ok();
+    Part { container, role: if is_repaired { Role::Sidecar } else { Role::of_init(container) } }
 }
