@@ -79,10 +79,10 @@ pub struct Port<'a> {
 #[serde(default)]
 pub struct Resources<'a> {
     /// `requests`.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "null_is_default")]
     pub requests: Entries<'a, &'a RawValue>,
     /// `limits`.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "null_is_default")]
     pub limits: Entries<'a, &'a RawValue>,
 }
 

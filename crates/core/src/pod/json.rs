@@ -45,6 +45,9 @@ struct KeptItems<F, T> {
     items: PhantomData<T>,
 }
 
+/// Labels or annotations, as much as Kubernetes takes of them.
+struct Labels<'a>(Entries<'a, Label<'a>>);
+
 struct LabelsVisitor;
 
 /// The most that Kubernetes takes of annotations, in bytes of keys and values together; labels are far below it.
@@ -84,7 +87,7 @@ pub(super) fn labels<'de, D>(deserializer: D) -> Result<Option<Entries<'de, Labe
 where
     D: Deserializer<'de>,
 {
-    deserializer.deserialize_option(LabelsVisitor)
+    Ok(Option::deserialize(deserializer)?.map(|Labels(entries)| entries))
 }
 
 /// Sets what a key stands for, and refuses to do so twice.
@@ -333,7 +336,7 @@ impl<V> Default for Entries<'_, V> {
 
 impl<'de: 'a, 'a, V: Deserialize<'de>> Deserialize<'de> for Entries<'a, V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_option(EntriesVisitor(PhantomData))
+        deserializer.deserialize_map(EntriesVisitor(PhantomData))
     }
 }
 
@@ -342,18 +345,6 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for EntriesVisitor<V> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a map")
-    }
-
-    fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(Entries::default())
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(Entries::default())
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -365,23 +356,17 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for EntriesVisitor<V> {
     }
 }
 
+impl<'de: 'a, 'a> Deserialize<'de> for Labels<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(LabelsVisitor)
+    }
+}
+
 impl<'de> Visitor<'de> for LabelsVisitor {
-    type Value = Option<Entries<'de, Label<'de>>>;
+    type Value = Labels<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a map")
-    }
-
-    fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -395,7 +380,7 @@ impl<'de> Visitor<'de> for LabelsVisitor {
             }
             entries.push((key, value));
         }
-        Ok(Some(Entries::of(entries)))
+        Ok(Labels(Entries::of(entries)))
     }
 }
 
