@@ -10,6 +10,7 @@
 mod facts;
 mod knowledge;
 mod model;
+mod operations;
 mod patch;
 mod place;
 mod prove;
@@ -142,14 +143,14 @@ fn decide(case: &Case<'_>, intent: &Intent, mut findings: Vec<Finding>) -> Conve
     if case.pod.is_mirror() {
         return Conversion::unchanged(Decision::Blocked, findings, reasons);
     }
-    let (decision, patch, converted) = if is_blocked {
+    let (decision, operations, converted) = if is_blocked {
         (Decision::Blocked, patch::explain(case, &reasons), Vec::new())
     } else {
         let converted = patch::converted(case, intent);
         (Decision::Converted, patch::carry_out(case, &converted), converted)
     };
-    match prove::prove(case.pod, &patch, &converted) {
-        Ok(()) => Conversion { decision, findings, reasons, patch },
+    match prove::prove(case.pod, &operations, &converted) {
+        Ok(()) => Conversion { decision, findings, reasons, patch: operations.into_patch() },
         Err(doubt) => {
             findings.push(doubt.clone());
             reasons.push(doubt);

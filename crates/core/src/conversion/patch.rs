@@ -1,69 +1,64 @@
 //! From plan to RFC 6902 operations.
-//!
-//! Only `add`, `remove` and `move` are written: a failing `test` would reject the pod, whatever the
-//! webhook's failurePolicy (kube-apiserver, mutating/dispatcher.go). Changes inside a container come first,
-//! while its index is still the one in the request.
 
 use super::{
     model::{Change, Move, Plan, Slot},
+    operations::{Operations, Source, Within},
     rules::Case,
 };
 use crate::{
     catalogue::{AnnotationRewrite, WhenEmpty},
     findings::Finding,
     intent::{BLOCKED, CONVERTED, Intent},
-    pod::Pod,
+    pod::{Pod, Text},
     text::shorten,
 };
-use json_patch::{AddOperation, MoveOperation, Patch, PatchOperation, RemoveOperation};
-use jsonptr::{PointerBuf, Token};
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde_json::{
+    json,
+    value::{RawValue, to_raw_value},
+};
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// Characters of the reasons in the annotation.
 const REASON_LIMIT: usize = 1024;
 
-/// An ordinary pointer has no more bytes.
-const ORDINARY_POINTER: usize = 64;
+/// The `restartPolicy` of a native sidecar.
+const ALWAYS: &str = "Always";
 
-/// Where a container is now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    Init(usize),
-    Regular(usize),
+/// Annotations to write, by key; `None` removes one.
+type Annotations<'p> = BTreeMap<&'p str, Option<Cow<'p, str>>>;
+
+/// An item of an injector's list, where these are objects.
+#[derive(Deserialize)]
+struct Named<'i> {
+    #[serde(borrow)]
+    name: Text<'i>,
 }
 
-/// Operations, being collected.
-#[derive(Debug, Default)]
-struct Operations(Vec<PatchOperation>);
-
 /// The operations that carry out the plan, after which the containers called `converted` are native sidecars.
-pub(super) fn carry_out(case: &Case<'_>, converted: &[&str]) -> Patch {
+pub(super) fn carry_out(case: &Case<'_>, converted: &[&str]) -> Operations {
     let Case { pod, plan, .. } = case;
-    let mut operations = Operations::default();
-    operations.repair(plan);
-    for the_move in &plan.moves {
-        operations.reshape(the_move);
-    }
-    operations.reorder(pod, plan);
-    operations.annotate(pod, annotations(pod, plan, converted));
-    Patch(operations.0)
+    let mut operations = Operations { in_containers: repairs(plan), ..Operations::default() };
+    operations.in_containers.extend(plan.moves.iter().map(reshape));
+    operations.in_spec.reorder(pod, plan);
+    operations.in_metadata.annotate(pod, annotations(pod, plan, converted));
+    operations
 }
 
 /// The operations for a pod that stays as it is: the repairs, which put back what was ours, and the `reasons`.
-pub(super) fn explain(case: &Case<'_>, reasons: &[Finding]) -> Patch {
+pub(super) fn explain(case: &Case<'_>, reasons: &[Finding]) -> Operations {
     let Case { pod, plan, .. } = case;
-    let mut operations = Operations::default();
-    operations.repair(plan);
-    operations.remove_repeats(plan, (0..pod.spec.containers.len()).map(Source::Regular).collect());
+    let mut operations = Operations { in_containers: repairs(plan), ..Operations::default() };
+    operations.in_spec.remove_repeats(plan, (0..pod.spec.containers.len()).map(Source::Regular).collect());
     let mut reason = String::new();
     // What is longer is cut anyway.
     for one in reasons.iter().take(REASON_LIMIT) {
         reason.push_str(if reason.is_empty() { "" } else { "; " });
         reason.push_str(&one.to_string());
     }
-    operations.annotate(pod, BTreeMap::from([(BLOCKED.to_owned(), Some(shorten(&reason, REASON_LIMIT)))]));
-    Patch(operations.0)
+    operations.in_metadata.annotate(pod, BTreeMap::from([(BLOCKED, Some(shorten(&reason, REASON_LIMIT).into()))]));
+    operations
 }
 
 /// The names of native sidecars that are our work, in start order: moved now, or by an earlier call.
@@ -82,21 +77,21 @@ pub(super) fn converted<'p>(case: &Case<'p>, intent: &Intent) -> Vec<&'p str> {
 }
 
 /// The annotations to write; `None` removes one.
-fn annotations(pod: &Pod<'_>, plan: &Plan<'_>, converted: &[&str]) -> BTreeMap<String, Option<String>> {
-    let mut annotations = BTreeMap::from([(CONVERTED.to_owned(), Some(converted.join(",")))]);
+fn annotations<'p>(pod: &'p Pod<'p>, plan: &Plan<'p>, converted: &[&str]) -> Annotations<'p> {
+    let mut annotations = Annotations::from([(CONVERTED, Some(converted.join(",").into()))]);
     if pod.annotation(BLOCKED).is_some() {
-        annotations.insert(BLOCKED.to_owned(), None);
+        annotations.insert(BLOCKED, None);
     }
     for the_move in &plan.moves {
         let Some(entry) = the_move.selected.entry else { continue };
         for (key, value) in &entry.set_annotations {
-            annotations.insert(key.clone(), Some(value.clone()));
+            annotations.insert(key, Some(value.into()));
         }
         for (key, rewrite) in &entry.annotations {
-            let rewritten = annotations.get(key).cloned().flatten();
-            let current = rewritten.as_deref().or_else(|| pod.annotation(key));
+            let rewritten = annotations.get(&**key).and_then(Option::as_deref);
+            let current = rewritten.or_else(|| pod.annotation(key));
             if let Some(value) = current.and_then(|value| follow(value, the_move.name(), rewrite)) {
-                annotations.insert(key.clone(), Some(value));
+                annotations.insert(key, Some(value.into()));
             }
         }
     }
@@ -105,89 +100,74 @@ fn annotations(pod: &Pod<'_>, plan: &Plan<'_>, converted: &[&str]) -> BTreeMap<S
 
 /// Moves `name` from `containers` to `initContainers` in an injector's bookkeeping; `None` where it is not listed.
 fn follow(annotation: &str, name: &str, rewrite: &AnnotationRewrite) -> Option<String> {
-    let mut status: Value = serde_json::from_str(annotation).ok()?;
-    let listed = status.get_mut("containers")?.as_array_mut()?;
-    let is_it = |item: &Value| if rewrite.items_are_objects { item["name"] == name } else { item == name };
-    let item = listed.remove(listed.iter().position(is_it)?);
-    if listed.is_empty() {
-        let fields = status.as_object_mut()?;
-        match rewrite.when_empty {
-            WhenEmpty::Null => fields.insert("containers".into(), Value::Null),
-            WhenEmpty::Absent => fields.shift_remove("containers"),
-        };
-    }
-    match status.get_mut("initContainers").and_then(Value::as_array_mut) {
-        Some(listed) => listed.push(item),
-        None => status["initContainers"] = json!([item]),
-    }
-    Some(status.to_string())
+    let mut status: IndexMap<Text<'_>, &RawValue> = serde_json::from_str(annotation).ok()?;
+    let list = |field: &str| -> Option<Vec<&RawValue>> { serde_json::from_str(status.get(field)?.get()).ok() };
+    let mut regular = list("containers")?;
+    let at = regular.iter().position(|item| listed_name(item, rewrite).is_some_and(|listed| listed == name))?;
+    let mut init = list("initContainers").unwrap_or_default();
+    init.push(regular.remove(at));
+    let [left, init] = [to_raw_value(&regular).ok()?, to_raw_value(&init).ok()?];
+    match rewrite.when_empty {
+        WhenEmpty::Absent if regular.is_empty() => status.shift_remove("containers"),
+        WhenEmpty::Null if regular.is_empty() => status.insert("containers".into(), RawValue::NULL),
+        _ => status.insert("containers".into(), &left),
+    };
+    status.insert("initContainers".into(), &init);
+    serde_json::to_string(&status).ok()
 }
 
-/// The pointer of these tokens, in one piece.
-fn pointer<'t>(tokens: impl IntoIterator<Item = &'t str>) -> PointerBuf {
-    let mut text = String::with_capacity(ORDINARY_POINTER);
-    for token in tokens {
-        text.push('/');
-        if token.contains(['~', '/']) {
-            text.push_str(Token::new(token).encoded());
-        } else {
-            text.push_str(token);
-        }
+/// The name of the container that `item` of an injector's list stands for.
+fn listed_name<'i>(item: &'i RawValue, rewrite: &AnnotationRewrite) -> Option<Text<'i>> {
+    if rewrite.items_are_objects {
+        serde_json::from_str::<Named<'_>>(item.get()).ok().map(|item| item.name)
+    } else {
+        serde_json::from_str(item.get()).ok()
     }
-    // What is made of encoded tokens is a pointer; the empty one stands for what cannot be.
-    PointerBuf::parse(text).unwrap_or_default()
 }
 
-// === impl Operations ===
+fn repairs(plan: &Plan<'_>) -> Vec<(Source, Within)> {
+    let repair = |index: &usize| {
+        let mut within = Within::default();
+        within.add(["restartPolicy"], ALWAYS);
+        (Source::Init(*index), within)
+    };
+    plan.repairs.iter().map(repair).collect()
+}
 
-impl Operations {
-    fn add<'t>(&mut self, path: impl IntoIterator<Item = &'t str>, value: impl Into<Value>) {
-        let (path, value) = (pointer(path), value.into());
-        self.0.push(PatchOperation::Add(AddOperation { path, value }));
+/// The changes inside a container that moves.
+fn reshape(the_move: &Move<'_>) -> (Source, Within) {
+    let (form, container) = (&the_move.form, the_move.container());
+    let mut within = Within::default();
+    within.add(["restartPolicy"], ALWAYS);
+    if container.has_restart_policy_rules() {
+        within.remove(["restartPolicyRules"]);
     }
-
-    fn remove<'t>(&mut self, path: impl IntoIterator<Item = &'t str>) {
-        self.0.push(PatchOperation::Remove(RemoveOperation { path: pointer(path) }));
+    if form.drop_resize_policy {
+        within.remove(["resizePolicy"]);
     }
-
-    fn repair(&mut self, plan: &Plan<'_>) {
-        for index in &plan.repairs {
-            self.add(["spec", "initContainers", &index.to_string(), "restartPolicy"], "Always");
-        }
+    match &form.startup_probe {
+        Change::Set(probe) => within.add(["startupProbe"], probe.clone()),
+        Change::Remove if container.startup_probe().is_some() => within.remove(["startupProbe"]),
+        Change::Remove | Change::Keep => {}
     }
-
-    /// The changes inside a container that moves.
-    fn reshape(&mut self, the_move: &Move<'_>) {
-        let index = the_move.selected.index.to_string();
-        let at = ["spec", "containers", &*index];
-        let field = |name: &'static str| at.into_iter().chain([name]);
-        let (form, container) = (&the_move.form, the_move.container());
-        self.add(field("restartPolicy"), "Always");
-        if container.has_restart_policy_rules() {
-            self.remove(field("restartPolicyRules"));
-        }
-        if form.drop_resize_policy {
-            self.remove(field("resizePolicy"));
-        }
-        match &form.startup_probe {
-            Change::Set(probe) => self.add(field("startupProbe"), probe.clone()),
-            Change::Remove if container.startup_probe().is_some() => self.remove(field("startupProbe")),
-            Change::Remove | Change::Keep => {}
-        }
-        self.reshape_lifecycle(at, the_move);
-        self.reshape_env(at, the_move);
-        for (number, word) in form.command.iter().enumerate() {
-            match number {
-                0 if container.command().is_empty() => self.add(field("command"), json!([word])),
-                _ => self.add(field("command").chain(["-"]), word.clone()),
-            }
+    within.reshape_lifecycle(the_move);
+    within.reshape_env(the_move);
+    for (number, word) in form.command.iter().enumerate() {
+        match number {
+            0 if container.command().is_empty() => within.add(["command"], json!([word])),
+            _ => within.add(["command", "-"], word.clone()),
         }
     }
+    (Source::Regular(the_move.selected.index), within)
+}
 
+// === impl Within ===
+
+/// The operations inside one container.
+impl Within {
     /// The hooks; `lifecycle` goes with the last field in it, as vendors write it.
-    fn reshape_lifecycle(&mut self, at: [&str; 3], the_move: &Move<'_>) {
+    fn reshape_lifecycle(&mut self, the_move: &Move<'_>) {
         let (form, container) = (&the_move.form, the_move.container());
-        let field = |name: &'static str| at.into_iter().chain(["lifecycle", name]);
         let hooks = [
             ("postStart", &form.post_start, container.post_start().is_some()),
             ("preStop", &form.pre_stop, container.pre_stop().is_some()),
@@ -198,37 +178,39 @@ impl Operations {
         let has_others = container.lifecycle().is_some_and(|lifecycle| lifecycle.has_others);
         let stays = has_others || hooks.iter().any(|(_, change, was)| change.leaves_something(*was));
         match (container.lifecycle(), stays) {
-            (Some(_), false) => return self.remove(at.into_iter().chain(["lifecycle"])),
-            (None, true) => self.add(at.into_iter().chain(["lifecycle"]), json!({})),
+            (Some(_), false) => return self.remove(["lifecycle"]),
+            (None, true) => self.add(["lifecycle"], json!({})),
             _ => {}
         }
         for (name, change, was) in hooks {
             match change {
-                Change::Set(hook) => self.add(field(name), hook.clone()),
-                Change::Remove if was => self.remove(field(name)),
+                Change::Set(hook) => self.add(["lifecycle", name], hook.clone()),
+                Change::Remove if was => self.remove(["lifecycle", name]),
                 Change::Remove | Change::Keep => {}
             }
         }
     }
 
-    fn reshape_env(&mut self, at: [&str; 3], the_move: &Move<'_>) {
+    fn reshape_env(&mut self, the_move: &Move<'_>) {
         let form = &the_move.form;
-        let env = || at.into_iter().chain(["env"]);
         for index in &form.own_resource_refs {
-            self.remove(env().chain([&*index.to_string(), "valueFrom", "resourceFieldRef", "containerName"]));
+            self.remove(["env", &index.to_string(), "valueFrom", "resourceFieldRef", "containerName"]);
         }
         if !the_move.container().has_env() && !form.env.is_empty() {
-            self.add(env(), json!([]));
+            self.add(["env"], json!([]));
         }
         for (name, value) in &form.env {
-            self.add(env().chain(["-"]), json!({"name": name, "value": value}));
+            self.add(["env", "-"], json!({"name": name, "value": value}));
         }
     }
+}
 
+/// The operations on the lists of containers.
+impl Within {
     /// Brings the init containers into their order, one place after the other.
     fn reorder(&mut self, pod: &Pod<'_>, plan: &Plan<'_>) {
         if !plan.moves.is_empty() && pod.spec.init_containers.is_none() {
-            self.add(["spec", "initContainers"], json!([]));
+            self.add(["initContainers"], json!([]));
         }
         let mut init: Vec<_> = (0..pod.init_containers().len()).map(Source::Init).collect();
         let mut regular: Vec<_> = (0..pod.spec.containers.len()).map(Source::Regular).collect();
@@ -240,16 +222,15 @@ impl Operations {
             if init.get(at) == Some(&wanted) {
                 continue;
             }
-            let list = if matches!(wanted, Source::Init(_)) { &mut init } else { &mut regular };
+            let (name, list) = match wanted {
+                Source::Init(_) => ("initContainers", &mut init),
+                Source::Regular(_) => ("containers", &mut regular),
+            };
             let Some(from) = list.iter().position(|source| *source == wanted) else { continue };
             list.remove(from);
-            let name = if matches!(wanted, Source::Init(_)) { "initContainers" } else { "containers" };
             let to = if at == init.len() { "-".to_owned() } else { at.to_string() };
             init.insert(at, wanted);
-            self.0.push(PatchOperation::Move(MoveOperation {
-                from: pointer(["spec", name, &from.to_string()]),
-                path: pointer(["spec", "initContainers", &to]),
-            }));
+            self.move_from([name, &from.to_string()], ["initContainers", &to]);
         }
         self.remove_repeats(plan, regular);
     }
@@ -259,28 +240,30 @@ impl Operations {
         for index in &plan.repeats {
             if let Some(at) = regular.iter().position(|source| *source == Source::Regular(*index)) {
                 regular.remove(at);
-                self.remove(["spec", "containers", &at.to_string()]);
+                self.remove(["containers", &at.to_string()]);
             }
         }
     }
+}
 
+/// The operations on annotations.
+impl Within {
     /// Writes annotations that differ from what the pod has.
-    fn annotate(&mut self, pod: &Pod<'_>, annotations: BTreeMap<String, Option<String>>) {
-        let differs = |(key, value): &(String, Option<String>)| pod.annotation(key) != value.as_deref();
-        let changes: Vec<_> = annotations.into_iter().filter(differs).collect();
-        if changes.is_empty() {
+    fn annotate(&mut self, pod: &Pod<'_>, mut annotations: Annotations<'_>) {
+        annotations.retain(|key, value| pod.annotation(key) != value.as_deref());
+        if annotations.is_empty() {
             return;
         }
         if !pod.has_metadata {
-            self.add(["metadata"], json!({}));
+            self.add([], json!({}));
         }
         if pod.metadata.annotations.is_none() {
-            self.add(["metadata", "annotations"], json!({}));
+            self.add(["annotations"], json!({}));
         }
-        for (key, value) in changes {
+        for (key, value) in annotations {
             match value {
-                Some(value) => self.add(["metadata", "annotations", &key], value),
-                None => self.remove(["metadata", "annotations", &key]),
+                Some(value) => self.add(["annotations", key], value),
+                None => self.remove(["annotations", key]),
             }
         }
     }

@@ -1,30 +1,25 @@
-//! The proof that a patch does what was planned, before anybody is sent it.
+//! The proof that operations do what was planned, before anybody is sent them.
 //!
-//! Whether a patch applies, and what the lists of containers look like afterwards, depends on little of the pod: the
-//! keys and lengths along the patch's own pointers, each container's `name` and `restartPolicy`, and the annotations.
-//! Just that is read into a [`Value`], to which the patch is applied. What is left out can make no difference, and the
-//! tests hold the verdict against that on the whole pod.
+//! Whether operations apply, and what the pod looks like afterwards, depends on little of it: inside a container on the
+//! keys and lengths along the operations' own pointers (its lists are only appended to), in the lists on which container
+//! stands where, and of the annotations on those that are changed. Just that is read into a [`Value`], to which the
+//! operations are applied. What is left out can make no difference, and the tests hold the verdict against that on the
+//! whole pod.
 
+use super::operations::{Operations, Source, Within};
 use crate::{
     findings::{Code, Finding},
-    pod::{ANNOTATIONS_LIMIT, Container, Entries, Pod},
+    pod::{ANNOTATIONS_LIMIT, Container, Entries, Label, Pod},
 };
-use json_patch::{Patch, PatchOperation};
-use jsonptr::Pointer;
+use json_patch::PatchOperation;
 use serde::{
     Deserializer,
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::{Map, Value};
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
-/// The lists of containers below `spec`.
-const LISTS: [&str; 2] = ["containers", "initContainers"];
-
-/// What a patch touches below some place of a document, as the first tokens of its pointers and what follows on each.
+/// What operations touch below some place of a document, as the first tokens of their pointers and what follows on each.
 #[derive(Debug, Default)]
 struct Touched<'o> {
     below: BTreeMap<&'o str, Self>,
@@ -32,34 +27,30 @@ struct Touched<'o> {
     times: usize,
 }
 
-/// What a patch touches inside the containers of one list, by the index that a container has in the request.
-#[derive(Debug, Default)]
-struct TouchedContainers<'o> {
-    by_index: BTreeMap<usize, Touched<'o>>,
-    /// What is touched once a list has changed, when an index says nothing any more about the request.
-    in_any: Touched<'o>,
+/// The containers of a pod, each with a number, by which it is known in the lists.
+struct Numbered<'p> {
+    regular: &'p [Container<'p>],
+    init: &'p [Container<'p>],
+    /// Of each container, whether it restarts always.
+    restarts_always: Vec<bool>,
 }
 
-/// Applies `patch` to `pod` and checks what must hold afterwards: the containers called `converted` are native sidecars.
+const RESTART_POLICY: &str = "restartPolicy";
+/// The key that stands for all annotations that no operation names.
+const OTHERS: &str = "";
+
+/// Applies `operations` to `pod` and checks what must hold afterwards: the containers called `converted` are native
+/// sidecars.
 ///
 /// # Errors
 ///
 /// What does not hold, as a finding.
-pub(super) fn prove(pod: &Pod<'_>, patch: &Patch, converted: &[&str]) -> Result<(), Finding> {
-    check(pruned(pod, patch), !pod.spec.containers.is_empty(), patch, converted)
-}
-
-/// Applies `patch` to `document`, which is a pod, or as much of it as the patch and the checks can see.
-fn check(mut document: Value, had_regular: bool, patch: &Patch, converted: &[&str]) -> Result<(), Finding> {
-    let unsound = |reason: String| {
-        let message = format!("the patch was held back: {reason}; the pod was left as it is");
-        Finding::pod(Code::UnsoundPatch, message)
-    };
-    // Nobody looks at the document again, so nothing has to be put back where an operation fails.
-    json_patch::patch_unsafe(&mut document, patch).map_err(|error| unsound(format!("it does not apply: {error}")))?;
-    check_containers(&document, had_regular, converted).map_err(unsound)?;
-    let annotations = document["metadata"]["annotations"].as_object();
-    let size: usize = annotations.into_iter().flatten().map(|(key, value)| key.len() + length(value)).sum();
+pub(super) fn prove<'p>(pod: &'p Pod<'p>, operations: &Operations, converted: &[&str]) -> Result<(), Finding> {
+    let Operations { in_containers, in_spec, in_metadata } = operations;
+    let mut containers = Numbered::of(pod);
+    containers.change(in_containers).map_err(unsound)?;
+    containers.check(in_spec, pod.spec.init_containers.is_some(), converted).map_err(unsound)?;
+    let size = annotations_size(pod, in_metadata).map_err(unsound)?;
     if size > ANNOTATIONS_LIMIT {
         let message = format!(
             "the pod's annotations would take {size} bytes, and Kubernetes allows {ANNOTATIONS_LIMIT}; remove some"
@@ -69,67 +60,136 @@ fn check(mut document: Value, had_regular: bool, patch: &Patch, converted: &[&st
     Ok(())
 }
 
-/// How long an annotation's value is. Of those that were there already a pruned document has the lengths alone.
-fn length(annotation: &Value) -> usize {
-    let pruned = || annotation.as_u64().and_then(|length| usize::try_from(length).ok());
-    annotation.as_str().map(str::len).or_else(pruned).unwrap_or_default()
+fn unsound(reason: String) -> Finding {
+    let message = format!("the patch was held back: {reason}; the pod was left as it is");
+    Finding::pod(Code::UnsoundPatch, message)
 }
 
-/// Whether the lists of containers are as they must be.
-fn check_containers(pod: &Value, had_regular: bool, converted: &[&str]) -> Result<(), String> {
-    let list = |field: &str| pod["spec"][field].as_array().map(Vec::as_slice).unwrap_or_default();
-    let (regular, init) = (list("containers"), list("initContainers"));
-    if had_regular && regular.is_empty() {
-        return Err("no regular container would be left".into());
+/// Applies what `within` says to `document`, which is as much of some place as it can see.
+fn apply(document: &mut Value, within: &Within) -> Result<(), String> {
+    // Nobody looks at the document again, so nothing has to be put back where an operation fails.
+    json_patch::patch_unsafe(document, &within.0).map_err(|error| format!("it does not apply: {error}"))
+}
+
+/// As much of `container` as `within` can see, and its `restartPolicy`.
+fn pruned(container: &Container<'_>, within: &Within) -> Value {
+    let mut touched = Touched::default();
+    for operation in &within.0 {
+        touched.add(operation.path().as_str().trim_start_matches('/'));
     }
-    let mut called: HashMap<&str, (usize, bool)> = HashMap::new();
-    let native = |container: &Value| container["restartPolicy"] == "Always";
-    let of_init = init.iter().map(|container| (container, native(container)));
-    for (container, is_native) in regular.iter().map(|container| (container, false)).chain(of_init) {
-        let (count, any_native) = called.entry(container["name"].as_str().unwrap_or_default()).or_default();
-        *count += 1;
-        *any_native |= is_native;
+    let mut pruned = Map::new();
+    if let Some(policy) = &container.restart_policy {
+        pruned.insert(RESTART_POLICY.to_owned(), Value::from(&**policy));
     }
-    for name in converted {
-        match called.get(name) {
-            Some((1, true)) => {}
-            Some((2.., _)) => return Err(format!("two containers would be called {name:?}")),
-            _ => return Err(format!("container {name:?} would not be a native sidecar")),
+    for (field, touched) in &touched.below {
+        let Some(raw) = container.raw(field) else { continue };
+        // It was read once, so it is JSON.
+        if let Ok(value) = touched.deserialize(&mut serde_json::Deserializer::from_str(raw.get())) {
+            pruned.insert((*field).to_owned(), value);
         }
     }
-    Ok(())
+    pruned.into()
 }
 
-/// As much of `pod` as `patch` and the checks can see.
-fn pruned(pod: &Pod<'_>, patch: &Patch) -> Value {
-    let lists = LISTS.map(|list| TouchedContainers::of(patch, list));
-    let list = |containers: &[Container<'_>], touched: &TouchedContainers<'_>| -> Value {
-        containers.iter().enumerate().map(|(index, container)| touched.pruned(index, container)).collect()
+/// The bytes of keys and values that the annotations take once `within` is carried out.
+fn annotations_size(pod: &Pod<'_>, within: &Within) -> Result<usize, String> {
+    let size = |(key, value): (&str, &Label<'_>)| key.len() + value.len();
+    let all: usize = pod.metadata.annotations.iter().flat_map(Entries::iter).map(size).sum();
+    // Of those that may change only the keys are read: a value that stays is null. All others are one that no API server
+    // takes.
+    let touched = |own: &Entries<'_, Label<'_>>| -> Map<_, _> {
+        let keys = within.0.iter().filter_map(|operation| Some(operation.path().back()?.decoded().into_owned()));
+        let keys = keys.filter(|key| own.contains_key(key)).chain([OTHERS.to_owned()]);
+        keys.map(|key| (key, Value::Null)).collect()
     };
-    let mut spec = Map::from_iter([("containers".to_owned(), list(&pod.spec.containers, &lists[0]))]);
-    if let Some(init) = &pod.spec.init_containers {
-        spec.insert("initContainers".to_owned(), list(init, &lists[1]));
-    }
-    let mut document = Map::from_iter([("spec".to_owned(), Value::Object(spec))]);
+    let mut metadata = Value::Null;
     if pod.has_metadata {
-        let mut metadata = Map::new();
-        if let Some(annotations) = &pod.metadata.annotations {
-            let own = Entries::iter(annotations).map(|(key, value)| (key.to_owned(), Value::from(value.len())));
-            metadata.insert("annotations".to_owned(), own.collect());
-        }
-        document.insert("metadata".to_owned(), Value::Object(metadata));
+        let annotations = pod.metadata.annotations.as_ref().map(|own| ("annotations".to_owned(), touched(own).into()));
+        metadata = annotations.into_iter().collect::<Map<_, _>>().into();
     }
-    Value::Object(document)
+    let length = |(key, value): (&String, &Value)| {
+        let own = || pod.annotation(key).map_or(0, str::len);
+        key.len() + value.as_str().map_or_else(own, str::len)
+    };
+    let sum = |metadata: &Value| metadata["annotations"].as_object().into_iter().flatten().map(length).sum::<usize>();
+    let untouched = all - sum(&metadata);
+    apply(&mut metadata, within)?;
+    if pod.metadata.annotations.is_some() && metadata["annotations"].get(OTHERS).is_none() {
+        return Err("annotations would be lost".into());
+    }
+    Ok(untouched + sum(&metadata))
 }
 
-/// The pointers of an operation.
-fn pointers(operation: &PatchOperation) -> impl Iterator<Item = &Pointer> {
-    let from: Option<&Pointer> = match operation {
-        PatchOperation::Move(operation) => Some(&operation.from),
-        PatchOperation::Copy(operation) => Some(&operation.from),
-        _ => None,
-    };
-    from.into_iter().chain([operation.path()])
+// === impl Numbered ===
+
+impl<'p> Numbered<'p> {
+    fn of(pod: &'p Pod<'p>) -> Self {
+        let (regular, init) = (&*pod.spec.containers, pod.init_containers());
+        let restarts_always = regular.iter().chain(init).map(Container::restarts_always).collect();
+        Self { regular, init, restarts_always }
+    }
+
+    /// Changes single containers.
+    fn change(&mut self, in_containers: &[(Source, Within)]) -> Result<(), String> {
+        for (source, within) in in_containers {
+            let number = self.number(*source)?;
+            let mut document = pruned(self.container(number), within);
+            apply(&mut document, within)?;
+            self.restarts_always[number] = document[RESTART_POLICY] == "Always";
+        }
+        Ok(())
+    }
+
+    /// Carries out what `in_spec` does to the lists, and checks whether they are as they must be.
+    fn check(&self, in_spec: &Within, has_init: bool, converted: &[&str]) -> Result<(), String> {
+        let all = self.restarts_always.len();
+        let mut spec = Map::from_iter([("containers".to_owned(), (0..self.regular.len()).collect())]);
+        if has_init {
+            spec.insert("initContainers".to_owned(), (self.regular.len()..all).collect());
+        }
+        let mut spec = Value::Object(spec);
+        apply(&mut spec, in_spec)?;
+        let list = |field: &str| spec[field].as_array().map(Vec::as_slice).unwrap_or_default();
+        let (regular, init) = (list("containers"), list("initContainers"));
+        if !self.regular.is_empty() && regular.is_empty() {
+            return Err("no regular container would be left".into());
+        }
+        let removed = in_spec.0.iter().filter(|operation| matches!(operation, PatchOperation::Remove(_))).count();
+        if regular.len() + init.len() + removed != all {
+            return Err("a container would be lost, or doubled".into());
+        }
+        let mut called: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
+        let in_lists = regular.iter().map(|number| (number, false)).chain(init.iter().map(|number| (number, true)));
+        for (number, is_init) in in_lists {
+            let number = number.as_u64().and_then(|number| usize::try_from(number).ok()).filter(|number| *number < all);
+            let number = number.ok_or("something else than a container would stand among them")?;
+            let (count, any_native) = called.entry(&self.container(number).name).or_default();
+            *count += 1;
+            *any_native |= is_init && self.restarts_always[number];
+        }
+        for name in converted {
+            match called.get(name) {
+                Some((1, true)) => {}
+                Some((2.., _)) => return Err(format!("two containers would be called {name:?}")),
+                _ => return Err(format!("container {name:?} would not be a native sidecar")),
+            }
+        }
+        Ok(())
+    }
+
+    /// The number of the container that is at `source`.
+    fn number(&self, source: Source) -> Result<usize, String> {
+        let (number, end) = match source {
+            Source::Regular(index) => (index, self.regular.len()),
+            Source::Init(index) => (self.regular.len() + index, self.restarts_always.len()),
+        };
+        (number < end).then_some(number).ok_or_else(|| format!("there is no container at {source:?}"))
+    }
+
+    /// The container that has `number`, one of those that were given.
+    fn container(&self, number: usize) -> &'p Container<'p> {
+        self.regular.get(number).unwrap_or_else(|| &self.init[number - self.regular.len()])
+    }
 }
 
 // === impl Touched ===
@@ -218,50 +278,6 @@ impl<'de> Visitor<'de> for &Touched<'_> {
     }
 }
 
-// === impl TouchedContainers ===
-
-impl<'o> TouchedContainers<'o> {
-    /// What `patch` touches inside the containers of `own`, one of the [`LISTS`].
-    fn of(patch: &'o Patch, own: &str) -> Self {
-        let (mut touched, mut is_changed, mut of_any) = (Self::default(), false, Vec::new());
-        for pointer in patch.iter().flat_map(pointers) {
-            let mut tokens = pointer.as_str().splitn(5, '/').skip(1);
-            let (top, list) = (tokens.next(), tokens.next());
-            let Some(list) = list.filter(|list| top == Some("spec") && LISTS.contains(list)) else { continue };
-            let index = tokens.next().and_then(|index| index.parse().ok());
-            match (tokens.next(), index) {
-                (None, _) => is_changed = true,
-                // It may be a container that came from either list.
-                (Some(fields), _) if is_changed => of_any.push(fields),
-                (Some(fields), Some(index)) if list == own => touched.by_index.entry(index).or_default().add(fields),
-                (Some(_), _) => {}
-            }
-        }
-        for fields in of_any {
-            touched.in_any.add(fields);
-            touched.by_index.values_mut().for_each(|touched| touched.add(fields));
-        }
-        touched
-    }
-
-    /// The container that has `index` in the request.
-    fn pruned(&self, index: usize, container: &Container<'_>) -> Value {
-        let mut pruned = Map::with_capacity(2);
-        pruned.insert("name".to_owned(), Value::from(&*container.name));
-        if let Some(policy) = &container.restart_policy {
-            pruned.insert("restartPolicy".to_owned(), Value::from(&**policy));
-        }
-        for (field, touched) in &self.by_index.get(&index).unwrap_or(&self.in_any).below {
-            let Some(raw) = container.raw(field) else { continue };
-            // It was read once, so it is JSON.
-            if let Ok(value) = touched.deserialize(&mut serde_json::Deserializer::from_str(raw.get())) {
-                pruned.insert((*field).to_owned(), value);
-            }
-        }
-        pruned.into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,63 +290,92 @@ mod tests {
                        "lifecycle":{"preStop":{"sleep":{"seconds":1}},"postStart":{}}}],
         "initContainers":[{"name":"init","restartPolicy":"Always"}]}}"#;
 
-    fn patch(operations: Value) -> Patch {
-        serde_json::from_value(operations).unwrap()
+    /// A key that no operation names, so that it is lost only with all others.
+    const MARK: &str = "mark";
+
+    fn within(operations: Value) -> Within {
+        Within(serde_json::from_value(operations).unwrap())
     }
 
-    #[test]
-    fn only_what_the_patch_can_see_is_read() {
-        let patch = patch(json!([
-            {"op": "remove", "path": "/spec/containers/1/env/1/valueFrom/x/y"},
-            {"op": "add", "path": "/spec/containers/1/env/-", "value": {}},
-            {"op": "remove", "path": "/spec/containers/1/lifecycle/preStop"},
-            {"op": "move", "from": "/spec/containers/1", "path": "/spec/initContainers/-"},
-        ]));
-        let expected = json!({
-            "spec": {
-                "containers": [
-                    {"name": "app"},
-                    {"name": "s0", "env": [null, {"valueFrom": {"x": {"y": null}}}, null], "lifecycle": {"preStop": null}}
-                ],
-                "initContainers": [{"name": "init", "restartPolicy": "Always"}]
-            },
-            "metadata": {"annotations": {"a": 1}}
-        });
-        assert_eq!(pruned(&Pod::parse(POD).unwrap(), &patch), expected);
+    /// Operations inside the regular container with this index, on the lists, and on annotations.
+    fn operations((index, in_container): (usize, Value), in_spec: Value, in_metadata: Value) -> Operations {
+        let in_containers = vec![(Source::Regular(index), within(in_container))];
+        Operations { in_containers, in_spec: within(in_spec), in_metadata: within(in_metadata) }
     }
 
-    #[test]
-    fn an_index_counts_in_the_list_as_it_is_then() {
-        let patch = patch(json!([
-            {"op": "move", "from": "/spec/containers/0", "path": "/spec/containers/1"},
-            {"op": "remove", "path": "/spec/containers/0/env/2"},
-        ]));
-        assert!(prove(&Pod::parse(POD).unwrap(), &patch, &[]).is_ok());
-        let value = serde_json::from_str(POD).unwrap();
-        assert!(check(value, true, &patch, &[]).is_ok());
-    }
-
-    #[test]
-    fn a_patch_that_does_not_do_what_was_planned_is_held_back() {
-        let pod = Pod::parse(POD).unwrap();
-        let removes_all = patch(json!([{"op": "replace", "path": "/spec/containers", "value": []}]));
-        let misses = patch(json!([{"op": "remove", "path": "/spec/containers/7"}]));
-        let misses_a_field = patch(json!([{"op": "remove", "path": "/spec/containers/0/startupProbe"}]));
-        let misses_an_item = patch(json!([{"op": "remove", "path": "/spec/containers/1/env/3"}]));
-        let twice = patch(json!([{"op": "copy", "from": "/spec/containers/1", "path": "/spec/initContainers/-"}]));
-        for (unsound, converted) in [
-            (removes_all, &[][..]),
-            (misses, &[]),
-            (misses_a_field, &[]),
-            (misses_an_item, &[]),
-            (twice, &["s0"]),
-            (patch(json!([])), &["s0"]),
-        ] {
-            assert_eq!(prove(&pod, &unsound, converted).unwrap_err().code, Code::UnsoundPatch, "{unsound}");
-            let whole = serde_json::from_str(POD).unwrap();
-            assert_eq!(check(whole, true, &unsound, converted), prove(&pod, &unsound, converted), "{unsound}");
+    /// The verdict on the whole `pod`, to which the whole patch is applied.
+    fn verdict_on_whole(mut pod: Value, operations: Operations, converted: &[&str]) -> Result<(), Code> {
+        let had_regular = pod["spec"]["containers"].as_array().is_some_and(|regular| !regular.is_empty());
+        let count = |pod: &Value| {
+            let count = |field: &str| pod["spec"][field].as_array().map_or(0, Vec::len);
+            count("containers") + count("initContainers")
+        };
+        let removed = operations.in_spec.0.iter().filter(|one| matches!(one, PatchOperation::Remove(_))).count();
+        let left = count(&pod).checked_sub(removed);
+        let annotations = pod["metadata"].get_mut("annotations").and_then(Value::as_object_mut);
+        let marked = annotations.map(|annotations| annotations.insert(MARK.to_owned(), Value::Null)).is_some();
+        json_patch::patch_unsafe(&mut pod, &operations.into_patch()).map_err(|_| Code::UnsoundPatch)?;
+        let list = |field: &str| pod["spec"][field].as_array().cloned().unwrap_or_default();
+        let (regular, init) = (list("containers"), list("initContainers"));
+        let called = |list: &[Value], name: &str| list.iter().filter(|container| container["name"] == name).count();
+        let native = |name: &str| init.iter().any(|init| init["name"] == name && init["restartPolicy"] == "Always");
+        let is_sound = |name: &&str| called(&regular, name) + called(&init, name) == 1 && native(name);
+        let is_lost = marked && pod["metadata"]["annotations"].get(MARK).is_none();
+        if is_lost || Some(count(&pod)) != left {
+            return Err(Code::UnsoundPatch);
         }
-        assert_eq!(prove(&pod, &patch(json!([])), &["init"]), Ok(()));
+        if let Some(annotations) = pod["metadata"].get_mut("annotations").and_then(Value::as_object_mut) {
+            annotations.remove(MARK);
+        }
+        if (had_regular && regular.is_empty()) || !converted.iter().all(is_sound) {
+            return Err(Code::UnsoundPatch);
+        }
+        let annotations = pod["metadata"]["annotations"].as_object();
+        let length = |(key, value): (&String, &Value)| key.len() + value.as_str().map_or(0, str::len);
+        let size: usize = annotations.into_iter().flatten().map(length).sum();
+        if size > ANNOTATIONS_LIMIT { Err(Code::AnnotationsTooLarge) } else { Ok(()) }
+    }
+
+    #[test]
+    fn only_what_the_operations_can_see_is_read() {
+        let within = within(json!([
+            {"op": "remove", "path": "/env/1/valueFrom/x/y"},
+            {"op": "add", "path": "/env/-", "value": {}},
+            {"op": "remove", "path": "/lifecycle/preStop"},
+            {"op": "add", "path": "/startupProbe", "value": {}},
+        ]));
+        let expected = json!({"env": [null, {"valueFrom": {"x": {"y": null}}}, null], "lifecycle": {"preStop": null}});
+        assert_eq!(pruned(Pod::parse(POD).unwrap().container("s0").unwrap().1, &within), expected);
+    }
+
+    #[test]
+    fn operations_that_do_not_do_what_was_planned_are_held_back() {
+        let pod = Pod::parse(POD).unwrap();
+        let nothing = || (0, json!([]));
+        let move_s0 = || json!([{"op": "move", "from": "/containers/1", "path": "/initContainers/-"}]);
+        let move_both = json!([{"op": "move", "from": "/containers/0", "path": "/initContainers/-"},
+                               {"op": "move", "from": "/containers/0", "path": "/initContainers/-"}]);
+        let copy = json!([{"op": "copy", "from": "/containers/1", "path": "/initContainers/-"}]);
+        let always = || (1, json!([{"op": "add", "path": "/restartPolicy", "value": "Always"}]));
+        let on_failure = (1, json!([{"op": "add", "path": "/restartPolicy", "value": "OnFailure"}]));
+        let inside = |index: usize, path: &str| (index, json!([{"op": "remove", "path": path}]));
+        let list = |path: &str| json!([{"op": "remove", "path": path}]);
+        for (unsound, converted) in [
+            (operations(nothing(), move_both, json!([])), &[][..]),
+            (operations(nothing(), list("/containers/7"), json!([])), &[]),
+            (operations(inside(0, "/startupProbe"), json!([]), json!([])), &[]),
+            (operations(inside(1, "/env/3"), json!([]), json!([])), &[]),
+            (operations(nothing(), json!([]), list("/annotations/b")), &[]),
+            (operations(always(), copy, json!([])), &["s0"]),
+            (operations(always(), json!([]), json!([])), &["s0"]),
+            (operations(on_failure, move_s0(), json!([])), &["s0"]),
+            (operations(nothing(), move_s0(), json!([])), &["s0"]),
+        ] {
+            assert_eq!(prove(&pod, &unsound, converted).unwrap_err().code, Code::UnsoundPatch, "{unsound:?}");
+            let on_whole = verdict_on_whole(serde_json::from_str(POD).unwrap(), unsound, converted);
+            assert_eq!(on_whole, Err(Code::UnsoundPatch));
+        }
+        assert_eq!(prove(&pod, &operations(always(), move_s0(), json!([])), &["init", "s0"]), Ok(()));
     }
 
     fn pods() -> impl Strategy<Value = Value> {
@@ -371,46 +416,67 @@ mod tests {
         })
     }
 
-    fn operations() -> impl Strategy<Value = Value> {
-        let list = || prop::sample::select(vec!["containers", "initContainers"]);
-        let place = || prop_oneof![4 => (0..4_usize).prop_map(|at| at.to_string()), 1 => Just("-".to_owned())];
+    fn some_operations() -> impl Strategy<Value = Operations> {
         let field = prop::sample::select(vec![
-            "restartPolicy",
-            "startupProbe",
-            "lifecycle",
-            "lifecycle/preStop",
-            "lifecycle/x/1",
-            "env",
-            "env/-",
-            "env/0",
-            "env/2",
-            "env/1/valueFrom/resourceFieldRef/containerName",
+            "/restartPolicy",
+            "/startupProbe",
+            "/lifecycle",
+            "/lifecycle/preStop",
+            "/lifecycle/x/-",
+            "/env",
+            "/env/-",
+            "/env/0/value",
+            "/env/1/valueFrom/resourceFieldRef/containerName",
         ]);
-        let inside = (list(), 0..4_usize, field).prop_map(|(list, at, field)| format!("/spec/{list}/{at}/{field}"));
-        let whole = (list(), place()).prop_map(|(list, at)| format!("/spec/{list}/{at}"));
-        let other = prop::sample::select(vec!["/spec/initContainers", "/metadata", "/metadata/annotations"]);
-        let key = "[ab]{1,2}".prop_map(|key| format!("/metadata/annotations/{key}"));
-        let path = || prop_oneof![4 => inside.clone(), 2 => whole.clone(), 1 => other.clone().prop_map(str::to_owned), 1 => key.clone()];
-        let value = prop_oneof![Just(json!("Always")), Just(json!({})), Just(json!([])), Just(json!({"name": "a"}))];
-        prop_oneof![
-            (path(), value).prop_map(|(path, value)| json!({"op": "add", "path": path, "value": value})),
-            path().prop_map(|path| json!({"op": "remove", "path": path})),
-            (whole.clone(), whole.clone()).prop_map(|(from, path)| json!({"op": "move", "from": from, "path": path})),
-        ]
+        let value = prop_oneof![Just(json!("Always")), Just(json!({})), Just(json!([])), Just(json!({"x": [1]}))];
+        let inside = prop_oneof![
+            (field.clone(), value).prop_map(|(path, value)| json!({"op": "add", "path": path, "value": value})),
+            field.prop_map(|path| json!({"op": "remove", "path": path})),
+        ];
+        let place = || prop_oneof![4 => (0..4_usize).prop_map(|at| at.to_string()), 1 => Just("-".to_owned())];
+        let at = move || {
+            (prop::sample::select(vec!["containers", "initContainers"]), place())
+                .prop_map(|(list, at)| format!("/{list}/{at}"))
+        };
+        let on_lists = prop_oneof![
+            4 => (at(), at()).prop_map(|(from, path)| json!({"op": "move", "from": from, "path": path})),
+            1 => at().prop_map(|path| json!({"op": "remove", "path": path})),
+            1 => Just(json!({"op": "add", "path": "/initContainers", "value": []})),
+        ];
+        let key = "/annotations/([ab]|~[01]){1,2}";
+        let value = prop_oneof![9 => "[xyz]{0,9}", 1 => Just("x".repeat(ANNOTATIONS_LIMIT - 5))];
+        let on_annotations = prop_oneof![
+            4 => (key, value).prop_map(|(path, value)| json!({"op": "add", "path": path, "value": value})),
+            1 => key.prop_map(|path| json!({"op": "remove", "path": path})),
+            1 => prop::sample::select(vec!["", "/annotations"])
+                .prop_map(|path| json!({"op": "add", "path": path, "value": {}})),
+        ];
+        let source = prop_oneof![(0..4_usize).prop_map(Source::Regular), (0..4_usize).prop_map(Source::Init)];
+        let list =
+            |of: BoxedStrategy<Value>, least| prop::collection::vec(of, least..4).prop_map(|list| within(list.into()));
+        let in_container = list(inside.boxed(), 1);
+        let spec_and_metadata = (list(on_lists.boxed(), 0), list(on_annotations.boxed(), 0));
+        (prop::option::of((source, in_container)), spec_and_metadata).prop_map(
+            |(in_container, (in_spec, in_metadata))| Operations {
+                in_containers: in_container.into_iter().collect(),
+                in_spec,
+                in_metadata,
+            },
+        )
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn the_verdict_is_that_on_the_whole_pod(pod in pods(), operations in prop::collection::vec(operations(), 0..6)) {
-            let (text, patch) = (pod.to_string(), patch(operations.into()));
-            let view = Pod::parse(&text).unwrap();
-            for converted in [&[][..], &["a"], &["a", "b"]] {
-                let had_regular = !view.spec.containers.is_empty();
-                let on_whole = check(pod.clone(), had_regular, &patch, converted).map_err(|doubt| doubt.code);
-                prop_assert_eq!(prove(&view, &patch, converted).map_err(|doubt| doubt.code), on_whole);
-            }
+        fn the_verdict_is_that_on_the_whole_pod(
+            pod in pods(),
+            operations in some_operations(),
+            converted in prop::sample::select(vec![&[][..], &["a"], &["a", "b"]]),
+        ) {
+            let text = pod.to_string();
+            let verdict = prove(&Pod::parse(&text).unwrap(), &operations, converted).map_err(|doubt| doubt.code);
+            prop_assert_eq!(verdict, verdict_on_whole(pod, operations, converted));
         }
     }
 }

@@ -3,14 +3,20 @@
 //! Nothing that is read is copied: a text points into the JSON unless it has escapes.
 
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
-use std::{borrow::Cow, cell::OnceCell, fmt, marker::PhantomData, ops::Deref};
+use std::{
+    borrow::{Borrow, Cow},
+    cell::OnceCell,
+    fmt,
+    marker::PhantomData,
+    ops::Deref,
+};
 
 /// A text of the JSON, borrowed from it where it has no escapes. `null` is the empty text.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Text<'a>(Cow<'a, str>);
 
 /// The entries of a JSON object with keys of the user's own, by key. The last entry of a key counts.
@@ -183,6 +189,12 @@ impl Deref for Text<'_> {
 
 impl AsRef<str> for Text<'_> {
     fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for Text<'_> {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
