@@ -110,8 +110,10 @@ impl<'u> Answer<'u> {
 
     fn attach(&mut self, patch: &Patch) {
         if !patch.is_empty() {
+            let mut json = Vec::with_capacity(ORDINARY_BYTES);
             // Paths and JSON values always serialise.
-            self.patch = Some(serde_json::to_vec(patch).unwrap_or_default());
+            let _ = serde_json::to_writer(&mut json, patch);
+            self.patch = Some(json);
         }
     }
 

@@ -5,6 +5,7 @@
 
 use json_patch::{AddOperation, MoveOperation, Patch, PatchOperation, RemoveOperation};
 use jsonptr::{Pointer, PointerBuf, Token};
+use memchr::memchr2;
 use serde_json::Value;
 
 /// The operations for a pod. They are carried out in the order of the fields, so that inside a container they come
@@ -15,8 +16,10 @@ pub(super) struct Operations {
     pub(super) in_containers: Vec<(Source, Within)>,
     /// On the lists of containers; pointers begin at `spec`.
     pub(super) in_spec: Within,
-    /// On annotations; pointers begin at `metadata`.
+    /// On `metadata`, where it has no annotations yet; pointers begin there.
     pub(super) in_metadata: Within,
+    /// On annotations; pointers begin at them.
+    pub(super) in_annotations: Within,
 }
 
 /// Operations whose pointers begin at some place of the pod.
@@ -40,31 +43,28 @@ const ORDINARY_POINTER: usize = 64;
 impl Operations {
     /// The patch for the whole pod.
     pub(super) fn into_patch(self) -> Patch {
-        let Self { in_containers, in_spec, in_metadata } = self;
+        let Self { in_containers, in_spec, in_metadata, in_annotations } = self;
         let in_containers = in_containers.into_iter().flat_map(|(source, within)| within.below(source.pointer()));
-        let in_spec = in_spec.below(pointer(["spec"]));
-        Patch(in_containers.chain(in_spec).chain(in_metadata.below(pointer(["metadata"]))).collect())
+        let in_spec = in_spec.below(Pointer::from_static("/spec").to_buf());
+        let in_metadata = in_metadata.below(Pointer::from_static("/metadata").to_buf());
+        let in_annotations = in_annotations.below(Pointer::from_static("/metadata/annotations").to_buf());
+        Patch(in_containers.chain(in_spec).chain(in_metadata).chain(in_annotations).collect())
     }
 }
 
 // === impl Within ===
 
 impl Within {
-    pub(super) fn add<'t>(&mut self, path: impl IntoIterator<Item = &'t str>, value: impl Into<Value>) {
-        let (path, value) = (pointer(path), value.into());
-        self.0.push(PatchOperation::Add(AddOperation { path, value }));
+    pub(super) fn add(&mut self, path: PointerBuf, value: impl Into<Value>) {
+        self.0.push(PatchOperation::Add(AddOperation { path, value: value.into() }));
     }
 
-    pub(super) fn remove<'t>(&mut self, path: impl IntoIterator<Item = &'t str>) {
-        self.0.push(PatchOperation::Remove(RemoveOperation { path: pointer(path) }));
+    pub(super) fn remove(&mut self, path: PointerBuf) {
+        self.0.push(PatchOperation::Remove(RemoveOperation { path }));
     }
 
-    pub(super) fn move_from<'t>(
-        &mut self,
-        from: impl IntoIterator<Item = &'t str>,
-        path: impl IntoIterator<Item = &'t str>,
-    ) {
-        self.0.push(PatchOperation::Move(MoveOperation { from: pointer(from), path: pointer(path) }));
+    pub(super) fn move_from(&mut self, from: PointerBuf, path: PointerBuf) {
+        self.0.push(PatchOperation::Move(MoveOperation { from, path }));
     }
 
     /// The same operations with pointers that begin where `place` begins.
@@ -72,10 +72,10 @@ impl Within {
         self.0.into_iter().map(move |mut operation| {
             match &mut operation {
                 PatchOperation::Add(AddOperation { path, .. }) | PatchOperation::Remove(RemoveOperation { path }) => {
-                    *path = joined(&place, path);
+                    *path = place.concat(path);
                 }
                 PatchOperation::Move(MoveOperation { from, path }) => {
-                    (*from, *path) = (joined(&place, from), joined(&place, path));
+                    (*from, *path) = (place.concat(from), place.concat(path));
                 }
                 // Not written here.
                 PatchOperation::Replace(_) | PatchOperation::Copy(_) | PatchOperation::Test(_) => {}
@@ -97,11 +97,11 @@ impl Source {
 }
 
 /// The pointer of these tokens, in one piece.
-fn pointer<'t>(tokens: impl IntoIterator<Item = &'t str>) -> PointerBuf {
+pub(super) fn pointer<'t>(tokens: impl IntoIterator<Item = &'t str>) -> PointerBuf {
     let mut text = String::with_capacity(ORDINARY_POINTER);
     for token in tokens {
         text.push('/');
-        if token.contains(['~', '/']) {
+        if memchr2(b'~', b'/', token.as_bytes()).is_some() {
             text.push_str(Token::new(token).encoded());
         } else {
             text.push_str(token);
@@ -109,8 +109,4 @@ fn pointer<'t>(tokens: impl IntoIterator<Item = &'t str>) -> PointerBuf {
     }
     // What is made of encoded tokens is a pointer; the empty one stands for what cannot be.
     PointerBuf::parse(text).unwrap_or_default()
-}
-
-fn joined(place: &Pointer, path: &Pointer) -> PointerBuf {
-    place.concat(path)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     model::{Change, Move, Plan, Slot},
-    operations::{Operations, Source, Within},
+    operations::{Operations, Source, Within, pointer},
     rules::Case,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     text::shorten,
 };
 use indexmap::IndexMap;
+use jsonptr::{Pointer, PointerBuf};
 use serde::Deserialize;
 use serde_json::{
     json,
@@ -25,6 +26,17 @@ const REASON_LIMIT: usize = 1024;
 
 /// The `restartPolicy` of a native sidecar.
 const ALWAYS: &str = "Always";
+
+// Fields of a container.
+const COMMAND: &Pointer = Pointer::from_static("/command");
+const ENV: &Pointer = Pointer::from_static("/env");
+const LIFECYCLE: &Pointer = Pointer::from_static("/lifecycle");
+const POST_START: &Pointer = Pointer::from_static("/lifecycle/postStart");
+const PRE_STOP: &Pointer = Pointer::from_static("/lifecycle/preStop");
+const RESIZE_POLICY: &Pointer = Pointer::from_static("/resizePolicy");
+const RESTART_POLICY: &Pointer = Pointer::from_static("/restartPolicy");
+const RESTART_POLICY_RULES: &Pointer = Pointer::from_static("/restartPolicyRules");
+const STARTUP_PROBE: &Pointer = Pointer::from_static("/startupProbe");
 
 /// Annotations to write, by key; `None` removes one.
 type Annotations<'p> = BTreeMap<&'p str, Option<Cow<'p, str>>>;
@@ -42,7 +54,7 @@ pub(super) fn carry_out(case: &Case<'_>, converted: &[&str]) -> Operations {
     let mut operations = Operations { in_containers: repairs(plan), ..Operations::default() };
     operations.in_containers.extend(plan.moves.iter().map(reshape));
     operations.in_spec.reorder(pod, plan);
-    operations.in_metadata.annotate(pod, annotations(pod, plan, converted));
+    operations.annotate(pod, annotations(pod, plan, converted));
     operations
 }
 
@@ -57,7 +69,7 @@ pub(super) fn explain(case: &Case<'_>, reasons: &[Finding]) -> Operations {
         reason.push_str(if reason.is_empty() { "" } else { "; " });
         reason.push_str(&one.to_string());
     }
-    operations.in_metadata.annotate(pod, BTreeMap::from([(BLOCKED, Some(shorten(&reason, REASON_LIMIT).into()))]));
+    operations.annotate(pod, BTreeMap::from([(BLOCKED, Some(shorten(&reason, REASON_LIMIT).into()))]));
     operations
 }
 
@@ -128,7 +140,7 @@ fn listed_name<'i>(item: &'i RawValue, rewrite: &AnnotationRewrite) -> Option<Te
 fn repairs(plan: &Plan<'_>) -> Vec<(Source, Within)> {
     let repair = |index: &usize| {
         let mut within = Within::default();
-        within.add(["restartPolicy"], ALWAYS);
+        within.add(RESTART_POLICY.to_buf(), ALWAYS);
         (Source::Init(*index), within)
     };
     plan.repairs.iter().map(repair).collect()
@@ -138,24 +150,24 @@ fn repairs(plan: &Plan<'_>) -> Vec<(Source, Within)> {
 fn reshape(the_move: &Move<'_>) -> (Source, Within) {
     let (form, container) = (&the_move.form, the_move.container());
     let mut within = Within::default();
-    within.add(["restartPolicy"], ALWAYS);
+    within.add(RESTART_POLICY.to_buf(), ALWAYS);
     if container.has_restart_policy_rules() {
-        within.remove(["restartPolicyRules"]);
+        within.remove(RESTART_POLICY_RULES.to_buf());
     }
     if form.drop_resize_policy {
-        within.remove(["resizePolicy"]);
+        within.remove(RESIZE_POLICY.to_buf());
     }
     match &form.startup_probe {
-        Change::Set(probe) => within.add(["startupProbe"], probe.clone()),
-        Change::Remove if container.startup_probe().is_some() => within.remove(["startupProbe"]),
+        Change::Set(probe) => within.add(STARTUP_PROBE.to_buf(), probe.clone()),
+        Change::Remove if container.startup_probe().is_some() => within.remove(STARTUP_PROBE.to_buf()),
         Change::Remove | Change::Keep => {}
     }
     within.reshape_lifecycle(the_move);
     within.reshape_env(the_move);
     for (number, word) in form.command.iter().enumerate() {
         match number {
-            0 if container.command().is_empty() => within.add(["command"], json!([word])),
-            _ => within.add(["command", "-"], word.clone()),
+            0 if container.command().is_empty() => within.add(COMMAND.to_buf(), json!([word])),
+            _ => within.add(COMMAND.with_trailing_token("-"), word.clone()),
         }
     }
     (Source::Regular(the_move.selected.index), within)
@@ -169,8 +181,8 @@ impl Within {
     fn reshape_lifecycle(&mut self, the_move: &Move<'_>) {
         let (form, container) = (&the_move.form, the_move.container());
         let hooks = [
-            ("postStart", &form.post_start, container.post_start().is_some()),
-            ("preStop", &form.pre_stop, container.pre_stop().is_some()),
+            (POST_START, &form.post_start, container.post_start().is_some()),
+            (PRE_STOP, &form.pre_stop, container.pre_stop().is_some()),
         ];
         if hooks.iter().all(|(_, change, was)| **change == Change::Keep || (**change == Change::Remove && !was)) {
             return;
@@ -178,14 +190,14 @@ impl Within {
         let has_others = container.lifecycle().is_some_and(|lifecycle| lifecycle.has_others);
         let stays = has_others || hooks.iter().any(|(_, change, was)| change.leaves_something(*was));
         match (container.lifecycle(), stays) {
-            (Some(_), false) => return self.remove(["lifecycle"]),
-            (None, true) => self.add(["lifecycle"], json!({})),
+            (Some(_), false) => return self.remove(LIFECYCLE.to_buf()),
+            (None, true) => self.add(LIFECYCLE.to_buf(), json!({})),
             _ => {}
         }
-        for (name, change, was) in hooks {
+        for (hook, change, was) in hooks {
             match change {
-                Change::Set(hook) => self.add(["lifecycle", name], hook.clone()),
-                Change::Remove if was => self.remove(["lifecycle", name]),
+                Change::Set(value) => self.add(hook.to_buf(), value.clone()),
+                Change::Remove if was => self.remove(hook.to_buf()),
                 Change::Remove | Change::Keep => {}
             }
         }
@@ -194,13 +206,14 @@ impl Within {
     fn reshape_env(&mut self, the_move: &Move<'_>) {
         let form = &the_move.form;
         for index in &form.own_resource_refs {
-            self.remove(["env", &index.to_string(), "valueFrom", "resourceFieldRef", "containerName"]);
+            let path = ["env", &index.to_string(), "valueFrom", "resourceFieldRef", "containerName"];
+            self.remove(pointer(path));
         }
         if !the_move.container().has_env() && !form.env.is_empty() {
-            self.add(["env"], json!([]));
+            self.add(ENV.to_buf(), json!([]));
         }
         for (name, value) in &form.env {
-            self.add(["env", "-"], json!({"name": name, "value": value}));
+            self.add(ENV.with_trailing_token("-"), json!({"name": name, "value": value}));
         }
     }
 }
@@ -210,7 +223,7 @@ impl Within {
     /// Brings the init containers into their order, one place after the other.
     fn reorder(&mut self, pod: &Pod<'_>, plan: &Plan<'_>) {
         if !plan.moves.is_empty() && pod.spec.init_containers.is_none() {
-            self.add(["initContainers"], json!([]));
+            self.add(pointer(["initContainers"]), json!([]));
         }
         let mut init: Vec<_> = (0..pod.init_containers().len()).map(Source::Init).collect();
         let mut regular: Vec<_> = (0..pod.spec.containers.len()).map(Source::Regular).collect();
@@ -230,7 +243,7 @@ impl Within {
             list.remove(from);
             let to = if at == init.len() { "-".to_owned() } else { at.to_string() };
             init.insert(at, wanted);
-            self.move_from([name, &from.to_string()], ["initContainers", &to]);
+            self.move_from(pointer([name, &from.to_string()]), pointer(["initContainers", &to]));
         }
         self.remove_repeats(plan, regular);
     }
@@ -240,14 +253,14 @@ impl Within {
         for index in &plan.repeats {
             if let Some(at) = regular.iter().position(|source| *source == Source::Regular(*index)) {
                 regular.remove(at);
-                self.remove(["containers", &at.to_string()]);
+                self.remove(pointer(["containers", &at.to_string()]));
             }
         }
     }
 }
 
 /// The operations on annotations.
-impl Within {
+impl Operations {
     /// Writes annotations that differ from what the pod has.
     fn annotate(&mut self, pod: &Pod<'_>, mut annotations: Annotations<'_>) {
         annotations.retain(|key, value| pod.annotation(key) != value.as_deref());
@@ -255,15 +268,15 @@ impl Within {
             return;
         }
         if !pod.has_metadata {
-            self.add([], json!({}));
+            self.in_metadata.add(PointerBuf::root(), json!({}));
         }
         if pod.metadata.annotations.is_none() {
-            self.add(["annotations"], json!({}));
+            self.in_metadata.add(pointer(["annotations"]), json!({}));
         }
         for (key, value) in annotations {
             match value {
-                Some(value) => self.add(["annotations", key], value),
-                None => self.remove(["annotations", key]),
+                Some(value) => self.in_annotations.add(pointer([key]), value),
+                None => self.in_annotations.remove(pointer([key])),
             }
         }
     }

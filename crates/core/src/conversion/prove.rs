@@ -38,6 +38,7 @@ struct Numbered<'p> {
 const RESTART_POLICY: &str = "restartPolicy";
 /// The key that stands for all annotations that no operation names.
 const OTHERS: &str = "";
+const LOST: &str = "annotations would be lost";
 
 /// Applies `operations` to `pod` and checks what must hold afterwards: the containers called `converted` are native
 /// sidecars.
@@ -46,11 +47,11 @@ const OTHERS: &str = "";
 ///
 /// What does not hold, as a finding.
 pub(super) fn prove<'p>(pod: &'p Pod<'p>, operations: &Operations, converted: &[&str]) -> Result<(), Finding> {
-    let Operations { in_containers, in_spec, in_metadata } = operations;
+    let Operations { in_containers, in_spec, in_metadata, in_annotations } = operations;
     let mut containers = Numbered::of(pod);
     containers.change(in_containers).map_err(unsound)?;
     containers.check(in_spec, pod.spec.init_containers.is_some(), converted).map_err(unsound)?;
-    let size = annotations_size(pod, in_metadata).map_err(unsound)?;
+    let size = annotations_size(pod, in_metadata, in_annotations).map_err(unsound)?;
     if size > ANNOTATIONS_LIMIT {
         let message = format!(
             "the pod's annotations would take {size} bytes, and Kubernetes allows {ANNOTATIONS_LIMIT}; remove some"
@@ -83,6 +84,10 @@ fn pruned(container: &Container<'_>, within: &Within) -> Value {
     }
     for (field, touched) in &touched.below {
         let Some(raw) = container.raw(field) else { continue };
+        if touched.below.is_empty() {
+            pruned.insert((*field).to_owned(), Value::Null);
+            continue;
+        }
         // It was read once, so it is JSON.
         if let Ok(value) = touched.deserialize(&mut serde_json::Deserializer::from_str(raw.get())) {
             pruned.insert((*field).to_owned(), value);
@@ -91,33 +96,41 @@ fn pruned(container: &Container<'_>, within: &Within) -> Value {
     pruned.into()
 }
 
-/// The bytes of keys and values that the annotations take once `within` is carried out.
-fn annotations_size(pod: &Pod<'_>, within: &Within) -> Result<usize, String> {
-    let size = |(key, value): (&str, &Label<'_>)| key.len() + value.len();
-    let all: usize = pod.metadata.annotations.iter().flat_map(Entries::iter).map(size).sum();
-    // Of those that may change only the keys are read: a value that stays is null. All others are one that no API server
-    // takes.
-    let touched = |own: &Entries<'_, Label<'_>>| -> Map<_, _> {
-        let keys = within.0.iter().filter_map(|operation| Some(operation.path().back()?.decoded().into_owned()));
-        let keys = keys.filter(|key| own.contains_key(key)).chain([OTHERS.to_owned()]);
-        keys.map(|key| (key, Value::Null)).collect()
+/// The bytes of keys and values that the annotations take once all is carried out.
+fn annotations_size(pod: &Pod<'_>, in_metadata: &Within, in_annotations: &Within) -> Result<usize, String> {
+    let own = pod.metadata.annotations.as_ref();
+    let mut annotations = match own {
+        Some(_) if !in_metadata.0.is_empty() => return Err(LOST.into()),
+        Some(own) => seen(own, in_annotations),
+        None => new_annotations(pod, in_metadata)?,
     };
-    let mut metadata = Value::Null;
-    if pod.has_metadata {
-        let annotations = pod.metadata.annotations.as_ref().map(|own| ("annotations".to_owned(), touched(own).into()));
-        metadata = annotations.into_iter().collect::<Map<_, _>>().into();
-    }
     let length = |(key, value): (&String, &Value)| {
         let own = || pod.annotation(key).map_or(0, str::len);
         key.len() + value.as_str().map_or_else(own, str::len)
     };
-    let sum = |metadata: &Value| metadata["annotations"].as_object().into_iter().flatten().map(length).sum::<usize>();
-    let untouched = all - sum(&metadata);
-    apply(&mut metadata, within)?;
-    if pod.metadata.annotations.is_some() && metadata["annotations"].get(OTHERS).is_none() {
-        return Err("annotations would be lost".into());
+    let size = |annotations: &Value| annotations.as_object().into_iter().flatten().map(length).sum::<usize>();
+    let all: usize = own.into_iter().flat_map(Entries::iter).map(|(key, value)| key.len() + value.len()).sum();
+    let unseen = all - size(&annotations);
+    apply(&mut annotations, in_annotations)?;
+    if own.is_some() && annotations.get(OTHERS).is_none() {
+        return Err(LOST.into());
     }
-    Ok(untouched + sum(&metadata))
+    Ok(unseen + size(&annotations))
+}
+
+/// Of annotations only the keys that `within` can see; a value that stays is null. All others are one key that no API
+/// server takes.
+fn seen(own: &Entries<'_, Label<'_>>, within: &Within) -> Value {
+    let keys = within.0.iter().filter_map(|operation| Some(operation.path().back()?.decoded().into_owned()));
+    let keys = keys.filter(|key| own.contains_key(key)).chain([OTHERS.to_owned()]);
+    keys.map(|key| (key, Value::Null)).collect::<Map<_, _>>().into()
+}
+
+/// The annotations of a pod that has none yet, as `within` makes them.
+fn new_annotations(pod: &Pod<'_>, within: &Within) -> Result<Value, String> {
+    let mut metadata = if pod.has_metadata { Value::Object(Map::new()) } else { Value::Null };
+    apply(&mut metadata, within)?;
+    Ok(metadata["annotations"].take())
 }
 
 // === impl Numbered ===
@@ -298,9 +311,10 @@ mod tests {
     }
 
     /// Operations inside the regular container with this index, on the lists, and on annotations.
-    fn operations((index, in_container): (usize, Value), in_spec: Value, in_metadata: Value) -> Operations {
+    fn operations((index, in_container): (usize, Value), in_spec: Value, in_annotations: Value) -> Operations {
         let in_containers = vec![(Source::Regular(index), within(in_container))];
-        Operations { in_containers, in_spec: within(in_spec), in_metadata: within(in_metadata) }
+        let (in_spec, in_annotations) = (within(in_spec), within(in_annotations));
+        Operations { in_containers, in_spec, in_annotations, ..Operations::default() }
     }
 
     /// The verdict on the whole `pod`, to which the whole patch is applied.
@@ -365,7 +379,7 @@ mod tests {
             (operations(nothing(), list("/containers/7"), json!([])), &[]),
             (operations(inside(0, "/startupProbe"), json!([]), json!([])), &[]),
             (operations(inside(1, "/env/3"), json!([]), json!([])), &[]),
-            (operations(nothing(), json!([]), list("/annotations/b")), &[]),
+            (operations(nothing(), json!([]), list("/b")), &[]),
             (operations(always(), copy, json!([])), &["s0"]),
             (operations(always(), json!([]), json!([])), &["s0"]),
             (operations(on_failure, move_s0(), json!([])), &["s0"]),
@@ -443,24 +457,26 @@ mod tests {
             1 => at().prop_map(|path| json!({"op": "remove", "path": path})),
             1 => Just(json!({"op": "add", "path": "/initContainers", "value": []})),
         ];
-        let key = "/annotations/([ab]|~[01]){1,2}";
+        let key = "/([ab]|~[01]){1,2}";
         let value = prop_oneof![9 => "[xyz]{0,9}", 1 => Just("x".repeat(ANNOTATIONS_LIMIT - 5))];
         let on_annotations = prop_oneof![
             4 => (key, value).prop_map(|(path, value)| json!({"op": "add", "path": path, "value": value})),
             1 => key.prop_map(|path| json!({"op": "remove", "path": path})),
-            1 => prop::sample::select(vec!["", "/annotations"])
-                .prop_map(|path| json!({"op": "add", "path": path, "value": {}})),
         ];
+        let on_metadata = prop::sample::select(vec!["", "/annotations"])
+            .prop_map(|path| json!({"op": "add", "path": path, "value": {}}));
         let source = prop_oneof![(0..4_usize).prop_map(Source::Regular), (0..4_usize).prop_map(Source::Init)];
         let list =
             |of: BoxedStrategy<Value>, least| prop::collection::vec(of, least..4).prop_map(|list| within(list.into()));
         let in_container = list(inside.boxed(), 1);
-        let spec_and_metadata = (list(on_lists.boxed(), 0), list(on_annotations.boxed(), 0));
+        let spec_and_metadata =
+            (list(on_lists.boxed(), 0), list(on_metadata.boxed(), 0), list(on_annotations.boxed(), 0));
         (prop::option::of((source, in_container)), spec_and_metadata).prop_map(
-            |(in_container, (in_spec, in_metadata))| Operations {
+            |(in_container, (in_spec, in_metadata, in_annotations))| Operations {
                 in_containers: in_container.into_iter().collect(),
                 in_spec,
                 in_metadata,
+                in_annotations,
             },
         )
     }

@@ -136,6 +136,11 @@ impl<'a> Container<'a> {
         self.command().iter().skip(1).chain(self.args()).map(AsRef::as_ref).next()
     }
 
+    /// The names of all flags of the command line, in their order.
+    pub fn flags(&self) -> impl Iterator<Item = &str> {
+        self.command_line().filter(|word| word.starts_with('-')).map(flag_name)
+    }
+
     /// The value of a flag: the text behind `=`, else the next word, else `true` for one that stands alone. The last
     /// mention counts.
     #[must_use]
@@ -283,8 +288,7 @@ impl<'a> Container<'a> {
 
     /// The name of the flag that stands at `at`.
     fn flag_name(&self, at: usize) -> &str {
-        let name = self.word(at).unwrap_or_default().trim_start_matches('-');
-        name.split_once('=').map_or(name, |(name, _)| name)
+        flag_name(self.word(at).unwrap_or_default())
     }
 
     fn is_flag(&self, at: usize) -> bool {
@@ -297,6 +301,12 @@ impl<'a> Container<'a> {
         flags.sort_by(|one, other| self.flag_name(*one).cmp(self.flag_name(*other)));
         flags
     }
+}
+
+/// The name of the flag that `word` is.
+fn flag_name(word: &str) -> &str {
+    let name = word.trim_start_matches('-');
+    name.split_once('=').map_or(name, |(name, _)| name)
 }
 
 fn probe<'c, 'a>(field: &'c Field<'a, Box<Handler<'a>>>) -> Option<Probe<'c>> {

@@ -7,5 +7,9 @@ const FLAGS: [&str; 7] = ["one-time", "once", "one-shot", "oneshot", "run-once",
 
 /// The flag by which the container is told to do its work once, if it is.
 pub(in crate::conversion) fn flag(container: &Container<'_>) -> Option<&'static str> {
+    // Hardly any container has one of them.
+    if !container.flags().any(|name| FLAGS.contains(&name)) {
+        return None;
+    }
     FLAGS.into_iter().find(|name| container.flag(name).is_some_and(is_on))
 }
