@@ -13,13 +13,13 @@ use serde_json::Value;
 #[derive(Debug, Default)]
 pub(super) struct Operations {
     /// Inside containers, each of which is named once; pointers begin at the container.
-    pub(super) in_containers: Vec<(Source, Within)>,
+    pub(super) containers: Vec<(Source, Within)>,
     /// On the lists of containers; pointers begin at `spec`.
-    pub(super) in_spec: Within,
+    pub(super) spec: Within,
     /// On `metadata`, where it has no annotations yet; pointers begin there.
-    pub(super) in_metadata: Within,
+    pub(super) metadata: Within,
     /// On annotations; pointers begin at them.
-    pub(super) in_annotations: Within,
+    pub(super) annotations: Within,
 }
 
 /// Operations whose pointers begin at some place of the pod.
@@ -43,12 +43,12 @@ const ORDINARY_POINTER: usize = 64;
 impl Operations {
     /// The patch for the whole pod.
     pub(super) fn into_patch(self) -> Patch {
-        let Self { in_containers, in_spec, in_metadata, in_annotations } = self;
-        let in_containers = in_containers.into_iter().flat_map(|(source, within)| within.below(source.pointer()));
-        let in_spec = in_spec.below(Pointer::from_static("/spec").to_buf());
-        let in_metadata = in_metadata.below(Pointer::from_static("/metadata").to_buf());
-        let in_annotations = in_annotations.below(Pointer::from_static("/metadata/annotations").to_buf());
-        Patch(in_containers.chain(in_spec).chain(in_metadata).chain(in_annotations).collect())
+        let Self { containers, spec, metadata, annotations } = self;
+        let containers = containers.into_iter().flat_map(|(source, within)| within.below(source.pointer()));
+        let spec = spec.below(Pointer::from_static("/spec").to_buf());
+        let metadata = metadata.below(Pointer::from_static("/metadata").to_buf());
+        let annotations = annotations.below(Pointer::from_static("/metadata/annotations").to_buf());
+        Patch(containers.chain(spec).chain(metadata).chain(annotations).collect())
     }
 }
 

@@ -51,9 +51,9 @@ struct Named<'i> {
 /// The operations that carry out the plan, after which the containers called `converted` are native sidecars.
 pub(super) fn carry_out(case: &Case<'_>, converted: &[&str]) -> Operations {
     let Case { pod, plan, .. } = case;
-    let mut operations = Operations { in_containers: repairs(plan), ..Operations::default() };
-    operations.in_containers.extend(plan.moves.iter().map(reshape));
-    operations.in_spec.reorder(pod, plan);
+    let mut operations = Operations { containers: repairs(plan), ..Operations::default() };
+    operations.containers.extend(plan.moves.iter().map(reshape));
+    operations.spec.reorder(pod, plan);
     operations.annotate(pod, annotations(pod, plan, converted));
     operations
 }
@@ -61,8 +61,8 @@ pub(super) fn carry_out(case: &Case<'_>, converted: &[&str]) -> Operations {
 /// The operations for a pod that stays as it is: the repairs, which put back what was ours, and the `reasons`.
 pub(super) fn explain(case: &Case<'_>, reasons: &[Finding]) -> Operations {
     let Case { pod, plan, .. } = case;
-    let mut operations = Operations { in_containers: repairs(plan), ..Operations::default() };
-    operations.in_spec.remove_repeats(plan, (0..pod.spec.containers.len()).map(Source::Regular).collect());
+    let mut operations = Operations { containers: repairs(plan), ..Operations::default() };
+    operations.spec.remove_repeats(plan, (0..pod.spec.containers.len()).map(Source::Regular).collect());
     let mut reason = String::new();
     // What is longer is cut anyway.
     for one in reasons.iter().take(REASON_LIMIT) {
@@ -268,15 +268,15 @@ impl Operations {
             return;
         }
         if !pod.has_metadata {
-            self.in_metadata.add(PointerBuf::root(), json!({}));
+            self.metadata.add(PointerBuf::root(), json!({}));
         }
         if pod.metadata.annotations.is_none() {
-            self.in_metadata.add(pointer(["annotations"]), json!({}));
+            self.metadata.add(pointer(["annotations"]), json!({}));
         }
         for (key, value) in annotations {
             match value {
-                Some(value) => self.in_annotations.add(pointer([key]), value),
-                None => self.in_annotations.remove(pointer([key])),
+                Some(value) => self.annotations.add(pointer([key]), value),
+                None => self.annotations.remove(pointer([key])),
             }
         }
     }

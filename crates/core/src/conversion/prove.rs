@@ -47,11 +47,10 @@ const LOST: &str = "annotations would be lost";
 ///
 /// What does not hold, as a finding.
 pub(super) fn prove<'p>(pod: &'p Pod<'p>, operations: &Operations, converted: &[&str]) -> Result<(), Finding> {
-    let Operations { in_containers, in_spec, in_metadata, in_annotations } = operations;
-    let mut containers = Numbered::of(pod);
-    containers.change(in_containers).map_err(unsound)?;
-    containers.check(in_spec, pod.spec.init_containers.is_some(), converted).map_err(unsound)?;
-    let size = annotations_size(pod, in_metadata, in_annotations).map_err(unsound)?;
+    let size = apply_all(pod, operations, converted).map_err(|reason| {
+        let message = format!("the patch was held back: {reason}; the pod was left as it is");
+        Finding::pod(Code::UnsoundPatch, message)
+    })?;
     if size > ANNOTATIONS_LIMIT {
         let message = format!(
             "the pod's annotations would take {size} bytes, and Kubernetes allows {ANNOTATIONS_LIMIT}; remove some"
@@ -61,9 +60,12 @@ pub(super) fn prove<'p>(pod: &'p Pod<'p>, operations: &Operations, converted: &[
     Ok(())
 }
 
-fn unsound(reason: String) -> Finding {
-    let message = format!("the patch was held back: {reason}; the pod was left as it is");
-    Finding::pod(Code::UnsoundPatch, message)
+/// Applies all of `operations`; what comes out is the bytes that the annotations take then.
+fn apply_all<'p>(pod: &'p Pod<'p>, operations: &Operations, converted: &[&str]) -> Result<usize, String> {
+    let mut containers = Numbered::of(pod);
+    containers.change(&operations.containers)?;
+    containers.check(&operations.spec, pod.spec.init_containers.is_some(), converted)?;
+    annotations_size(pod, &operations.metadata, &operations.annotations)
 }
 
 /// Applies what `within` says to `document`, which is as much of some place as it can see.
@@ -142,9 +144,9 @@ impl<'p> Numbered<'p> {
         Self { regular, init, restarts_always }
     }
 
-    /// Changes single containers.
-    fn change(&mut self, in_containers: &[(Source, Within)]) -> Result<(), String> {
-        for (source, within) in in_containers {
+    /// Carries out the changes inside single containers.
+    fn change(&mut self, containers: &[(Source, Within)]) -> Result<(), String> {
+        for (source, within) in containers {
             let number = self.number(*source)?;
             let mut document = pruned(self.container(number), within);
             apply(&mut document, within)?;
@@ -153,21 +155,21 @@ impl<'p> Numbered<'p> {
         Ok(())
     }
 
-    /// Carries out what `in_spec` does to the lists, and checks whether they are as they must be.
-    fn check(&self, in_spec: &Within, has_init: bool, converted: &[&str]) -> Result<(), String> {
+    /// Carries out what `within` does to the lists, and checks whether they are as they must be.
+    fn check(&self, within: &Within, has_init: bool, converted: &[&str]) -> Result<(), String> {
         let all = self.restarts_always.len();
         let mut spec = Map::from_iter([("containers".to_owned(), (0..self.regular.len()).collect())]);
         if has_init {
             spec.insert("initContainers".to_owned(), (self.regular.len()..all).collect());
         }
         let mut spec = Value::Object(spec);
-        apply(&mut spec, in_spec)?;
+        apply(&mut spec, within)?;
         let list = |field: &str| spec[field].as_array().map(Vec::as_slice).unwrap_or_default();
         let (regular, init) = (list("containers"), list("initContainers"));
         if !self.regular.is_empty() && regular.is_empty() {
             return Err("no regular container would be left".into());
         }
-        let removed = in_spec.0.iter().filter(|operation| matches!(operation, PatchOperation::Remove(_))).count();
+        let removed = within.0.iter().filter(|operation| matches!(operation, PatchOperation::Remove(_))).count();
         if regular.len() + init.len() + removed != all {
             return Err("a container would be lost, or doubled".into());
         }
@@ -311,10 +313,10 @@ mod tests {
     }
 
     /// Operations inside the regular container with this index, on the lists, and on annotations.
-    fn operations((index, in_container): (usize, Value), in_spec: Value, in_annotations: Value) -> Operations {
-        let in_containers = vec![(Source::Regular(index), within(in_container))];
-        let (in_spec, in_annotations) = (within(in_spec), within(in_annotations));
-        Operations { in_containers, in_spec, in_annotations, ..Operations::default() }
+    fn operations((index, in_container): (usize, Value), spec: Value, annotations: Value) -> Operations {
+        let containers = vec![(Source::Regular(index), within(in_container))];
+        let (spec, annotations) = (within(spec), within(annotations));
+        Operations { containers, spec, annotations, ..Operations::default() }
     }
 
     /// The verdict on the whole `pod`, to which the whole patch is applied.
@@ -324,7 +326,7 @@ mod tests {
             let count = |field: &str| pod["spec"][field].as_array().map_or(0, Vec::len);
             count("containers") + count("initContainers")
         };
-        let removed = operations.in_spec.0.iter().filter(|one| matches!(one, PatchOperation::Remove(_))).count();
+        let removed = operations.spec.0.iter().filter(|one| matches!(one, PatchOperation::Remove(_))).count();
         let left = count(&pod).checked_sub(removed);
         let annotations = pod["metadata"].get_mut("annotations").and_then(Value::as_object_mut);
         let marked = annotations.map(|annotations| annotations.insert(MARK.to_owned(), Value::Null)).is_some();
@@ -472,11 +474,11 @@ mod tests {
         let spec_and_metadata =
             (list(on_lists.boxed(), 0), list(on_metadata.boxed(), 0), list(on_annotations.boxed(), 0));
         (prop::option::of((source, in_container)), spec_and_metadata).prop_map(
-            |(in_container, (in_spec, in_metadata, in_annotations))| Operations {
-                in_containers: in_container.into_iter().collect(),
-                in_spec,
-                in_metadata,
-                in_annotations,
+            |(in_container, (spec, metadata, annotations))| Operations {
+                containers: in_container.into_iter().collect(),
+                spec,
+                metadata,
+                annotations,
             },
         )
     }
