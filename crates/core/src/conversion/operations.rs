@@ -3,7 +3,9 @@
 //! Only `add`, `remove` and `move` are written: a failing `test` would reject the pod, whatever the webhook's
 //! failurePolicy (kube-apiserver, mutating/dispatcher.go).
 
-use json_patch::{AddOperation, MoveOperation, Patch, PatchOperation, RemoveOperation};
+use json_patch::{
+    AddOperation, CopyOperation, MoveOperation, Patch, PatchOperation, RemoveOperation, ReplaceOperation, TestOperation,
+};
 use jsonptr::{Pointer, PointerBuf, Token};
 use memchr::memchr2;
 use serde_json::Value;
@@ -71,14 +73,14 @@ impl Within {
     fn below(self, place: PointerBuf) -> impl Iterator<Item = PatchOperation> {
         self.0.into_iter().map(move |mut operation| {
             match &mut operation {
-                PatchOperation::Add(AddOperation { path, .. }) | PatchOperation::Remove(RemoveOperation { path }) => {
-                    *path = place.concat(path);
-                }
-                PatchOperation::Move(MoveOperation { from, path }) => {
+                PatchOperation::Add(AddOperation { path, .. })
+                | PatchOperation::Remove(RemoveOperation { path })
+                | PatchOperation::Replace(ReplaceOperation { path, .. })
+                | PatchOperation::Test(TestOperation { path, .. }) => *path = place.concat(path),
+                PatchOperation::Move(MoveOperation { from, path })
+                | PatchOperation::Copy(CopyOperation { from, path }) => {
                     (*from, *path) = (place.concat(from), place.concat(path));
                 }
-                // Not written here.
-                PatchOperation::Replace(_) | PatchOperation::Copy(_) | PatchOperation::Test(_) => {}
             }
             operation
         })
@@ -96,7 +98,8 @@ impl Source {
     }
 }
 
-/// The pointer of these tokens, in one piece.
+/// The pointer of these tokens. Made in one piece, unlike the crate's own `from_tokens`: there are many of them in a
+/// review.
 pub(super) fn pointer<'t>(tokens: impl IntoIterator<Item = &'t str>) -> PointerBuf {
     let mut text = String::with_capacity(ORDINARY_POINTER);
     for token in tokens {

@@ -9,12 +9,11 @@ use crate::{
     catalogue::{AnnotationRewrite, WhenEmpty},
     findings::Finding,
     intent::{BLOCKED, CONVERTED, Intent},
-    pod::{Pod, Text},
+    pod::{Entries, Pod, Text},
     text::shorten,
 };
 use indexmap::IndexMap;
 use jsonptr::{Pointer, PointerBuf};
-use serde::Deserialize;
 use serde_json::{
     json,
     value::{RawValue, to_raw_value},
@@ -40,13 +39,6 @@ const STARTUP_PROBE: &Pointer = Pointer::from_static("/startupProbe");
 
 /// Annotations to write, by key; `None` removes one.
 type Annotations<'p> = BTreeMap<&'p str, Option<Cow<'p, str>>>;
-
-/// An item of an injector's list, where these are objects.
-#[derive(Deserialize)]
-struct Named<'i> {
-    #[serde(borrow)]
-    name: Text<'i>,
-}
 
 /// The operations that carry out the plan, after which the containers called `converted` are native sidecars.
 pub(super) fn carry_out(case: &Case<'_>, converted: &[&str]) -> Operations {
@@ -130,11 +122,12 @@ fn follow(annotation: &str, name: &str, rewrite: &AnnotationRewrite) -> Option<S
 
 /// The name of the container that `item` of an injector's list stands for.
 fn listed_name<'i>(item: &'i RawValue, rewrite: &AnnotationRewrite) -> Option<Text<'i>> {
+    let mut name = item;
     if rewrite.items_are_objects {
-        serde_json::from_str::<Named<'_>>(item.get()).ok().map(|item| item.name)
-    } else {
-        serde_json::from_str(item.get()).ok()
+        let fields: Entries<'_, &RawValue> = serde_json::from_str(item.get()).ok()?;
+        name = fields.get("name")?;
     }
+    serde_json::from_str(name.get()).ok()
 }
 
 fn repairs(plan: &Plan<'_>) -> Vec<(Source, Within)> {
@@ -279,5 +272,50 @@ impl Operations {
                 None => self.annotations.remove(pointer([key])),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(
+        false,
+        r#"{"containers":["a","p"],"x":1.0}"#,
+        Some(r#"{"containers":["a"],"x":1.0,"initContainers":["p"]}"#)
+    )]
+    #[case(
+        false,
+        r#"{"initContainers":["i"],"containers":["p"]}"#,
+        Some(r#"{"initContainers":["i","p"],"containers":null}"#)
+    )]
+    #[case(
+        false,
+        r#"{"containers":["\u0070"],"initContainers":null}"#,
+        Some(r#"{"containers":null,"initContainers":["\u0070"]}"#)
+    )]
+    #[case(false, r#"{"containers":["a"]}"#, None)]
+    #[case(false, r#"{"containers":[{"name":"p"}]}"#, None)]
+    #[case(false, r#"{"containers":"p"}"#, None)]
+    #[case(false, r#"["p"]"#, None)]
+    #[case(
+        true,
+        r#"{"containers":[{"image":"x","name":"p"}]}"#,
+        Some(r#"{"containers":null,"initContainers":[{"image":"x","name":"p"}]}"#)
+    )]
+    #[case(true, r#"{"containers":["p",["p"],{"name":["p"]}]}"#, None)]
+    fn an_injectors_record_follows_the_container(
+        #[case] items_are_objects: bool,
+        #[case] record: &str,
+        #[case] followed: Option<&str>,
+    ) {
+        let rewrite = AnnotationRewrite { items_are_objects, when_empty: WhenEmpty::Null };
+        assert_eq!(follow(record, "p", &rewrite).as_deref(), followed);
+        let absent = AnnotationRewrite { when_empty: WhenEmpty::Absent, ..rewrite };
+        let followed =
+            followed.map(|record| record.replace(r#""containers":null,"#, "").replace(r#","containers":null"#, ""));
+        assert_eq!(follow(record, "p", &absent), followed);
     }
 }
