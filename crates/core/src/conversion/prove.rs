@@ -86,10 +86,6 @@ fn pruned(container: &Container<'_>, within: &Within) -> Value {
     }
     for (field, touched) in &touched.below {
         let Some(raw) = container.raw(field) else { continue };
-        if touched.below.is_empty() {
-            pruned.insert((*field).to_owned(), Value::Null);
-            continue;
-        }
         // It was read once, so it is JSON.
         if let Ok(value) = touched.deserialize(&mut serde_json::Deserializer::from_str(raw.get())) {
             pruned.insert((*field).to_owned(), value);
@@ -157,30 +153,23 @@ impl<'p> Numbered<'p> {
 
     /// Carries out what `within` does to the lists, and checks whether they are as they must be.
     fn check(&self, within: &Within, has_init: bool, converted: &[&str]) -> Result<(), String> {
-        let all = self.restarts_always.len();
-        let mut spec = Map::from_iter([("containers".to_owned(), (0..self.regular.len()).collect())]);
-        if has_init {
-            spec.insert("initContainers".to_owned(), (self.regular.len()..all).collect());
-        }
-        let mut spec = Value::Object(spec);
-        apply(&mut spec, within)?;
-        let list = |field: &str| spec[field].as_array().map(Vec::as_slice).unwrap_or_default();
-        let (regular, init) = (list("containers"), list("initContainers"));
+        let spec = self.carried_out(within, has_init)?;
+        let [regular, init] = ["containers", "initContainers"].map(|list| self.numbers(&spec[list]));
+        let (regular, init) = (regular?, init?);
         if !self.regular.is_empty() && regular.is_empty() {
             return Err("no regular container would be left".into());
         }
         let removed = within.0.iter().filter(|operation| matches!(operation, PatchOperation::Remove(_))).count();
-        if regular.len() + init.len() + removed != all {
+        if regular.len() + init.len() + removed != self.restarts_always.len() {
             return Err("a container would be lost, or doubled".into());
         }
         let mut called: BTreeMap<&str, (usize, bool)> = BTreeMap::new();
-        let in_lists = regular.iter().map(|number| (number, false)).chain(init.iter().map(|number| (number, true)));
-        for (number, is_init) in in_lists {
-            let number = number.as_u64().and_then(|number| usize::try_from(number).ok()).filter(|number| *number < all);
-            let number = number.ok_or("something else than a container would stand among them")?;
+        let native = |number: usize| (number, self.restarts_always[number]);
+        for (number, is_native) in regular.into_iter().map(|number| (number, false)).chain(init.into_iter().map(native))
+        {
             let (count, any_native) = called.entry(&self.container(number).name).or_default();
             *count += 1;
-            *any_native |= is_init && self.restarts_always[number];
+            *any_native |= is_native;
         }
         for name in converted {
             match called.get(name) {
@@ -190,6 +179,28 @@ impl<'p> Numbered<'p> {
             }
         }
         Ok(())
+    }
+
+    /// The lists of `spec`, with numbers in place of containers, once `within` is carried out.
+    fn carried_out(&self, within: &Within, has_init: bool) -> Result<Value, String> {
+        let mut spec = Map::from_iter([("containers".to_owned(), (0..self.regular.len()).collect())]);
+        if has_init {
+            let init = self.regular.len()..self.restarts_always.len();
+            spec.insert("initContainers".to_owned(), init.collect());
+        }
+        let mut spec = Value::Object(spec);
+        apply(&mut spec, within)?;
+        Ok(spec)
+    }
+
+    /// The numbers of the containers in `list`; none where there is no list.
+    fn numbers(&self, list: &Value) -> Result<Vec<usize>, String> {
+        let number = |item: &Value| {
+            let number = item.as_u64().and_then(|number| usize::try_from(number).ok());
+            let number = number.filter(|number| *number < self.restarts_always.len());
+            number.ok_or_else(|| "something else than a container would stand among them".to_owned())
+        };
+        list.as_array().into_iter().flatten().map(number).collect()
     }
 
     /// The number of the container that is at `source`.

@@ -25,7 +25,7 @@ pub(crate) use json::{null_is_default, object, optional_object};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, IgnoredAny, SeqAccess, Visitor},
+    de::{IgnoredAny, SeqAccess, Visitor},
 };
 use std::{cell::OnceCell, fmt, marker::PhantomData, ops::Deref};
 
@@ -137,43 +137,16 @@ struct PodFields<'a> {
     spec: Option<Spec<'a>>,
 }
 
+/// Of all owners the one that counts; no other is kept, so that a list of them takes no memory.
+#[derive(Default)]
+struct Controller<'a>(Option<OwnerReference<'a>>);
+
 /// Indices of containers, by name.
 #[derive(Debug)]
 struct ByName(Vec<usize>);
 
-/// Of all owners only the one that counts is kept, so that a list of them takes no memory.
 fn controller<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OwnerReference<'de>>, D::Error> {
-    struct OwnersVisitor;
-
-    impl<'de> Visitor<'de> for OwnersVisitor {
-        type Value = Option<OwnerReference<'de>>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a sequence")
-        }
-
-        fn visit_none<E: de::Error>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-
-        fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-            deserializer.deserialize_seq(self)
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut controller = None;
-            while let Some(owner) = list.next_element::<OwnerReference<'de>>()? {
-                controller = controller.or_else(|| Some(owner).filter(|owner| owner.controller));
-            }
-            Ok(controller)
-        }
-    }
-
-    deserializer.deserialize_option(OwnersVisitor)
+    null_is_default(deserializer).map(|Controller(controller)| controller)
 }
 
 // === impl Pod ===
@@ -334,6 +307,32 @@ impl<'de: 'a, 'a> Deserialize<'de> for Containers<'a> {
         }
 
         deserializer.deserialize_seq(ContainersVisitor(PhantomData))
+    }
+}
+
+// === impl Controller ===
+
+impl<'de: 'a, 'a> Deserialize<'de> for Controller<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OwnersVisitor;
+
+        impl<'de> Visitor<'de> for OwnersVisitor {
+            type Value = Controller<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a sequence")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut controller = None;
+                while let Some(owner) = list.next_element::<OwnerReference<'de>>()? {
+                    controller = controller.or_else(|| Some(owner).filter(|owner| owner.controller));
+                }
+                Ok(Controller(controller))
+            }
+        }
+
+        deserializer.deserialize_seq(OwnersVisitor)
     }
 }
 
