@@ -65,6 +65,7 @@ pub(crate) fn all() -> Vec<Adversary> {
         empty_words: "a command line of empty words",
         short_variables: "many variables with names of one letter",
         short_resources: "many containers with many resources of short names",
+        overrides: "an injector's record of many fields and objects",
     }
 }
 
@@ -275,6 +276,17 @@ fn status(bytes: usize) -> String {
     let status = json!({"containers": listed}).to_string();
     draft.annotations.insert("sidecar.istio.io/status".into(), status.into());
     draft.containers.push(json!({"name": "istio-proxy", "image": "example.com/own"}));
+    draft.review()
+}
+
+fn overrides(bytes: usize) -> String {
+    let mut draft = Draft::moving(["istio-proxy"]);
+    let fields = (0..bytes / 40).map(|n| (format!("k{n:05}"), json!(n)));
+    let mut record: Map<_, _> = fields.collect();
+    let listed = (0..bytes / 60).map(|n| json!({"x": n, "name": format!("c{n:05}"), "y": {}}));
+    record.insert("containers".into(), listed.chain([json!({"name": "istio-proxy"})]).collect());
+    draft.annotations.insert("proxy.istio.io/overrides".into(), Value::Object(record).to_string().into());
+    draft.containers.push(json!({"name": "istio-proxy", "image": "istio/proxyv2:1.26.2"}));
     draft.review()
 }
 
