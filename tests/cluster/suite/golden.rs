@@ -32,9 +32,10 @@ const INVALID: [(&str, &str); 16] = [
 ];
 
 /// Cases whose pod the API server refuses as it is and accepts with us; and what is repaired.
-const SAVED: [(&str, &str); 3] = [
+const SAVED: [(&str, &str); 4] = [
     ("injected-again", "an injector wrote its container a second time, and the copy goes"),
     ("injected-again-does-not-count", "the same, beside another container that moves"),
+    ("injected-again-reads-nothing", "the same, with a variable that reads a limit of what moves"),
     ("istio-reinjected-twice", "Istio wrote a second proxy beside the native one, and the copy goes"),
 ];
 

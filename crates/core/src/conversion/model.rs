@@ -209,6 +209,12 @@ impl<'p> Plan<'p> {
         pod.spec.containers.iter().zip(&self.stays).filter(|(_, stays)| **stays).map(|(container, _)| container)
     }
 
+    /// The regular containers but for second copies, which go and count for nothing.
+    pub(super) fn without_repeats(&self, pod: &'p Pod<'p>) -> impl Iterator<Item = &'p Container<'p>> {
+        let counts = |index: &usize| self.repeats.binary_search(index).is_err();
+        (0..pod.spec.containers.len()).filter(counts).map(|index| &pod.spec.containers[index])
+    }
+
     /// The place of a move in the start order.
     pub(super) fn place(&self, the_move: &Move<'_>) -> usize {
         self.places[the_move.selected.index]

@@ -143,7 +143,7 @@ impl<'p> Case<'p> {
 
     /// The variables that read resources of other containers.
     fn resource_refs(&self) -> &ResourceRefs<'p> {
-        let all = || self.pod.spec.containers.iter().chain(self.pod.init_containers());
+        let all = || self.plan.without_repeats(self.pod).chain(self.pod.init_containers());
         self.resource_refs.get_or_init(|| ResourceRefs::of(all()))
     }
 

@@ -84,11 +84,9 @@ fn only_appends(case: &Case<'_>) -> bool {
 /// The pod as it was meant: without second copies of what was moved, with which it could not run, and with what was
 /// moved earlier as a sidecar, whether another webhook has left it one or not.
 fn before<'p>(case: &Case<'p>) -> impl Iterator<Item = Part<'p>> {
-    let repeats = &case.plan.repeats;
     let init = (0..case.pod.init_containers().len()).map(|index| existing(case, index));
-    let counts = move |index: &usize| repeats.binary_search(index).is_err();
-    let regular = case.pod.spec.containers.iter().enumerate().filter(move |(index, _)| counts(index));
-    init.chain(regular.map(|(_, container)| Part { container, role: Role::Regular }))
+    let regular = case.plan.without_repeats(case.pod);
+    init.chain(regular.map(|container| Part { container, role: Role::Regular }))
 }
 
 /// The pod as it will be.
