@@ -11,11 +11,15 @@ use rustls::{
 use std::{
     env, fs,
     io::{Read, Write},
+    iter,
     net::{IpAddr, TcpListener, TcpStream},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -127,10 +131,13 @@ impl Drop for Process {
     }
 }
 
-/// A port that nobody listens on. The port is free again when this returns, which is as good as it gets for a
-/// process that is told its port.
+/// A port that nobody listens on, given to nobody else of this program. It lies below those that the system gives to
+/// clients (`ip_local_port_range`), or a connection that begins meanwhile could have it before the process that is told.
 pub(crate) fn free_port(host: IpAddr) -> u16 {
-    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    let port = || NEXT.fetch_add(1, Ordering::Relaxed);
+    let is_free = |port: &u16| TcpListener::bind((host, *port)).is_ok();
+    iter::repeat_with(port).take_while(|port| *port < 32_000).find(is_free).unwrap()
 }
 
 fn http_get(port: u16, path: &str) -> Option<(u16, String)> {
