@@ -37,6 +37,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
+use tokio_rustls::client::TlsStream;
 
 /// A folder with the certificate of a CA.
 fn certified() -> (Authority, TempDir) {
@@ -305,6 +306,17 @@ async fn only_clients_with_a_listed_name_get_in() {
 /// A limit that a test waits for.
 const SHORT: Duration = Duration::from_millis(50);
 
+/// As much of a body as makes it a large one.
+const BEGINNING: usize = 64 * 1024 + 1;
+
+/// Sends the first [`BEGINNING`] bytes of a body of `length`, and waits until the server has seen them.
+async fn begin_large_request(stream: &mut TlsStream<TcpStream>, server: &support::Running, length: usize) {
+    let head = format!("POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&[b' '; BEGINNING]).await.unwrap();
+    eventually(async || server.metric("native_sidecar_large_bodies_bytes").await > 0).await;
+}
+
 fn limited(folder: &Path, connections: ConnectionSettings) -> ServerSettings {
     ServerSettings { connections, ..settings(files(folder)) }
 }
@@ -425,10 +437,13 @@ async fn many_large_bodies_at_once_are_all_answered(#[case] protocol: &str) {
 }
 
 #[rstest]
-#[case::declared("content-length: 8000000")]
-#[case::not_declared("transfer-encoding: chunked")]
+#[case::declared("content-length: 8000000", " ".repeat(BEGINNING))]
+#[case::not_declared("transfer-encoding: chunked", format!("{BEGINNING:x}\r\n{}", " ".repeat(BEGINNING)))]
 #[tokio::test]
-async fn without_memory_a_large_body_is_refused_and_a_small_one_is_not(#[case] length: &str) {
+async fn without_memory_a_large_body_is_refused_and_a_small_one_is_not(
+    #[case] length: &str,
+    #[case] beginning: String,
+) {
     let (ca, folder) = certified();
     let timeouts = RequestTimeouts { memory: SHORT, ..TIMEOUTS };
     // One body of the largest size.
@@ -438,6 +453,7 @@ async fn without_memory_a_large_body_is_refused_and_a_small_one_is_not(#[case] l
     let client = Client::new(&ca.pem(), "http/1.1", None);
     let mut slow = client.handshake(server.address).await.unwrap();
     slow.write_all(format!("POST /mutate HTTP/1.1\r\nhost: x\r\n{length}\r\n\r\n").as_bytes()).await.unwrap();
+    slow.write_all(beginning.as_bytes()).await.unwrap();
     eventually(async || server.metric("native_sidecar_large_bodies_bytes").await > 7_000_000).await;
 
     let mut other = client.connect(server.address).await.unwrap();
@@ -492,17 +508,13 @@ async fn when_there_are_too_many_connections_idle_ones_are_closed() {
     let mut idle = first_answered(&ca, &server, "h2").await;
     let silent = TcpStream::connect(server.address).await.unwrap();
     let mut busy = client.handshake(server.address).await.unwrap();
-    let length = 100_000;
-    let head = format!("POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{{");
-    busy.write_all(head.as_bytes()).await.unwrap();
-    // Until the server has seen that much of the request, the connection passes for idle.
-    eventually(async || server.metric("native_sidecar_large_bodies_bytes").await > 0).await;
+    begin_large_request(&mut busy, &server, 100_000).await;
 
     client.ask(server.address, "u-1").await.unwrap();
     client.ask(server.address, "u-2").await.unwrap();
     eventually(async || idle.is_let_go().await).await;
     eventually(async || server.metric("native_sidecar_connections_evicted_total").await >= 1).await;
-    busy.write_all(&vec![b' '; length - 1]).await.unwrap();
+    busy.write_all(&vec![b' '; 100_000 - BEGINNING]).await.unwrap();
     let mut answer = [0; 12];
     soon(busy.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 400");
@@ -512,7 +524,7 @@ async fn when_there_are_too_many_connections_idle_ones_are_closed() {
 #[tokio::test]
 async fn health_is_answered_while_all_connections_are_taken() {
     let (ca, folder) = certified();
-    let connections = ConnectionSettings { max_connections: 2, ..CONNECTIONS };
+    let connections = ConnectionSettings { max_connections: 2, patience: SHORT, ..CONNECTIONS };
     let server = start(limited(folder.path(), connections)).await;
     let mut open = Vec::new();
     for _ in 0..40 {
@@ -521,8 +533,8 @@ async fn health_is_answered_while_all_connections_are_taken() {
             TcpStream::connect(server.health).await.unwrap(),
         ));
     }
-    assert_eq!(get(server.health, "/readyz").await.0, 200);
-    Client::new(&ca.pem(), "h2", None).ask(server.address, "u-1").await.unwrap();
+    assert_eq!(soon(get(server.health, "/readyz")).await.0, 200);
+    soon(Client::new(&ca.pem(), "h2", None).ask(server.address, "u-1")).await.unwrap();
 }
 
 /// Its connection is ended, and with it what its answer holds.
@@ -680,14 +692,13 @@ async fn the_end_of_a_background_task_ends_the_server_in_order(#[case] panics: b
     }
     // A request under way, which the server waits for.
     let mut stream = Client::new(&ca.pem(), "http/1.1", None).handshake(server.address).await.unwrap();
-    stream.write_all(b"POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999\r\n\r\n").await.unwrap();
-    eventually(async || server.metric("native_sidecar_large_bodies_bytes").await > 0).await;
+    begin_large_request(&mut stream, &server, 100_000).await;
 
     end.send(()).unwrap();
     eventually(async || get(server.health, "/readyz").await.0 == 503).await;
     assert_eq!(server.metric(r#"native_sidecar_task_failures_total{task="keeper"}"#).await, 1);
     assert_eq!(server.metric(r#"native_sidecar_task_failures_total{task="surveyor"}"#).await, 0);
-    stream.write_all(&vec![b' '; 99_999]).await.unwrap();
+    stream.write_all(&vec![b' '; 100_000 - BEGINNING]).await.unwrap();
     let mut answer = [0; 12];
     soon(stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 400");
@@ -828,8 +839,7 @@ async fn a_request_that_never_ends_is_cut_off() {
     let drain = Drain { delay: Duration::ZERO, timeout: SHORT };
     let server = start(ServerSettings { drain, ..settings(files(folder.path())) }).await;
     let mut stream = Client::new(&ca.pem(), "http/1.1", None).handshake(server.address).await.unwrap();
-    stream.write_all(b"POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999\r\n\r\n").await.unwrap();
-    eventually(async || server.metric("native_sidecar_large_bodies_bytes").await > 0).await;
+    begin_large_request(&mut stream, &server, 100_000).await;
     server.finish().await.unwrap();
     let mut answer = Vec::new();
     let ended = soon(stream.read_to_end(&mut answer)).await.map_err(|error| error.kind());

@@ -126,9 +126,9 @@ pub struct ServeArgs {
     #[arg(env = "NATIVE_SIDECAR_IDLE_TIMEOUT", help_heading = LIMITS)]
     pub idle_timeout: Duration,
 
-    /// Connections for admission reviews at a time. When there are more, idle ones are closed, of the address that has
-    /// the most.
-    #[arg(long, value_name = "NUMBER", default_value = "128", value_parser = value_parser!(u16).range(8..))]
+    /// Connections for admission reviews at a time, each of which takes a file descriptor. More of them wait until one
+    /// ends; idle ones are closed for them.
+    #[arg(long, value_name = "NUMBER", default_value = "1024", value_parser = value_parser!(u16).range(8..))]
     #[arg(env = "NATIVE_SIDECAR_MAX_CONNECTIONS", help_heading = LIMITS)]
     pub max_connections: u16,
 

@@ -3,13 +3,18 @@
 //! Unlike a plain accept loop this one tells apart three ways to stop. While the server drains it still
 //! accepts, and ends each connection at the moment at which no request can be lost: HTTP/1.1 with the answer
 //! that says `Connection: close`, HTTP/2 with GOAWAY. Only what is idle after that is closed from our side,
-//! and a connection that was accepted may always finish its first request, unless the [`ConnectionLimit`] evicts it.
+//! and a connection that was accepted may always finish its first request, unless it keeps others waiting.
+//!
+//! The API server opens a connection for each call that is under way, hundreds at once. So a connection for which there
+//! is no place waits for one, here or in the system's backlog, and the places are those of a [`FairPool`].
 
 use super::{
-    connection_limit::{Connection, ConnectionLimit, ConnectionPermit},
+    connection_permit::{Connection, ConnectionPermit, Watched},
+    fair_pool::{FairPool, Patience},
     lifecycle::{Lifecycle, Phase},
     metrics::Metrics,
-    tls::Tls,
+    refusal::Refusal,
+    tls::{ClientCertificates, Tls},
 };
 use axum::{
     BoxError, Router,
@@ -23,6 +28,7 @@ use hyper_util::{
     server::conn::auto,
     service::TowerToHyperService,
 };
+use socket2::SockRef;
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -47,14 +53,28 @@ const HTTP2_CONNECTION_WINDOW: u32 = 4 * HTTP2_STREAM_WINDOW;
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often an HTTP/2 client is pinged.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
+/// What TLS keeps of an answer that the client does not take.
+const TLS_BUFFER: usize = 16 * 1024;
+/// How long an idle connection that makes room for another may take to finish what its client has just sent.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+/// File descriptors for what is no connection of a client: sockets that listen, the runtimes, files that are looked at,
+/// and calls to the API server. A server that has just started has 20 open.
+const OTHER_DESCRIPTORS: usize = 32;
+/// Connections for health and metrics at a time, more than all kubelets and Prometheus have.
+const HEALTH_CONNECTIONS: usize = 128;
 /// Pause after a failed accept: out of file descriptors, most likely, which does not get better by trying harder.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many connections there may be, and how long each may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionSettings {
-    /// Connections at a time.
+    /// Connections at a time that are served.
     pub max_connections: usize,
+    /// Connections that are accepted and wait to be served. More of them wait in the system's backlog.
+    pub max_waiting: usize,
+    /// Those of one address among them: the last of more are closed, so that the others have not to wait in the backlog
+    /// behind them.
+    pub max_waiting_of_one_address: usize,
     /// Longest TLS handshake.
     pub handshake_timeout: Duration,
     /// Longest time from the handshake to the end of the first request's headers.
@@ -64,6 +84,10 @@ pub struct ConnectionSettings {
     pub idle_timeout: Duration,
     /// How long a closing server waits for the first request of a connection that it has accepted.
     pub closing_timeout: Duration,
+    /// How long a client that sends nothing may keep another waiting; one that sends slowly, twice as long.
+    pub patience: Duration,
+    /// How long the system waits for a client to take what was sent to it, before it ends the connection.
+    pub unread_timeout: Duration,
 }
 
 /// One listening socket and what is served there.
@@ -93,7 +117,7 @@ struct Service {
     settings: ConnectionSettings,
     lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
-    connections: Arc<ConnectionLimit>,
+    places: Arc<FairPool>,
     http1: auto::Builder<TokioExecutor>,
     http2: auto::Builder<TokioExecutor>,
 }
@@ -115,13 +139,13 @@ impl Listener {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = socket.accept() => begin(accepted, &service, &mut connections).await,
+                accepted = service.accept(&socket) => begin(accepted, &service, &mut connections).await,
                 Some(ended) = connections.join_next() => log_panic(ended),
                 () = &mut closing => break,
             }
         }
         // The system has accepted these on our behalf, so their clients may have sent a request already.
-        while let Some(Ok(accepted)) = socket.accept().now_or_never() {
+        while let Ok(Some(Ok(accepted))) = timeout(settings.closing_timeout, service.accept_waiting(&socket)).await {
             begin(Ok(accepted), &service, &mut connections).await;
         }
         connections
@@ -131,14 +155,10 @@ impl Listener {
 async fn begin(accepted: io::Result<(TcpStream, SocketAddr)>, service: &Arc<Service>, all: &mut JoinSet<()>) {
     match accepted {
         Ok((stream, peer)) => {
-            let peer = canonical(peer);
-            let Some(permit) = service.connections.acquire(peer) else {
-                tracing::debug!(%peer, "closed at once, as there are too many connections");
-                return service.metrics.connection_evicted();
-            };
             // Answers are small and awaited; without this they wait for more to come.
             let _ = stream.set_nodelay(true);
-            all.spawn(Arc::clone(service).handle(stream, permit));
+            let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(service.settings.unread_timeout));
+            all.spawn(Arc::clone(service).handle(stream, canonical(peer)));
         }
         Err(error) => {
             tracing::warn!(error = error.to_string(), "cannot accept a connection");
@@ -170,30 +190,58 @@ impl Service {
     ) -> Self {
         let builder = builder(settings);
         let (http1, http2) = (builder.clone().http1_only(), builder.http2_only());
-        let connections = ConnectionLimit::new(settings.max_connections);
-        Self { tls, router, settings, lifecycle, metrics, connections, http1, http2 }
+        let patience = Patience { silent: settings.patience, slow: 2 * settings.patience };
+        let places = FairPool::new(settings.max_connections, patience);
+        Self { tls, router, settings, lifecycle, metrics, places, http1, http2 }
     }
 
-    async fn handle(self: Arc<Self>, stream: TcpStream, permit: ConnectionPermit) {
-        let Some(tls) = &self.tls else { return self.serve_http(stream, Protocol::Http1, permit).await };
-        let handshake = timeout(self.settings.handshake_timeout, tls.acceptor().accept(stream));
-        let accepted = tokio::select! {
-            accepted = handshake => accepted,
-            () = permit.evicted() => return self.note_eviction(&permit),
+    /// The next connection, once those that wait for a place are not too many.
+    async fn accept(&self, socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+        self.places.turn_away_from_most(self.settings.max_waiting_of_one_address);
+        self.places.until_fewer_wait(self.settings.max_waiting).await;
+        socket.accept().await
+    }
+
+    /// The same, if there is one at once.
+    async fn accept_waiting(&self, socket: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+        self.places.until_fewer_wait(self.settings.max_waiting).await;
+        socket.accept().now_or_never()
+    }
+
+    async fn handle(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let Some(place) = self.places.acquire(peer.ip(), 1).await else {
+            return self.note_eviction(peer);
         };
-        match accepted {
-            Ok(Ok(stream)) => {
-                let protocol = Protocol::of(&stream);
-                self.serve_http(stream, protocol, permit).await;
+        let permit = ConnectionPermit::new(peer, place);
+        let connection = permit.connection();
+        let stream = Watched::new(stream, connection);
+        let Some(tls) = &self.tls else {
+            return self.serve_http(stream, Protocol::Http1, None, connection).await;
+        };
+        let mut handshake = pin!(timeout(self.settings.handshake_timeout, tls.acceptor().accept(stream)));
+        match connection.unless_it_has_to_end(handshake.as_mut()).await {
+            Some(Ok(Ok(mut stream))) => {
+                stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+                let (protocol, client) = (Protocol::of(&stream), tls.client(stream.get_ref().1));
+                self.serve_http(stream, protocol, Some(client), connection).await;
             }
-            Ok(Err(error)) => self.note_failed_handshake(&error, permit.connection().peer),
-            Err(_) => self.note_failed_handshake(&io::Error::from(io::ErrorKind::TimedOut), permit.connection().peer),
+            Some(Ok(Err(error))) => self.note_failed_handshake(&error, peer),
+            Some(Err(_)) => self.note_failed_handshake(&io::Error::from(io::ErrorKind::TimedOut), peer),
+            None => self.note_eviction(peer),
         }
     }
 
-    fn note_eviction(&self, permit: &ConnectionPermit) {
+    fn note_eviction(&self, peer: SocketAddr) {
         self.metrics.connection_evicted();
-        tracing::debug!(peer = %permit.connection().peer, "closed for another connection, or as an answer was not read");
+        tracing::debug!(%peer, "closed for another connection, or as an answer was not read");
+    }
+
+    /// What hyper answers by itself, since no request could be made out.
+    fn note_protocol_error(&self, error: &BoxError, peer: SocketAddr) {
+        let Some(refusal) = error.downcast_ref::<hyper::Error>().and_then(Refusal::of_protocol_error) else { return };
+        self.metrics.refused(&refusal);
+        let reason = refusal.to_string();
+        tracing::info!(%peer, status = refusal.status().as_u16(), reason, "request refused");
     }
 
     fn note_failed_handshake(&self, error: &io::Error, peer: SocketAddr) {
@@ -209,8 +257,13 @@ impl Service {
         tracing::info!(%peer, reason, advice, "TLS handshake failed");
     }
 
-    async fn serve_http<S>(&self, stream: S, protocol: Protocol, permit: ConnectionPermit)
-    where
+    async fn serve_http<S>(
+        &self,
+        stream: S,
+        protocol: Protocol,
+        client: Option<ClientCertificates>,
+        known: &Arc<Connection>,
+    ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         // A connection that begins while the server drains is not ended with its first answer: clients tend to lose a
@@ -218,34 +271,52 @@ impl Service {
         let draining = self.lifecycle.phase() > Phase::Serving;
         let last_phase = if draining { Phase::Closing } else { protocol.last_phase() };
         let begun = Arc::new(Notify::new());
-        let service = self.requests(&begun, permit.connection());
+        let service = self.requests(&begun, known);
         let connection =
             self.builder(protocol).serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let mut connection = pin!(connection);
-        // In both, the connection comes first: what it has already received must not be lost to a shutdown.
-        tokio::select! {
-            biased;
-            _ = &mut connection => return,
-            () = begun.notified() => {}
-            () = self.first_request_is_overdue() => return,
-            () = permit.evicted() => return self.note_eviction(&permit),
-        }
-        let evicted = tokio::select! {
-            biased;
-            _ = &mut connection => return,
-            () = self.lifecycle.reached(last_phase) => false,
-            () = permit.evicted() => true,
+        let withdrawn = async {
+            match client {
+                Some(client) => client.withdrawn().await,
+                None => std::future::pending().await,
+            }
         };
-        connection.as_mut().graceful_shutdown();
-        if evicted {
-            // Polled once: enough to send GOAWAY, and no time for a client that does not read.
-            let _ = connection.as_mut().now_or_never();
-            return self.note_eviction(&permit);
-        }
-        tokio::select! {
-            // An error here is the client's: it went away, or broke the protocol.
-            _ = connection => {}
-            () = permit.evicted() => self.note_eviction(&permit),
+        let mut withdrawn = pin!(withdrawn);
+        // In all of these, the connection comes first: what it has already received must not be lost to a shutdown.
+        let ended = tokio::select! {
+            biased;
+            ended = known.unless_it_has_to_end(connection.as_mut()) => Some(ended),
+            () = begun.notified() => None,
+            () = &mut withdrawn => None,
+            () = self.first_request_is_overdue() => return,
+        };
+        let ended = match ended {
+            Some(ended) => Some(ended),
+            None => tokio::select! {
+                biased;
+                ended = known.unless_it_has_to_end(connection.as_mut()) => Some(ended),
+                () = self.lifecycle.reached(last_phase) => None,
+                () = &mut withdrawn => None,
+            },
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                connection.as_mut().graceful_shutdown();
+                known.unless_it_has_to_end(connection.as_mut()).await
+            }
+        };
+        match ended {
+            Some(Ok(())) => {}
+            // Other errors are the client's too: it went away, or broke the protocol further down.
+            Some(Err(error)) => self.note_protocol_error(&error, known.peer),
+            None => {
+                self.note_eviction(known.peer);
+                connection.as_mut().graceful_shutdown();
+                // Enough to send GOAWAY, and no time for a client that keeps others waiting.
+                let time = if known.is_idle() { LAST_WORDS } else { Duration::ZERO };
+                let _ = timeout(time, connection).await;
+            }
         }
     }
 
@@ -311,7 +382,7 @@ fn builder(settings: ConnectionSettings) -> auto::Builder<TokioExecutor> {
 
 impl Protocol {
     /// What the two sides agreed on; HTTP/1.1 where the client had no say.
-    fn of(stream: &TlsStream<TcpStream>) -> Self {
+    fn of(stream: &TlsStream<Watched>) -> Self {
         let (_, session) = stream.get_ref();
         if session.alpn_protocol() == Some(b"h2") { Self::Http2 } else { Self::Http1 }
     }
@@ -328,16 +399,56 @@ impl Protocol {
 
 // === impl ConnectionSettings ===
 
-/// A handshake takes the API server at most 10 seconds. It has few connections, with many requests on each; and
-/// those of everybody else together must not fill the memory.
+impl ConnectionSettings {
+    /// As many connections as fit in so many file descriptors, for admission reviews and for health.
+    pub(super) fn within(self, descriptors: usize) -> (Self, Self) {
+        let all = descriptors.saturating_sub(OTHER_DESCRIPTORS);
+        let places = (all / 8).clamp(2, HEALTH_CONNECTIONS);
+        let health =
+            Self { max_connections: places, max_waiting: places, max_waiting_of_one_address: places / 2, ..self };
+        let left = all.saturating_sub(2 * places).max(2);
+        let max_connections = self.max_connections.min(left - 1);
+        let max_waiting = self.max_waiting.min(left - max_connections);
+        (Self { max_connections, max_waiting, ..self }, health)
+    }
+}
+
+/// A handshake takes the API server at most 10 seconds, and it has a connection for each call that is under way: 600 at
+/// most where nobody has set its `--max-requests-inflight` and `--max-mutating-requests-inflight`.
 impl Default for ConnectionSettings {
     fn default() -> Self {
         Self {
-            max_connections: 128,
+            max_connections: 1024,
+            max_waiting: 1536,
+            max_waiting_of_one_address: 1024,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(150),
             closing_timeout: Duration::from_secs(1),
+            patience: Duration::from_secs(1),
+            unread_timeout: Duration::from_secs(10),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::plenty(1_000_000, (1024, 1536), (128, 128))]
+    #[case::usual(4096, (1024, 1536), (128, 128))]
+    #[case::no_room_to_wait(1024, (743, 1), (124, 124))]
+    #[case::few(64, (23, 1), (4, 4))]
+    #[case::next_to_none(32, (1, 1), (2, 2))]
+    fn connections_fit_in_descriptors(
+        #[case] descriptors: usize,
+        #[case] reviews: (usize, usize),
+        #[case] health: (usize, usize),
+    ) {
+        let both = ConnectionSettings::default().within(descriptors);
+        let places = |settings: ConnectionSettings| (settings.max_connections, settings.max_waiting);
+        assert_eq!((places(both.0), places(both.1)), (reviews, health));
     }
 }

@@ -26,9 +26,6 @@ use tokio::{
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Connections at a time: a few kubelets' and Prometheus' worth.
-const MAX_CONNECTIONS: usize = 32;
-
 /// What the answers rest on.
 #[derive(Clone, Debug)]
 pub(super) struct Health {
@@ -172,7 +169,7 @@ fn serve(
             socket: tokio::net::TcpListener::from_std(socket)?,
             tls: None,
             router: router(health),
-            settings: ConnectionSettings { max_connections: MAX_CONNECTIONS, ..settings },
+            settings,
             // Its own: probes and scrapes are answered until all the rest is over.
             lifecycle: Lifecycle::new(),
             metrics: Arc::clone(&webhook.metrics),

@@ -6,12 +6,15 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
 };
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
+/// Connections that may wait to be accepted. The system has a limit of its own (`net.core.somaxconn`), mostly the same.
+const BACKLOG: i32 = 4096;
 
-/// What the system keeps of each connection until it is read. It counts as the pod's memory, and the system's own
+/// What the system keeps of each connection until we read it. It counts as the pod's memory, and the system's own
 /// choice grows to megabytes for a connection that waits for memory. The system doubles it for its own needs.
 const RECEIVE_BUFFER: usize = 64 * 1024;
+
+/// The same until the client reads it.
+const SEND_BUFFER: usize = 16 * 1024;
 
 /// What a machine without IPv6 says when asked for a socket of it (Linux).
 const EAFNOSUPPORT: i32 = 97;
@@ -33,7 +36,9 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     }
     // Else a restart would have to wait for connections of before to be forgotten.
     socket.set_reuse_address(true)?;
+    // Those that it accepts inherit both.
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;

@@ -2,43 +2,51 @@
 //!
 //! Anybody who reaches the port can send bodies that are large, slow, many at a time, or small and expensive to parse.
 //! So no part of a body is kept before there is memory for it, and nothing is parsed before there is memory for what
-//! parsing may take. What the API server sends all day never waits for what is large: a small body is counted against
-//! the budget of its own connection, where only other requests of that connection can be in the way.
+//! parsing may take. What the API server sends all day never waits for what is large.
 //!
 //! | Pool | For | Released |
 //! |---|---|---|
-//! | a connection's own | bodies up to [`SMALL_BODY`] | after the review |
-//! | bodies | all others | after the review |
+//! | small bodies | the first [`SMALL_BODY`] of any body | after the review, or once the body is a large one |
+//! | large bodies | a body of which more than that has come, with all that it may become | after the review |
 //! | small reviews | reviews of bodies up to [`SMALL_BODY`] | after the review |
 //! | large reviews | all others, two at a time, by what [`memory_needed`] says | after the review |
-//! | answers | answers above [`SMALL_ANSWER`] | once the client has read them |
+//! | answers | answers above [`SMALL_ANSWER`] | once the client has taken them |
+//!
+//! Each is a [`FairPool`], shared out between the addresses of the clients.
 //!
 //! Nearly every review needs next to nothing beside its body, since it points into it. The pools for reviews are for
 //! those who send bodies that are made to need more, and a large one may be made to need many times its size.
 //!
-//! They are acquired in this order and never the other way round, so there is no deadlock. Nobody waits for the last
-//! one: answers are refused instead.
+//! They are acquired in this order and never the other way round, so there is no deadlock.
 
+use super::fair_pool::{Activity, FairPermit, FairPool, Holder, Patience, Progress};
 use axum::body::Bytes;
 use native_sidecar_core::admission::memory_needed;
-use std::{fmt, str::FromStr, sync::Arc};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use std::{fmt, net::IpAddr, pin::Pin, str::FromStr, sync::Arc, time::Duration};
 
 /// The largest body that is read. A client may send the API server 3 MiB, possibly as protobuf, which grows as
 /// JSON; and nothing but a pod is ever sent here.
 pub const BODY_LIMIT: usize = 8 * MIB;
-/// A body above this size is a large one. The small bodies of one connection share as many bytes.
-const SMALL_BODY: usize = 64 * KIB;
-/// Answers above this size are counted. An ordinary one takes less than 1 KiB.
-const SMALL_ANSWER: usize = 4 * KIB;
+/// A body above this size is a large one.
+pub(super) const SMALL_BODY: usize = 64 * KIB;
+/// What all small bodies together may take: 1,600 ordinary ones, of 10 KiB.
+const SMALL_BODIES: usize = 16 * MIB;
+/// Answers above this size are counted; smaller ones find room in what the system sends at a time. An ordinary one takes
+/// less than 1 KiB.
+const SMALL_ANSWER: usize = 16 * KIB;
 /// What all larger answers together may take. One that is larger than this alone is sent when there is no other.
 const ANSWERS: usize = 4 * MIB;
+/// Answers that may wait to be sent, since each takes memory meanwhile.
+const WAITING_ANSWERS: usize = 16;
 /// What the review of a small body may need: 1,000 containers that all move, for example.
 const SMALL_REVIEW: usize = 4 * MIB;
 /// What all small reviews together may take: enough for 16 processors, since a review does not wait while it runs.
 const SMALL_REVIEWS: usize = 16 * SMALL_REVIEW;
 /// Large reviews at a time, whatever memory they need, since they need processors too.
 const LARGE_REVIEWS: usize = 2;
+
+/// How long whoever holds memory may keep others waiting. A large body that does come has all the time of a body.
+const PATIENCE: Patience = Patience { silent: Duration::from_secs(1), slow: Duration::MAX };
 
 /// A third is for bodies, where the largest one must fit, and the rest for reviews.
 const LEAST: usize = 3 * BODY_LIMIT;
@@ -52,27 +60,17 @@ pub struct LargeBodyMemory(usize);
 /// The memory that requests may use.
 #[derive(Debug)]
 pub struct MemoryBudget {
-    bodies: Pool,
-    small_reviews: Pool,
-    large_reviews: Pool,
-    answers: Pool,
+    small_bodies: Arc<FairPool>,
+    large_bodies: Arc<FairPool>,
+    small_reviews: Arc<FairPool>,
+    large_reviews: Arc<FairPool>,
+    answers: Arc<FairPool>,
 }
-
-/// Memory that can be acquired, in KiB.
-#[derive(Clone, Debug)]
-struct Pool {
-    free: Arc<Semaphore>,
-    size: u32,
-}
-
-/// The memory for the small bodies of one connection.
-#[derive(Clone, Debug)]
-pub(super) struct ConnectionBudget(Pool);
 
 /// Memory that was acquired; released when dropped.
 #[derive(Debug)]
 #[must_use = "the memory is released when this is dropped"]
-pub(super) struct MemoryPermit(#[allow(dead_code, reason = "held, not looked at")] Option<OwnedSemaphorePermit>);
+pub(super) struct MemoryPermit(Option<FairPermit>);
 
 /// The memory for a review, and by it how the review is to be run.
 #[derive(Debug)]
@@ -85,7 +83,7 @@ pub(super) enum ReviewPermit {
 struct LargeAnswer {
     bytes: Vec<u8>,
     _permit: MemoryPermit,
-    _until_read: Box<dyn Send>,
+    _until_taken: Box<dyn Send>,
 }
 
 // === impl MemoryBudget ===
@@ -96,52 +94,57 @@ impl MemoryBudget {
     pub fn new(LargeBodyMemory(memory): LargeBodyMemory) -> Self {
         let bodies = memory / 3;
         Self {
-            bodies: Pool::of(bodies),
-            small_reviews: Pool::of(SMALL_REVIEWS),
-            large_reviews: Pool::of(memory - bodies),
-            answers: Pool::of(ANSWERS),
+            small_bodies: FairPool::new(SMALL_BODIES, PATIENCE),
+            large_bodies: FairPool::new(bodies, PATIENCE),
+            small_reviews: FairPool::new(SMALL_REVIEWS, PATIENCE),
+            large_reviews: FairPool::new(memory - bodies, PATIENCE),
+            answers: FairPool::new(ANSWERS, PATIENCE),
         }
     }
 
-    /// Waits for the memory for a body of `declared` bytes. One whose length is not declared counts as the largest.
-    pub(super) async fn acquire_for_body(&self, declared: Option<usize>, own: &ConnectionBudget) -> MemoryPermit {
-        match declared {
-            Some(length) if length <= SMALL_BODY => own.0.acquire(length).await,
-            Some(length) => self.bodies.acquire(length).await,
-            None => self.bodies.acquire(BODY_LIMIT).await,
-        }
+    /// Waits for the memory for the beginning of a body of `declared` bytes, or all of it where that is small.
+    pub(super) async fn acquire_for_body(&self, declared: Option<usize>, client: IpAddr) -> MemoryPermit {
+        MemoryPermit::of(&self.small_bodies, client, declared.unwrap_or(SMALL_BODY).min(SMALL_BODY)).await
+    }
+
+    /// Waits for the memory for a body of `declared` bytes of which more than [`SMALL_BODY`] has come. One whose length
+    /// is not declared counts as the largest.
+    pub(super) async fn acquire_for_large_body(&self, declared: Option<usize>, client: IpAddr) -> MemoryPermit {
+        MemoryPermit::of(&self.large_bodies, client, declared.unwrap_or(BODY_LIMIT)).await
     }
 
     /// Waits for the memory for the review of `body`. `None` where the whole pool is not enough.
-    pub(super) async fn acquire_for_review(&self, body: &[u8]) -> Option<ReviewPermit> {
+    pub(super) async fn acquire_for_review(&self, body: &[u8], client: IpAddr) -> Option<ReviewPermit> {
         if body.len() <= SMALL_BODY {
-            return Some(ReviewPermit::Small(self.small_reviews.acquire(SMALL_REVIEW).await));
+            let permit = MemoryPermit::of(&self.small_reviews, client, SMALL_REVIEW).await;
+            return Some(ReviewPermit::Small(permit.for_work()));
         }
-        let (need, all) = (memory_needed(body), self.large_reviews.bytes());
+        let (need, all) = (memory_needed(body), self.large_reviews.capacity());
         if need > all {
             return None;
         }
-        Some(ReviewPermit::Large(self.large_reviews.acquire(need.max(all / LARGE_REVIEWS)).await))
+        let amount = need.max(all / LARGE_REVIEWS);
+        let permit = MemoryPermit::of(&self.large_reviews, client, amount).await;
+        Some(ReviewPermit::Large(permit.for_work()))
     }
 
-    /// The bytes to send for `answer`. `None` where there is no memory for them now: a large answer that waited for
-    /// memory would use it all the same. Once the client has read the answer its memory is released, and what
-    /// `until_read` has returned is dropped; it is called for large answers only.
-    pub(super) fn acquire_for_answer<T: Send + 'static>(
-        &self,
-        answer: Vec<u8>,
-        until_read: impl FnOnce() -> T,
-    ) -> Option<Bytes> {
-        if answer.len() <= SMALL_ANSWER {
-            return Some(answer.into());
+    /// Waits for the memory for an answer of so many bytes. `None` where there is none and too many wait for it already.
+    pub(super) async fn acquire_for_answer(&self, bytes: usize, client: IpAddr) -> Option<MemoryPermit> {
+        if bytes <= SMALL_ANSWER {
+            return Some(MemoryPermit(None));
         }
-        let permit = self.answers.try_acquire(answer.len())?;
-        Some(Bytes::from_owner(LargeAnswer { bytes: answer, _permit: permit, _until_read: Box::new(until_read()) }))
+        if let Some(permit) = self.answers.try_acquire(client, bytes) {
+            return Some(MemoryPermit(Some(permit)));
+        }
+        if self.answers.waiting() >= WAITING_ANSWERS {
+            return None;
+        }
+        Some(MemoryPermit::of(&self.answers, client, bytes).await)
     }
 
     /// Bytes that large bodies have acquired.
     pub(super) fn large_body_bytes(&self) -> usize {
-        self.bodies.used()
+        self.large_bodies.used()
     }
 }
 
@@ -151,48 +154,43 @@ impl Default for MemoryBudget {
     }
 }
 
-// === impl Pool ===
+// === impl MemoryPermit ===
 
-impl Pool {
-    fn of(bytes: usize) -> Self {
-        let size = kib(bytes);
-        Self { free: Arc::new(Semaphore::new(size as usize)), size }
+impl MemoryPermit {
+    async fn of(pool: &Arc<FairPool>, client: IpAddr, bytes: usize) -> Self {
+        Self(pool.acquire(client, bytes).await)
     }
 
-    fn bytes(&self) -> usize {
-        self.size as usize * KIB
+    /// Runs `future`, which is what the memory is for, to its end. `None` if the memory has to be given up for others.
+    pub(super) async fn unless_given_up<F: Future>(
+        &self,
+        future: Pin<&mut F>,
+        client: &impl Progress,
+    ) -> Option<F::Output> {
+        match &self.0 {
+            Some(permit) => permit.holder().unless_given_up(future, client).await,
+            None => Some(future.await),
+        }
     }
 
-    fn used(&self) -> usize {
-        self.bytes().saturating_sub(self.free.available_permits() * KIB)
+    /// From now on it is the server that is waited for.
+    pub(super) fn begin_work(&self) {
+        if let Some(permit) = &self.0 {
+            permit.holder().begin(Activity::Working);
+        }
     }
 
-    async fn acquire(&self, bytes: usize) -> MemoryPermit {
-        // The semaphore is never closed.
-        MemoryPermit(Arc::clone(&self.free).acquire_many_owned(self.permits(bytes)).await.ok())
+    fn for_work(self) -> Self {
+        self.begin_work();
+        self
     }
 
-    fn try_acquire(&self, bytes: usize) -> Option<MemoryPermit> {
-        let permit = Arc::clone(&self.free).try_acquire_many_owned(self.permits(bytes)).ok()?;
-        Some(MemoryPermit(Some(permit)))
-    }
-
-    /// A request for more than the whole pool gets the whole pool; it would wait for ever for more.
-    fn permits(&self, bytes: usize) -> u32 {
-        kib(bytes).min(self.size)
-    }
-}
-
-/// In KiB, rounded up.
-fn kib(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(KIB)).unwrap_or(u32::MAX)
-}
-
-// === impl ConnectionBudget ===
-
-impl ConnectionBudget {
-    pub(super) fn new() -> Self {
-        Self(Pool::of(SMALL_BODY))
+    /// Keeps the memory for as long as anybody needs the bytes of `answer`. Then, what `until_taken` has returned is
+    /// dropped too; it is called for large answers only.
+    pub(super) fn keep_for<T: Send + 'static>(self, answer: Vec<u8>, until_taken: impl FnOnce(Holder) -> T) -> Bytes {
+        let Some(permit) = &self.0 else { return answer.into() };
+        let until_taken = Box::new(until_taken(permit.holder().clone()));
+        Bytes::from_owner(LargeAnswer { bytes: answer, _permit: self, _until_taken: until_taken })
     }
 }
 
@@ -246,6 +244,7 @@ mod tests {
     use super::*;
     use futures::FutureExt;
     use rstest::rstest;
+    use std::net::Ipv4Addr;
 
     #[rstest]
     #[case("24Mi", Some(24))]
@@ -264,34 +263,27 @@ mod tests {
         assert_eq!(LargeBodyMemory::default().to_string().parse(), Ok(LargeBodyMemory::default()));
     }
 
-    #[test]
-    fn small_bodies_do_not_wait_for_large_ones() {
-        let least = LargeBodyMemory::mebibytes(LEAST / MIB).unwrap();
-        let (budget, own) = (MemoryBudget::new(least), ConnectionBudget::new());
-        let large = budget.acquire_for_body(None, &own).now_or_never();
-        assert!(large.is_some());
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    #[tokio::test]
+    async fn small_bodies_do_not_wait_for_large_ones() {
+        let budget = MemoryBudget::new(LargeBodyMemory::mebibytes(LEAST / MIB).unwrap());
+        let large = budget.acquire_for_large_body(None, HERE).await;
         assert_eq!(budget.large_body_bytes(), BODY_LIMIT);
-        assert!(budget.acquire_for_body(Some(BODY_LIMIT), &own).now_or_never().is_none());
-        let small = budget.acquire_for_body(Some(SMALL_BODY), &own).now_or_never();
-        assert!(small.is_some());
-        assert!(budget.acquire_for_body(Some(1), &own).now_or_never().is_none(), "more than the connection has");
-        assert!(
-            budget.acquire_for_body(Some(1), &ConnectionBudget::new()).now_or_never().is_some(),
-            "another connection"
-        );
-        drop((large, small));
+        assert!(budget.acquire_for_large_body(Some(SMALL_BODY + 1), HERE).now_or_never().is_none());
+        assert!(budget.acquire_for_body(Some(BODY_LIMIT), HERE).now_or_never().is_some());
+        drop(large);
         assert_eq!(budget.large_body_bytes(), 0);
-        assert!(budget.acquire_for_body(Some(SMALL_BODY), &own).now_or_never().is_some());
     }
 
-    #[test]
-    fn two_large_reviews_at_a_time() {
+    #[tokio::test]
+    async fn two_large_reviews_at_a_time() {
         let budget = MemoryBudget::default();
         let body = vec![b' '; SMALL_BODY + 1];
-        let large = [(); 2].map(|()| budget.acquire_for_review(&body).now_or_never().unwrap().unwrap());
+        let large = [(); 2].map(|()| budget.acquire_for_review(&body, HERE).now_or_never().unwrap().unwrap());
         assert!(large.iter().all(|permit| matches!(permit, ReviewPermit::Large(_))));
-        assert!(budget.acquire_for_review(&body).now_or_never().is_none());
-        assert!(matches!(budget.acquire_for_review(b"{}").now_or_never(), Some(Some(ReviewPermit::Small(_)))));
+        assert!(budget.acquire_for_review(&body, HERE).now_or_never().is_none());
+        assert!(matches!(budget.acquire_for_review(b"{}", HERE).now_or_never(), Some(Some(ReviewPermit::Small(_)))));
     }
 
     #[rstest]
@@ -301,20 +293,33 @@ mod tests {
     #[case::some_numbers(b"0,".repeat(100_000), true)]
     #[case::variables(br#"{"name":"V00000","value":"b"},"#.repeat(100_000), true)]
     fn a_review_has_to_fit(#[case] body: Vec<u8>, #[case] fits: bool) {
-        assert_eq!(MemoryBudget::default().acquire_for_review(&body).now_or_never().unwrap().is_some(), fits);
+        let permit = MemoryBudget::default().acquire_for_review(&body, HERE).now_or_never();
+        assert_eq!(permit.unwrap().is_some(), fits);
     }
 
-    #[test]
-    fn a_large_answer_keeps_its_memory_until_it_is_read() {
+    #[tokio::test]
+    async fn a_large_answer_keeps_its_memory_until_it_is_taken() {
         let budget = MemoryBudget::default();
-        let answer = |size| budget.acquire_for_answer(vec![b'a'; size], || ());
-        let (first, small) = (answer(2 * ANSWERS).unwrap(), answer(SMALL_ANSWER));
-        assert_eq!((first.len(), small.is_some()), (2 * ANSWERS, true));
-        assert!(answer(SMALL_ANSWER + 1).is_none());
+        let acquire = |size| budget.acquire_for_answer(size, HERE).now_or_never();
+        let first = acquire(2 * ANSWERS).unwrap().unwrap().keep_for(vec![b'a'; 2 * ANSWERS], |_| ());
+        assert_eq!(first.len(), 2 * ANSWERS);
+        assert!(acquire(SMALL_ANSWER).unwrap().is_some());
         let part = first.slice(..10);
         drop(first);
-        assert!(answer(SMALL_ANSWER + 1).is_none(), "a part of it is still there");
+        assert!(acquire(SMALL_ANSWER + 1).is_none(), "a part of it is still there");
         drop(part);
-        assert!(answer(SMALL_ANSWER + 1).is_some());
+        assert!(acquire(SMALL_ANSWER + 1).unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn answers_that_wait_are_few() {
+        let budget = MemoryBudget::default();
+        let _all = budget.acquire_for_answer(ANSWERS, HERE).await.unwrap();
+        let mut waiting: Vec<_> =
+            (0..=WAITING_ANSWERS).map(|_| Box::pin(budget.acquire_for_answer(SMALL_ANSWER + 1, HERE))).collect();
+        let outcomes: Vec<_> =
+            waiting.iter_mut().map(|answer| answer.as_mut().now_or_never().map(|a| a.is_some())).collect();
+        assert_eq!(outcomes[..WAITING_ANSWERS], [None; WAITING_ANSWERS]);
+        assert_eq!(outcomes[WAITING_ANSWERS], Some(false));
     }
 }

@@ -18,8 +18,10 @@
 mod background;
 mod certificate;
 mod connection;
-mod connection_limit;
+mod connection_permit;
 mod crypto;
+mod descriptors;
+mod fair_pool;
 mod health;
 mod lifecycle;
 mod listen;
@@ -120,6 +122,7 @@ pub struct Server {
     trusted: Option<watch::Receiver<bool>>,
     webhook: Arc<Webhook>,
     connections: ConnectionSettings,
+    health_connections: ConnectionSettings,
     drain: Drain,
     background: BackgroundTasks,
 }
@@ -218,6 +221,7 @@ impl Server {
         if let Some(path) = client_ca {
             watches.client_authority(path, Arc::clone(&tls)).await?;
         }
+        let (connections, health_connections) = descriptors::fit(settings.connections);
         let reviews = |source| Error::Listen { address: listen, port: Port::Reviews, source };
         let health = |source| Error::Listen { address: health_listen, port: Port::Health, source };
         Ok(Self {
@@ -227,7 +231,8 @@ impl Server {
             certificates,
             trusted: settings.trusted,
             webhook: Arc::new(webhook),
-            connections: settings.connections,
+            connections,
+            health_connections,
             drain: settings.drain,
             background,
         })
@@ -258,16 +263,16 @@ impl Server {
     ///
     /// When a second message comes before the drain is over, or a background task has ended.
     pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), Error> {
-        let Self { reviews, health, tls, certificates, trusted, webhook, connections, drain, mut background } = self;
+        let Self { reviews, health, tls, certificates, trusted, webhook, drain, mut background, .. } = self;
         let (metrics, lifecycle) = (Arc::clone(&webhook.metrics), webhook.lifecycle.clone());
         let answers = Health { webhook: Arc::clone(&webhook), certificates, trusted };
-        let health = HealthThread::begin(health, connections, answers).map_err(Error::HealthThread)?;
+        let health = HealthThread::begin(health, self.health_connections, answers).map_err(Error::HealthThread)?;
         background.spawn("health", health.ended());
         let listener = Listener {
             socket: reviews,
             tls: Some(tls),
             router: router(webhook),
-            settings: connections,
+            settings: self.connections,
             lifecycle: lifecycle.clone(),
             metrics: Arc::clone(&metrics),
         };

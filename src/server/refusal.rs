@@ -40,16 +40,23 @@ pub enum Refusal {
     /// The request took longer than a request may.
     #[error("the request took too long to handle")]
     TooSlow,
+    /// The bytes that came are no HTTP request; what hyper says of them, which has answered by itself.
+    #[error("no HTTP request could be made out: {0}")]
+    NotHttp(String),
+    /// The request's line and headers are too large; hyper has answered by itself.
+    #[error("the request's headers are larger than any that the API server sends")]
+    HeadersTooLarge,
 }
 
 /// The statuses of all refusals: the label values of `native_sidecar_http_errors_total`.
-pub const STATUSES: [StatusCode; 8] = [
+pub const STATUSES: [StatusCode; 9] = [
     StatusCode::BAD_REQUEST,
     StatusCode::NOT_FOUND,
     StatusCode::METHOD_NOT_ALLOWED,
     StatusCode::REQUEST_TIMEOUT,
     StatusCode::PAYLOAD_TOO_LARGE,
     StatusCode::UNSUPPORTED_MEDIA_TYPE,
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     StatusCode::INTERNAL_SERVER_ERROR,
     StatusCode::SERVICE_UNAVAILABLE,
 ];
@@ -57,16 +64,25 @@ pub const STATUSES: [StatusCode; 8] = [
 // === impl Refusal ===
 
 impl Refusal {
+    /// What hyper has answered by itself when a connection ended with `error`; `None` where it has not.
+    pub(super) fn of_protocol_error(error: &hyper::Error) -> Option<Self> {
+        if error.is_parse_too_large() {
+            return Some(Self::HeadersTooLarge);
+        }
+        error.is_parse().then(|| Self::NotHttp(error.to_string()))
+    }
+
     /// The HTTP status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::NotAReview(_) | Self::BodyBroken => StatusCode::BAD_REQUEST,
+            Self::NotAReview(_) | Self::BodyBroken | Self::NotHttp(_) => StatusCode::BAD_REQUEST,
             Self::UnknownPath => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BodyTooLarge(_) | Self::TooComplex(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotJson => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::TooSlow | Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
         }

@@ -6,7 +6,7 @@ use super::{
 };
 use arc_swap::ArcSwap;
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
+    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
     client::danger::HandshakeSignatureValid,
     pki_types::{CertificateDer, UnixTime},
     server::{
@@ -16,6 +16,7 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 use std::sync::Arc;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use x509_parser::parse_x509_certificate;
 
@@ -26,6 +27,16 @@ pub struct Tls {
     config: ArcSwap<ServerConfig>,
     certificates: Arc<CertificateStore>,
     client_names: Vec<String>,
+    /// Who vouches for clients at the moment; nobody where they need no certificate.
+    clients: watch::Sender<Option<Arc<dyn ClientCertVerifier>>>,
+}
+
+/// How the client of a connection has proved who it is.
+#[derive(Debug)]
+pub(super) struct ClientCertificates {
+    /// Its own first; empty where it has shown none.
+    chain: Vec<CertificateDer<'static>>,
+    clients: watch::Receiver<Option<Arc<dyn ClientCertVerifier>>>,
 }
 
 /// Why TLS could not be set up.
@@ -61,10 +72,16 @@ impl Tls {
     /// When the TLS library refuses its settings.
     pub fn new(certificates: Arc<CertificateStore>, client_names: Vec<String>) -> Result<Self, TlsError> {
         let config = config(Arc::clone(&certificates), WebPkiClientVerifier::no_client_auth())?;
-        Ok(Self { config: ArcSwap::from_pointee(config), certificates, client_names })
+        Ok(Self {
+            config: ArcSwap::from_pointee(config),
+            certificates,
+            client_names,
+            clients: watch::Sender::new(None),
+        })
     }
 
-    /// From now on only clients with a certificate of one of the CAs in `bundle` (PEM) may connect.
+    /// From now on only clients with a certificate of one of the CAs in `bundle` (PEM) may connect. Connections that
+    /// others have open are [withdrawn](ClientCertificates::withdrawn).
     ///
     /// # Errors
     ///
@@ -73,8 +90,18 @@ impl Tls {
         let clients = self.verifier(bundle)?;
         // A new configuration comes with a new session cache, so no client gets in by resuming a session
         // which a CA that is no longer trusted has opened.
-        self.config.store(Arc::new(config(Arc::clone(&self.certificates), clients)?));
+        self.config.store(Arc::new(config(Arc::clone(&self.certificates), Arc::clone(&clients))?));
+        self.clients.send_replace(Some(clients));
         Ok(())
+    }
+
+    /// The client of a connection whose handshake is over.
+    pub(super) fn client(&self, session: &ServerConnection) -> ClientCertificates {
+        let chain = session.peer_certificates().unwrap_or_default();
+        let mut clients = self.clients.subscribe();
+        // The handshake may have begun under another CA.
+        clients.mark_changed();
+        ClientCertificates { chain: chain.iter().map(|part| part.clone().into_owned()).collect(), clients }
     }
 
     /// What accepts the next connection.
@@ -104,6 +131,26 @@ fn config(certificates: Arc<CertificateStore>, clients: Arc<dyn ClientCertVerifi
         .with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+// === impl ClientCertificates ===
+
+impl ClientCertificates {
+    /// Waits until nobody vouches for the client any more.
+    pub(super) async fn withdrawn(mut self) {
+        while self.clients.changed().await.is_ok() {
+            let clients = self.clients.borrow_and_update().clone();
+            if clients.is_some_and(|clients| !self.is_admitted_by(&*clients)) {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
+    fn is_admitted_by(&self, clients: &dyn ClientCertVerifier) -> bool {
+        let Some((own, intermediates)) = self.chain.split_first() else { return false };
+        clients.verify_client_cert(own, intermediates, UnixTime::now()).is_ok()
+    }
 }
 
 // === impl NamedClients ===

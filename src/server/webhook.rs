@@ -1,9 +1,10 @@
 //! The webhook's HTTP side: from a request to `admission::review` and back.
 
 use super::{
-    connection_limit::Connection,
+    connection_permit::Connection,
+    fair_pool::{Holder, Progress},
     lifecycle::{Lifecycle, Phase},
-    memory_budget::{BODY_LIMIT, ConnectionBudget, MemoryBudget, MemoryPermit, ReviewPermit},
+    memory_budget::{BODY_LIMIT, MemoryBudget, MemoryPermit, ReviewPermit, SMALL_BODY},
     metrics::Metrics,
     refusal::Refusal,
     running_reviews::{RunningReview, RunningReviews, RunsOn},
@@ -11,13 +12,14 @@ use super::{
 use arc_swap::ArcSwap;
 use axum::{
     Router,
-    body::{Body, BodyDataStream, Bytes, HttpBody},
+    body::{Body, Bytes, HttpBody},
     extract::{Request, State},
     response::{IntoResponse, Response},
     routing::post,
 };
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, Version, header};
+use http_body_util::BodyExt;
 use native_sidecar_core::{
     admission::{self, Context, NotAReview, Reviewed, Route},
     catalogue::Catalogue,
@@ -28,8 +30,13 @@ use std::{
     any::Any,
     borrow::Cow,
     future,
+    net::{IpAddr, Ipv4Addr},
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::Poll,
     thread,
     time::Duration,
@@ -37,11 +44,17 @@ use std::{
 use tokio::{
     sync::oneshot,
     task,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 /// How much of a body that is too large is read all the same, and thrown away.
 const READ_LIMIT: usize = 2 * BODY_LIMIT;
+
+/// How much of a body has to come at a time for it to be more than a trickle.
+const BLOCK: usize = 16 * 1024;
+
+/// Whose a request is that has no connection, as in some tests.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Characters of what a client sent in a log line or a refusal. Names have 253 at most.
 const QUOTE_LIMIT: usize = 512;
@@ -96,6 +109,31 @@ pub struct Reviewer {
     pub allowed_unchanged: fn(&[u8], &str) -> Option<Reviewed>,
 }
 
+/// A body of which a part may have come.
+struct IncomingBody {
+    body: Body,
+    declared: Option<usize>,
+    collected: Collected,
+    blocks: Arc<Blocks>,
+}
+
+/// How many [`BLOCK`]s of a body have come.
+#[derive(Debug, Default)]
+struct Blocks(AtomicUsize);
+
+/// What has come of a body. An ordinary one comes in one piece, which is not copied.
+#[derive(Default)]
+struct Collected {
+    first: Bytes,
+    all: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Received {
+    All,
+    MoreThanLimit,
+}
+
 /// The routes of the webhook.
 pub fn router(webhook: Arc<Webhook>) -> Router {
     Router::new()
@@ -116,8 +154,7 @@ async fn answer(webhook: Arc<Webhook>, route: Route, request: Request) -> Respon
 
 async fn refuse(webhook: Arc<Webhook>, request: Request, refusal: Refusal) -> Response {
     let (version, connection) = (request.version(), connection(&request));
-    let end = Instant::now() + webhook.timeouts.body;
-    let refusal = drained(request.into_body(), end, refusal).await;
+    drain(request.into_body(), webhook.timeouts.body);
     webhook.finish(Err(refusal), version, connection.as_deref())
 }
 
@@ -133,19 +170,23 @@ async fn respond(
     connection: Option<&Arc<Connection>>,
 ) -> Result<Response, Refusal> {
     if let Err(refusal) = require_json(request.headers()) {
-        let end = Instant::now() + webhook.timeouts.body;
-        return Err(drained(request.into_body(), end, refusal).await);
+        drain(request.into_body(), webhook.timeouts.body);
+        return Err(refusal);
     }
     let version = request.version();
-    let (body, permit) = webhook.read(request.into_body(), connection).await?;
+    let client = connection.map_or(UNKNOWN, |connection| connection.peer.ip());
+    let (body, permit) = webhook.read(request.into_body(), client).await?;
+    let _reviewed = connection.map(Connection::begin_review);
     webhook.metrics.body(body.len());
     if version == Version::HTTP_2 {
         run_woken_task().await;
     }
-    let answer = webhook.review_within_memory(route, body, permit).await?;
-    let timeout = webhook.timeouts.answer;
-    let answer = webhook.memory.acquire_for_answer(answer, || evict_unless_read(connection.cloned(), timeout));
-    let mut response = Response::new(Body::from(answer.ok_or_else(|| webhook.overloaded())?));
+    let answer = webhook.review_within_memory(route, body, permit, client).await?;
+    let permit = timeout(webhook.timeouts.memory, webhook.memory.acquire_for_answer(answer.len(), client)).await;
+    let permit = permit.ok().flatten().ok_or_else(|| webhook.overloaded())?;
+    let limit = webhook.timeouts.answer;
+    let answer = permit.keep_for(answer, |memory| end_unless_taken(connection.cloned(), memory, limit));
+    let mut response = Response::new(Body::from(answer));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
@@ -166,14 +207,21 @@ async fn run_woken_task() {
     .await;
 }
 
-/// Evicts the connection unless what is returned is dropped in time.
-fn evict_unless_read(connection: Option<Arc<Connection>>, limit: Duration) -> Option<oneshot::Sender<()>> {
+/// Ends the connection unless what is returned is dropped in time, and before others ask for the answer's `memory`.
+fn end_unless_taken(
+    connection: Option<Arc<Connection>>,
+    memory: Holder,
+    limit: Duration,
+) -> Option<oneshot::Sender<()>> {
     let connection = connection?;
-    let (guard, read) = oneshot::channel();
+    let (guard, taken) = oneshot::channel();
     task::spawn(async move {
-        if timeout(limit, read).await.is_err() {
-            connection.evict();
+        tokio::select! {
+            _ = taken => return,
+            () = memory.is_wanted() => {}
+            () = sleep(limit) => {}
         }
+        connection.end();
     });
     Some(guard)
 }
@@ -185,47 +233,19 @@ fn require_json(headers: &HeaderMap) -> Result<(), Refusal> {
     if essence.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Refusal::NotJson) }
 }
 
-/// The whole body. An ordinary one arrives in one piece, which is not copied.
-async fn collect(body: Body, declared: Option<usize>) -> Result<Bytes, Refusal> {
-    let mut pieces = body.into_data_stream();
-    let mut first = Bytes::new();
-    let mut collected = Vec::new();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|_| Refusal::BodyBroken)?;
-        if first.len() + collected.len() + piece.len() > BODY_LIMIT {
-            drop((first, collected));
-            drain(pieces).await;
-            return Err(Refusal::BodyTooLarge(BODY_LIMIT));
-        }
-        if first.is_empty() && collected.is_empty() {
-            first = piece;
-            continue;
-        }
-        if collected.is_empty() {
-            // Costs nothing until it is written to, and never moves.
-            collected.reserve_exact(declared.unwrap_or(BODY_LIMIT));
-        }
-        collected.extend_from_slice(&std::mem::take(&mut first));
-        collected.extend_from_slice(&piece);
+/// Reads the rest of a body to its end and throws it away, without anybody waiting for it: clients that are still
+/// sending when the answer comes tend not to look at it.
+fn drain(body: Body, limit: Duration) {
+    if body.size_hint().lower() == 0 && body.is_end_stream() {
+        return;
     }
-    Ok(if collected.is_empty() { first } else { collected.into() })
-}
-
-/// `refusal`, after the body was read to its end and thrown away: clients that are still sending when the answer comes
-/// tend not to look at it.
-async fn drained(body: Body, end: Instant, refusal: Refusal) -> Refusal {
-    if body.size_hint().lower() <= READ_LIMIT as u64 {
-        let _ = timeout_at(end, drain(body.into_data_stream())).await;
-    }
-    refusal
-}
-
-async fn drain(mut pieces: BodyDataStream) {
-    let mut left = READ_LIMIT;
-    while let Some(Ok(piece)) = pieces.next().await {
-        let Some(less) = left.checked_sub(piece.len()) else { return };
-        left = less;
-    }
+    task::spawn(timeout(limit, async {
+        let (mut pieces, mut left) = (body.into_data_stream(), READ_LIMIT);
+        while let Some(Ok(piece)) = pieces.next().await {
+            let Some(less) = left.checked_sub(piece.len()) else { return };
+            left = less;
+        }
+    }));
 }
 
 fn log(reviewed: &Reviewed, route: Route, elapsed: Duration) {
@@ -305,20 +325,59 @@ impl Webhook {
     }
 
     /// The request's body, and the permit for the memory that it takes.
-    async fn read(&self, body: Body, connection: Option<&Arc<Connection>>) -> Result<(Bytes, MemoryPermit), Refusal> {
-        let RequestTimeouts { memory: memory_timeout, body: body_timeout, .. } = self.timeouts;
+    async fn read(&self, body: Body, client: IpAddr) -> Result<(Bytes, MemoryPermit), Refusal> {
         let declared = body.size_hint().exact().map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-        if declared.is_some_and(|length| length > BODY_LIMIT) {
-            return Err(drained(body, Instant::now() + body_timeout, Refusal::BodyTooLarge(BODY_LIMIT)).await);
-        }
-        let own = connection.map_or_else(ConnectionBudget::new, |connection| connection.budget.clone());
-        let Ok(permit) = timeout(memory_timeout, self.memory.acquire_for_body(declared, &own)).await else {
-            // As long again, for the client to send what nobody keeps.
-            return Err(drained(body, Instant::now() + memory_timeout, self.overloaded()).await);
+        let mut incoming = IncomingBody { body, declared, collected: Collected::default(), blocks: Arc::default() };
+        let read = if declared.is_some_and(|length| length > BODY_LIMIT) {
+            Err(Refusal::BodyTooLarge(BODY_LIMIT))
+        } else {
+            self.collect(&mut incoming, client).await
         };
+        match read {
+            Ok(permit) => {
+                permit.begin_work();
+                Ok((incoming.collected.into_bytes(), permit))
+            }
+            Err(refusal) => {
+                drain(incoming.body, self.timeouts.body);
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn collect(&self, incoming: &mut IncomingBody, client: IpAddr) -> Result<MemoryPermit, Refusal> {
+        let RequestTimeouts { memory: memory_timeout, body: body_timeout, .. } = self.timeouts;
+        let acquired = timeout(memory_timeout, self.memory.acquire_for_body(incoming.declared, client)).await;
+        let mut permit = acquired.map_err(|_| self.overloaded())?;
         // Only from here on: while it waits for memory, nobody reads what the client sends.
-        let collected = timeout(body_timeout, collect(body, declared)).await.unwrap_or(Err(Refusal::BodyTooSlow))?;
-        Ok((collected, permit))
+        let mut end = Instant::now() + body_timeout;
+        if self.receive(incoming, SMALL_BODY, &permit, end).await? == Received::All {
+            return Ok(permit);
+        }
+        let began = Instant::now();
+        permit.begin_work();
+        let acquired = timeout(memory_timeout, self.memory.acquire_for_large_body(incoming.declared, client)).await;
+        permit = acquired.map_err(|_| self.overloaded())?;
+        end += began.elapsed();
+        match self.receive(incoming, BODY_LIMIT, &permit, end).await? {
+            Received::All => Ok(permit),
+            Received::MoreThanLimit => Err(Refusal::BodyTooLarge(BODY_LIMIT)),
+        }
+    }
+
+    /// Receives until the end of the body, or until more than `limit` has come; unless others ask for its memory while
+    /// nothing comes.
+    async fn receive(
+        &self,
+        incoming: &mut IncomingBody,
+        limit: usize,
+        permit: &MemoryPermit,
+        end: Instant,
+    ) -> Result<Received, Refusal> {
+        let blocks = Arc::clone(&incoming.blocks);
+        let receiving = pin!(timeout_at(end, incoming.receive(limit)));
+        let received = permit.unless_given_up(receiving, &*blocks).await;
+        received.ok_or_else(|| self.overloaded())?.unwrap_or(Err(Refusal::BodyTooSlow))
     }
 
     /// Large reviews run on threads of their own. They cannot be interrupted, so they keep their memory even when
@@ -328,8 +387,9 @@ impl Webhook {
         route: Route,
         body: Bytes,
         for_body: MemoryPermit,
+        client: IpAddr,
     ) -> Result<Vec<u8>, Refusal> {
-        let permit = self.memory.acquire_for_review(&body).await;
+        let permit = self.memory.acquire_for_review(&body, client).await;
         match permit.ok_or(Refusal::TooComplex(self.memory_setting))? {
             ReviewPermit::Small(_permit) if self.running.thread_for_small() == RunsOn::Worker => {
                 self.review(route, &body, RunsOn::Worker)
@@ -397,6 +457,56 @@ impl Webhook {
 
     const fn overloaded(&self) -> Refusal {
         Refusal::Overloaded(self.memory_setting)
+    }
+}
+
+// === impl IncomingBody ===
+
+impl IncomingBody {
+    async fn receive(&mut self, limit: usize) -> Result<Received, Refusal> {
+        while self.collected.len() <= limit {
+            let Some(frame) = self.body.frame().await else { return Ok(Received::All) };
+            let frame = frame.map_err(|_| Refusal::BodyBroken)?;
+            // Trailers say nothing.
+            if let Ok(piece) = frame.into_data() {
+                self.collected.add(piece, self.declared);
+                self.blocks.0.store(self.collected.len() / BLOCK, Ordering::Relaxed);
+            }
+        }
+        Ok(Received::MoreThanLimit)
+    }
+}
+
+// === impl Blocks ===
+
+impl Progress for Blocks {
+    fn progress(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+// === impl Collected ===
+
+impl Collected {
+    fn len(&self) -> usize {
+        self.first.len() + self.all.len()
+    }
+
+    fn add(&mut self, piece: Bytes, declared: Option<usize>) {
+        if self.len() == 0 {
+            self.first = piece;
+            return;
+        }
+        if self.all.is_empty() {
+            // Costs nothing until it is written to, and never moves.
+            self.all.reserve_exact(declared.unwrap_or(BODY_LIMIT).min(BODY_LIMIT));
+        }
+        self.all.extend_from_slice(&std::mem::take(&mut self.first));
+        self.all.extend_from_slice(&piece);
+    }
+
+    fn into_bytes(self) -> Bytes {
+        if self.all.is_empty() { self.first } else { self.all.into() }
     }
 }
 

@@ -39,10 +39,14 @@ pub const NEVER: Duration = Duration::from_hours(1);
 /// Limits of connections that no test meets.
 pub const CONNECTIONS: ConnectionSettings = ConnectionSettings {
     max_connections: 128,
+    max_waiting: 1024,
+    max_waiting_of_one_address: 1024,
     handshake_timeout: NEVER,
     header_timeout: NEVER,
     idle_timeout: NEVER,
     closing_timeout: NEVER,
+    patience: NEVER,
+    unread_timeout: NEVER,
 };
 
 /// Timeouts that no test meets.
@@ -245,14 +249,23 @@ impl Client {
 
     /// The TLS handshake alone.
     pub async fn handshake(&self, address: SocketAddr) -> io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(address).await?;
+        self.handshake_on(TcpStream::connect(address).await?).await
+    }
+
+    /// The TLS handshake alone, on a connection that is there already.
+    pub async fn handshake_on(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::new(self.config.clone())).connect(name, stream).await
     }
 
     /// A keep-alive connection.
     pub async fn connect(&self, address: SocketAddr) -> Result<Connection, AnyError> {
-        let stream = self.handshake(address).await?;
+        self.connect_on(TcpStream::connect(address).await?).await
+    }
+
+    /// The same, on a connection that is there already.
+    pub async fn connect_on(&self, stream: TcpStream) -> Result<Connection, AnyError> {
+        let stream = self.handshake_on(stream).await?;
         let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
         let stream = TokioIo::new(stream);
         Ok(if http2 {
