@@ -48,7 +48,7 @@ const HTTP2_STREAMS: u32 = 32;
 const HTTP2_STREAM_WINDOW: u32 = 32 * 1024;
 /// The same for all requests of a connection. It is memory that any client can make us use, so there is just enough for
 /// some requests to wait for memory without the others having to wait with them.
-const HTTP2_CONNECTION_WINDOW: u32 = 4 * HTTP2_STREAM_WINDOW;
+const HTTP2_CONNECTION_WINDOW: u32 = 2 * HTTP2_STREAM_WINDOW;
 /// An HTTP/2 client that has not answered a ping for this long is gone.
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often an HTTP/2 client is pinged.

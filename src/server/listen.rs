@@ -11,7 +11,7 @@ const BACKLOG: i32 = 4096;
 
 /// What the system keeps of each connection until we read it. It counts as the pod's memory, and the system's own
 /// choice grows to megabytes for a connection that waits for memory. The system doubles it for its own needs.
-const RECEIVE_BUFFER: usize = 64 * 1024;
+const RECEIVE_BUFFER: usize = 16 * 1024;
 
 /// The same until the client reads it.
 const SEND_BUFFER: usize = 16 * 1024;
