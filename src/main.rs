@@ -1,10 +1,11 @@
 //! `native-sidecar`: parses the arguments and runs the command.
 
 use clap::Parser;
-use native_sidecar::cli::Cli;
+use native_sidecar::{cli::Cli, server::logging};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    let _written = logging::written_when_dropped();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("native-sidecar: {error}");
+            logging::say_last(&format!("native-sidecar: {error}"));
             ExitCode::FAILURE
         }
     }

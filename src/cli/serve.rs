@@ -170,6 +170,9 @@ pub enum ServeError {
         /// What is expected.
         source: NotAFilter,
     },
+    /// The system has no thread for log lines.
+    #[error("cannot start the thread that writes log lines: {0}")]
+    Log(io::Error),
     /// The catalogue could not be used.
     #[error(transparent)]
     Catalogue(#[from] LoadError),
@@ -233,8 +236,10 @@ pub fn run(args: ServeArgs) -> Result<(), ServeError> {
 
 async fn serve(args: ServeArgs) -> Result<(), ServeError> {
     let given = || args.log_level.clone();
-    logging::begin(args.log_format.of_lines(), &args.log_level)
-        .map_err(|source| ServeError::LogLevel { given: given(), source })?;
+    logging::begin(args.log_format.of_lines(), &args.log_level).map_err(|error| match error {
+        logging::Error::Filter(source) => ServeError::LogLevel { given: given(), source },
+        logging::Error::Thread(source) => ServeError::Log(source),
+    })?;
     let stop = server::signals().map_err(ServeError::Signals)?;
     let mut webhook = args.webhook()?;
     let mut registry = Registry::default();

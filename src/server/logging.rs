@@ -1,12 +1,19 @@
 //! Log lines on standard error: JSON for machines, text for people.
+//!
+//! A thread of their own writes them, so that a reader that stalls stops nobody. So the process has to wait for it at its
+//! end ([`written_when_dropped`]), and whatever else is to stand on standard error goes the same way ([`say_last`]).
 
 mod json;
+mod queue;
 
+use jiff::Timestamp;
 use json::JsonLines;
+use prometheus_client::metrics::counter::Counter;
+use queue::{Queue, QueueWriter};
 use std::{
     backtrace::Backtrace,
     env,
-    io::{IsTerminal, stderr},
+    io::{self, IsTerminal, stderr},
     panic,
 };
 use tracing::level_filters::LevelFilter;
@@ -28,23 +35,74 @@ pub enum Format {
 )]
 pub struct NotAFilter;
 
+/// Why nothing can be logged.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A text is no filter for log lines.
+    #[error(transparent)]
+    Filter(#[from] NotAFilter),
+    /// The system has no thread for log lines.
+    #[error("cannot start the thread that writes log lines: {0}")]
+    Thread(io::Error),
+}
+
+/// Waits for the log lines to be written when it is dropped.
+#[derive(Debug)]
+#[must_use = "the lines are waited for when this is dropped"]
+pub struct WrittenWhenDropped(());
+
+/// The lines of this process, of which there is one standard error.
+static LINES: Queue = Queue::new();
+
 /// Begins to log what `filter` lets through (`info`, `debug`, `native_sidecar=debug,hyper=info`), panics included.
 ///
 /// Does nothing where the process logs already.
 ///
 /// # Errors
 ///
-/// When `filter` is no filter.
-pub fn begin(format: Format, filter: &str) -> Result<(), NotAFilter> {
+/// When `filter` is no filter, or there is no thread for the lines.
+pub fn begin(format: Format, filter: &str) -> Result<(), Error> {
     let filter = read(filter)?;
+    let open = || QueueWriter(&LINES);
     let lines = match format {
-        Format::Json => JsonLines::new(stderr).boxed(),
-        Format::Text => fmt::layer().with_writer(stderr).with_ansi(shows_colours()).boxed(),
+        Format::Json => JsonLines::new(open).boxed(),
+        Format::Text => fmt::layer().with_writer(open).with_ansi(shows_colours()).boxed(),
     };
     if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+        let notice = match format {
+            Format::Json => json::missing,
+            Format::Text => missing,
+        };
+        LINES.begin(stderr(), notice).map_err(Error::Thread)?;
         panic::set_hook(Box::new(log_panic));
     }
     Ok(())
+}
+
+/// For `main` to keep: at its end, a panic's included, the log lines are written, unless nobody reads them.
+pub const fn written_when_dropped() -> WrittenWhenDropped {
+    WrittenWhenDropped(())
+}
+
+/// Says in a line, behind all log lines, why the process ends.
+pub fn say_last(line: &str) {
+    if !LINES.push_last(line) {
+        eprintln!("{line}");
+    }
+}
+
+/// How many log lines have been dropped, since nobody read them.
+pub(super) fn dropped_lines() -> &'static Counter {
+    LINES.dropped()
+}
+
+/// Says how many lines are missing, in as many words as [`json::missing`].
+fn missing(now: Timestamp, lines: u64) -> Vec<u8> {
+    format!("{now:.6}  WARN {}: {}\n", module_path!(), missing_lines(lines)).into_bytes()
+}
+
+fn missing_lines(lines: u64) -> String {
+    format!("{lines} log lines were dropped, since standard error did not take them fast enough")
 }
 
 /// Colours are for eyes (no-color.org), and no reader of files has any.
@@ -66,6 +124,14 @@ fn log_panic(info: &panic::PanicHookInfo<'_>) {
     let location = info.location().map(ToString::to_string).unwrap_or_default();
     let backtrace = Backtrace::capture();
     tracing::error!(location, panic = info.payload_as_str(), %backtrace, "panic");
+}
+
+// === impl WrittenWhenDropped ===
+
+impl Drop for WrittenWhenDropped {
+    fn drop(&mut self) {
+        LINES.flush();
+    }
 }
 
 #[cfg(test)]

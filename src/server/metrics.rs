@@ -1,7 +1,10 @@
 //! What Prometheus gets to see. Every label has a closed set of values, and every value is there from the
 //! start, at zero, so that rates and alerts work from the first event on.
 
-use super::refusal::{Refusal, STATUSES};
+use super::{
+    logging,
+    refusal::{Refusal, STATUSES},
+};
 use jiff::Timestamp;
 use native_sidecar_core::{
     admission::{DECISIONS, Reviewed},
@@ -236,6 +239,8 @@ impl Metrics {
         registry.register("certificate_reload_failures", reloads, self.reload_failures.clone());
         let handshakes = "Connections that ended in the TLS handshake";
         registry.register("tls_handshake_failures", handshakes, self.handshake_failures.clone());
+        let lines = "Log lines that standard error did not take fast enough, and nobody will read";
+        registry.register("log_lines_dropped", lines, logging::dropped_lines().clone());
         let build = vec![
             ("version", env!("CARGO_PKG_VERSION")),
             ("os", std::env::consts::OS),

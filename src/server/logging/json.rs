@@ -11,7 +11,7 @@ use std::{
     io::Write,
 };
 use tracing::{
-    Event, Subscriber,
+    Event, Level, Subscriber,
     field::{Field, Visit},
 };
 use tracing_subscriber::{Layer, layer::Context};
@@ -30,12 +30,22 @@ pub(super) struct JsonLines<O> {
     open: O,
 }
 
-/// One line: a JSON object, without its end.
+/// One line: a JSON object and its end.
 #[derive(Debug, Default)]
 struct Line {
     json: Vec<u8>,
     /// For values that have to be formatted before they can be escaped.
     value: String,
+}
+
+/// Says how many lines are missing.
+pub(super) fn missing(now: Timestamp, lines: u64) -> Vec<u8> {
+    let mut line = Line::default();
+    line.begin(now, Level::WARN);
+    line.text("message", &super::missing_lines(lines));
+    line.number("lines", lines);
+    line.end(module_path!());
+    line.json
 }
 
 // === impl JsonLines ===
@@ -73,15 +83,23 @@ where
 
 impl Line {
     fn write(&mut self, event: &Event<'_>, now: Timestamp) {
+        let metadata = event.metadata();
+        self.begin(now, *metadata.level());
+        event.record(self);
+        self.end(metadata.target());
+    }
+
+    fn begin(&mut self, now: Timestamp, level: Level) {
         self.json.clear();
         self.json.extend_from_slice(b"{\"timestamp\":\"");
         // Writing into memory does not fail, here and below.
         let _ = TIMESTAMPS.print_timestamp(&now, &mut self.json);
         self.json.push(b'"');
-        let metadata = event.metadata();
-        self.text("level", metadata.level().as_str());
-        event.record(self);
-        self.text("target", metadata.target());
+        self.text("level", level.as_str());
+    }
+
+    fn end(&mut self, target: &str) {
+        self.text("target", target);
         self.json.extend_from_slice(b"}\n");
     }
 

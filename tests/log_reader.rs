@@ -1,0 +1,208 @@
+//! Standard error of the program: a reader that stalls stops nobody, and the last lines of a process are not lost.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[allow(dead_code, reason = "shared with other test programs")]
+#[path = "server/support.rs"]
+mod support;
+
+use native_sidecar::server::logging;
+use serde_json::Value;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    os::unix::process::ExitStatusExt,
+    process::{Child, ChildStderr, Command, ExitStatus, Stdio},
+};
+use support::{Client, eventually, get, post, review, soon};
+use tempfile::TempDir;
+
+const DROPPED: &str = "native_sidecar_log_lines_dropped_total";
+
+/// So many reviews, of which each line is as long as a line may be, are more than the pipe and the queue take.
+const REVIEWS: usize = 1000;
+const CONNECTIONS: usize = 8;
+
+/// `native-sidecar serve` whose log is read only when a test says so; killed when dropped.
+struct Unread {
+    child: Child,
+    log: Option<BufReader<ChildStderr>>,
+    address: SocketAddr,
+    health: SocketAddr,
+    folder: TempDir,
+}
+
+impl Unread {
+    /// Reads as far as the line that says where it serves.
+    fn start(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_native-sidecar"))
+            .env_clear()
+            .args(["serve", "--listen", "127.0.0.1:0", "--health-listen", "127.0.0.1:0", "--throwaway-ca"])
+            .arg(folder.path().join("ca.crt"))
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let serving = log.by_ref().lines().map(|line| line.unwrap()).find(|line| line.contains("serving\"")).unwrap();
+        let serving: Value = serde_json::from_str(&serving).unwrap();
+        let address = |field: &str| serving[field].as_str().unwrap().parse().unwrap();
+        Self { address: address("address"), health: address("health"), child, log: Some(log), folder }
+    }
+
+    /// Sends reviews until the log's reader is more than a queue behind; all of them have to be answered.
+    async fn flood(&self) {
+        let client = Client::new(&fs::read_to_string(self.folder.path().join("ca.crt")).unwrap(), "http/1.1", None);
+        let connections = (0..CONNECTIONS).map(async |connection| {
+            let mut open = client.connect(self.address).await.unwrap();
+            for number in (connection..REVIEWS).step_by(CONNECTIONS) {
+                let answer = open.send(post(long_review(number).to_string())).await.unwrap();
+                assert_eq!(answer.status(), 200);
+                let answer: Value = serde_json::from_str(&support::text(answer).await.unwrap()).unwrap();
+                assert_eq!(answer["response"]["uid"], format!("u-{number}"));
+            }
+        });
+        soon(futures::future::join_all(connections)).await;
+    }
+
+    /// What is left to read, up to the end of the process.
+    fn rest(&mut self) -> String {
+        let mut log = String::new();
+        self.log.take().unwrap().read_to_string(&mut log).unwrap();
+        log
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    async fn ended(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually(async || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A review whose log line has three texts of the length at which they are cut off.
+fn long_review(number: usize) -> Value {
+    let mut review = review(&format!("u-{number}"));
+    let request = &mut review["request"];
+    request["namespace"] = "n".repeat(512).into();
+    request["object"]["metadata"]["generateName"] = "p".repeat(512).into();
+    request["object"]["metadata"]["ownerReferences"][0]["name"] = "o".repeat(512).into();
+    review
+}
+
+async fn metric(health: SocketAddr, name: &str) -> u64 {
+    let (_, metrics) = get(health, "/metrics").await;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in\n{metrics}")).parse().unwrap()
+}
+
+/// How many lines there are, and the number of dropped ones that they say.
+fn counted(log: &str, message: &str, field: Option<&str>) -> u64 {
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
+    let said = lines.filter(|line| line["message"].as_str().unwrap().contains(message));
+    said.map(|line| field.map_or(1, |field| line[field].as_u64().unwrap())).sum()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_stalls_stops_nobody_and_is_told_what_it_missed() {
+    let mut server = Unread::start(&["--drain-delay", "0s"]);
+    server.flood().await;
+    assert_eq!(get(server.health, "/readyz").await.0, 200);
+    assert_eq!(get(server.health, "/livez").await.0, 200);
+    let dropped = metric(server.health, DROPPED).await;
+    assert!(dropped > 0, "the queue is not bounded, or the test does not fill it");
+
+    let mut log = String::new();
+    while !log.contains("were dropped") {
+        server.log.as_mut().unwrap().read_line(&mut log).unwrap();
+    }
+    server.signal("TERM");
+    log += &server.rest();
+    assert!(server.ended().await.success());
+    assert_eq!(counted(&log, "log lines were dropped", Some("lines")), dropped);
+    assert_eq!(counted(&log, "reviewed", None) + dropped, REVIEWS as u64);
+    assert!(log.lines().last().unwrap().contains("stopped"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_ends_though_nobody_reads_its_log() {
+    let mut server = Unread::start(&["--drain-delay", "0s"]);
+    server.flood().await;
+    server.signal("TERM");
+    assert!(server.ended().await.success());
+}
+
+#[tokio::test]
+async fn an_error_ends_the_process_behind_all_log_lines() {
+    let mut server = Unread::start(&["--drain-delay", "1h"]);
+    server.signal("TERM");
+    eventually(async || get(server.health, "/readyz").await.0 == 503).await;
+    server.signal("TERM");
+    let log = server.rest();
+    let lines: Vec<_> = log.lines().collect();
+    let [draining, error] = lines[..] else { panic!("{log}") };
+    assert!(draining.contains("draining"), "{log}");
+    assert!(error.starts_with("native-sidecar: told to stop a second time"), "{log}");
+    assert_eq!(server.ended().await.code(), Some(1));
+}
+
+/// The log reader may stall at the end, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_ends_the_process_though_nobody_reads_it() {
+    let mut server = Unread::start(&["--drain-delay", "1h"]);
+    server.flood().await;
+    server.signal("TERM");
+    eventually(async || get(server.health, "/readyz").await.0 == 503).await;
+    server.signal("TERM");
+    assert_eq!(server.ended().await.code(), Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_has_gone_stops_nobody_either() {
+    let mut server = Unread::start(&["--drain-delay", "0s"]);
+    drop(server.log.take());
+    server.flood().await;
+    eventually(async || metric(server.health, DROPPED).await == REVIEWS as u64).await;
+    server.signal("TERM");
+    assert!(server.ended().await.success());
+}
+
+/// What `main` does, up to a panic.
+#[test]
+#[ignore = "the process of the test below"]
+fn panics() {
+    let _at_the_end = logging::written_when_dropped();
+    logging::begin(logging::Format::Json, "info").unwrap();
+    tracing::info!("the line before");
+    panic!("the last line");
+}
+
+#[test]
+fn the_last_line_of_a_panic_is_written() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "panics", "--nocapture"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success() && output.status.signal().is_none());
+    let log = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    assert_eq!((&lines[0]["message"], &lines[1]["panic"]), (&"the line before".into(), &"the last line".into()));
+}
