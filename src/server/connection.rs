@@ -14,6 +14,7 @@ use super::{
     lifecycle::{Lifecycle, Phase},
     metrics::Metrics,
     refusal::Refusal,
+    strangers::{Kind, STRANGERS},
     tls::{ClientCertificates, Tls},
 };
 use axum::{
@@ -254,7 +255,9 @@ impl Service {
         let distrusts_us = ["BadCertificate", "UnknownCA"].iter().any(|alert| reason.contains(alert));
         let advice =
             distrusts_us.then_some("the client does not trust our certificate; the API server has it from caBundle");
-        tracing::info!(%peer, reason, advice, "TLS handshake failed");
+        if STRANGERS.is_news(Kind::FailedHandshake, peer.ip(), &reason) {
+            tracing::info!(%peer, reason, advice, "TLS handshake failed");
+        }
     }
 
     async fn serve_http<S>(

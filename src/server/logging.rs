@@ -116,7 +116,12 @@ fn read(filter: &str) -> Result<EnvFilter, NotAFilter> {
     if filter.trim().is_empty() || !filter.split(',').all(is_level) {
         return Err(NotAFilter);
     }
-    EnvFilter::builder().parse(filter).map_err(|_| NotAFilter)
+    let filter_of_all = EnvFilter::builder().parse(filter).map_err(|_| NotAFilter)?;
+    if filter.contains("h2") || filter_of_all.max_level_hint() > Some(LevelFilter::INFO) {
+        return Ok(filter_of_all);
+    }
+    // It warns of each frame that is odd, as any client may send a million of them.
+    Ok(filter_of_all.add_directive("h2=off".parse().map_err(|_| NotAFilter)?))
 }
 
 /// A panic's own message goes to standard error as plain text, which no reader of JSON lines understands.

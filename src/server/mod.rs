@@ -31,6 +31,7 @@ mod metrics;
 mod refusal;
 mod reload;
 mod running_reviews;
+mod strangers;
 mod throwaway;
 mod tls;
 mod webhook;
@@ -59,6 +60,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use strangers::STRANGERS;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, oneshot, watch},
@@ -281,6 +283,7 @@ impl Server {
             let _ = closed.send(listener.serve().await);
             future::pending::<()>().await;
         });
+        background.spawn("log-summary", STRANGERS.log_each_minute());
         background.names().for_each(|name| metrics.task_began(name));
 
         let mut failure = tokio::select! {
@@ -316,6 +319,7 @@ async fn shut_down(lifecycle: &Lifecycle, drain: Drain, unfinished: oneshot::Rec
     if timeout(drain.timeout, finished).await.is_err() {
         tracing::warn!(connections = connections.len(), "some connections did not finish in time and are cut off");
     }
+    STRANGERS.log_sums();
     tracing::info!("stopped");
 }
 

@@ -8,6 +8,7 @@ use super::{
     metrics::Metrics,
     refusal::Refusal,
     running_reviews::{RunningReview, RunningReviews, RunsOn},
+    strangers::{Kind, STRANGERS},
 };
 use arc_swap::ArcSwap;
 use axum::{
@@ -30,7 +31,7 @@ use std::{
     any::Any,
     borrow::Cow,
     future,
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
@@ -46,6 +47,7 @@ use tokio::{
     task,
     time::{Instant, sleep, timeout, timeout_at},
 };
+use tracing::field;
 
 /// How much of a body that is too large is read all the same, and thrown away.
 const READ_LIMIT: usize = 2 * BODY_LIMIT;
@@ -267,6 +269,14 @@ fn log(reviewed: &Reviewed, route: Route, elapsed: Duration) {
     );
 }
 
+fn log_refusal(refusal: &Refusal, peer: Option<SocketAddr>) {
+    let (status, reason) = (refusal.status(), refusal.to_string());
+    let is_news = |peer: SocketAddr| STRANGERS.is_news(Kind::RefusedRequest(status), peer.ip(), &reason);
+    if peer.is_none_or(is_news) {
+        tracing::info!(peer = peer.map(field::display), status = status.as_u16(), reason, "request refused");
+    }
+}
+
 /// What a client sent, short enough for a log line.
 fn quote(text: &str) -> Cow<'_, str> {
     if text.len() <= QUOTE_LIMIT && text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -444,8 +454,7 @@ impl Webhook {
     fn finish(&self, outcome: Result<Response, Refusal>, version: Version, from: Option<&Connection>) -> Response {
         let mut response = outcome.unwrap_or_else(|refusal| {
             self.metrics.refused(&refusal);
-            let (peer, reason) = (from.map(|connection| tracing::field::display(connection.peer)), refusal.to_string());
-            tracing::info!(peer, status = refusal.status().as_u16(), reason, "request refused");
+            log_refusal(&refusal, from.map(|connection| connection.peer));
             refusal.into_response()
         });
         // HTTP/2 has no such header; its connections are sent GOAWAY.

@@ -1,4 +1,5 @@
-//! Standard error of the program: a reader that stalls stops nobody, and the last lines of a process are not lost.
+//! Standard error of the program: a reader that stalls stops nobody, the last lines of a process are not lost, and
+//! strangers do not fill it.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -17,6 +18,10 @@ use std::{
 };
 use support::{Client, eventually, get, post, review, soon};
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 const DROPPED: &str = "native_sidecar_log_lines_dropped_total";
 
@@ -54,7 +59,7 @@ impl Unread {
 
     /// Sends reviews until the log's reader is more than a queue behind; all of them have to be answered.
     async fn flood(&self) {
-        let client = Client::new(&fs::read_to_string(self.folder.path().join("ca.crt")).unwrap(), "http/1.1", None);
+        let client = self.client("http/1.1");
         let connections = (0..CONNECTIONS).map(async |connection| {
             let mut open = client.connect(self.address).await.unwrap();
             for number in (connection..REVIEWS).step_by(CONNECTIONS) {
@@ -65,6 +70,10 @@ impl Unread {
             }
         });
         soon(futures::future::join_all(connections)).await;
+    }
+
+    fn client(&self, protocol: &str) -> Client {
+        Client::new(&fs::read_to_string(self.folder.path().join("ca.crt")).unwrap(), protocol, None)
     }
 
     /// What is left to read, up to the end of the process.
@@ -116,7 +125,7 @@ async fn metric(health: SocketAddr, name: &str) -> u64 {
 /// How many lines there are, and the number of dropped ones that they say.
 fn counted(log: &str, message: &str, field: Option<&str>) -> u64 {
     let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
-    let said = lines.filter(|line| line["message"].as_str().unwrap().contains(message));
+    let said = lines.filter(|line| line["message"].as_str().unwrap().ends_with(message));
     said.map(|line| field.map_or(1, |field| line[field].as_u64().unwrap())).sum()
 }
 
@@ -136,7 +145,10 @@ async fn a_reader_that_stalls_stops_nobody_and_is_told_what_it_missed() {
     server.signal("TERM");
     log += &server.rest();
     assert!(server.ended().await.success());
-    assert_eq!(counted(&log, "log lines were dropped", Some("lines")), dropped);
+    assert_eq!(
+        counted(&log, "log lines were dropped, since standard error did not take them fast enough", Some("lines")),
+        dropped
+    );
     assert_eq!(counted(&log, "reviewed", None) + dropped, REVIEWS as u64);
     assert!(log.lines().last().unwrap().contains("stopped"), "{log}");
 }
@@ -181,6 +193,58 @@ async fn a_reader_that_has_gone_stops_nobody_either() {
     server.flood().await;
     eventually(async || metric(server.health, DROPPED).await == REVIEWS as u64).await;
     server.signal("TERM");
+    assert!(server.ended().await.success());
+}
+
+/// What `curl http://…:8443` does.
+async fn fail_a_handshake(address: SocketAddr) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    // An alert, or nothing where the rest of what we sent is thrown away with the connection.
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+}
+
+#[tokio::test]
+async fn strangers_get_a_line_and_a_sum() {
+    const EACH: u64 = 20;
+    let mut server = Unread::start(&["--drain-delay", "0s"]);
+    for _ in 0..EACH {
+        soon(fail_a_handshake(server.address)).await;
+        let mut connection = server.client("http/1.1").connect(server.address).await.unwrap();
+        assert_eq!(soon(connection.send(post("{}"))).await.unwrap().status(), 400);
+    }
+    eventually(async || metric(server.health, "native_sidecar_tls_handshake_failures_total").await == EACH).await;
+    server.signal("TERM");
+    let log = server.rest();
+    for (first, more) in
+        [("TLS handshake failed", "more TLS handshakes failed"), ("request refused", "more requests refused")]
+    {
+        let lines = counted(&log, first, None);
+        // One for each minute that this takes.
+        assert!(lines > 0 && lines < EACH / 2, "{log}");
+        assert_eq!(lines + counted(&log, more, Some("times")), EACH, "{log}");
+    }
+    assert!(server.ended().await.success());
+}
+
+/// The crate `h2` warns of each.
+#[tokio::test]
+async fn frames_that_are_odd_get_no_line() {
+    let mut server = Unread::start(&["--drain-delay", "0s"]);
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let [ping, answer] =
+        [(0, 9), (1, 7)].map(|(flags, byte)| [&[0, 0, 8, 6, flags, 0, 0, 0, 0][..], &[byte; 8]].concat());
+    let frames = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &settings[..], &answer.repeat(10), &ping].concat();
+    let mut stream = server.client("h2").handshake(server.address).await.unwrap();
+    stream.write_all(&frames).await.unwrap();
+    let mut answered = Vec::new();
+    while !answered.ends_with(&[9; 8]) {
+        answered.push(soon(stream.read_u8()).await.unwrap());
+    }
+    drop(stream);
+    server.signal("TERM");
+    let log = server.rest();
+    assert!(!log.contains("PING"), "{log}");
     assert!(server.ended().await.success());
 }
 
