@@ -188,7 +188,7 @@ mod tests {
         }
         assert!(!strangers.note(REFUSED, address(1), "second", now));
         assert!(!strangers.note(REFUSED, address(1), "third", now + Duration::from_secs(7)));
-        let later = now + Duration::from_secs(60);
+        let later = now + Duration::from_mins(1);
         assert_eq!(strangers.take(later), [summary(Some(address(1)), REFUSED, 2, 60, "third")]);
     }
 
