@@ -2,6 +2,7 @@
 
 use clap::Parser;
 use native_sidecar::{cli::Cli, server::logging};
+use native_sidecar_core::text::one_line;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -19,7 +20,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            logging::say_last(&format!("native-sidecar: {error}"));
+            // It may quote what it could not read.
+            logging::say_last(&one_line(&format!("native-sidecar: {error}")));
             ExitCode::FAILURE
         }
     }

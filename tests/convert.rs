@@ -3,6 +3,7 @@
 // The lint knows tests, but not the functions that they share.
 #![allow(clippy::unwrap_used)]
 
+use native_sidecar_core::text::is_invisible;
 use rstest::rstest;
 use serde_json::{Value, json};
 use std::{
@@ -325,6 +326,31 @@ fn bad_input_is_one_line_and_no_output(#[case] text: &str, #[case] expected: &st
     assert_eq!((run.code, run.out.as_str()), (1, ""), "{}", run.err);
     assert!(run.err.contains(expected), "{}", run.err);
     assert_eq!(run.err.matches('\n').count(), 1, "{}", run.err);
+}
+
+/// As a YAML author can write what turns around, hides or ends a line.
+const INVISIBLE: &str = r"x\u202e\u200b\u2028\x7f\e[2K\ny";
+
+#[test]
+fn nothing_invisible_is_repeated_to_the_terminal() {
+    let odd = DEPLOYMENT
+        .replace(
+            "{name: web, namespace: shop}",
+            &format!("{{name: \"{INVISIBLE}\", annotations: {{\"native-sidecar.io/{INVISIBLE}\": x}}}}"),
+        )
+        .replace(
+            "native-sidecar.io/containers: proxy",
+            &format!("native-sidecar.io/containers: \"proxy,{INVISIBLE}\""),
+        );
+    let left = run(&[], &odd);
+    for line in ["Deployment/x\\u{202e}", "annotation native-sidecar.io/x\\u{202e}", "container \"x\\u{202e}"] {
+        assert!(left.err.contains(line), "{line}: {}", left.err);
+    }
+    let failed = run(&[], format!("a: 1\n\"{INVISIBLE}\": 2\n\"{INVISIBLE}\": 3\n"));
+    assert!(failed.code == 1 && failed.err.contains("\\u{202e}"), "{}", failed.err);
+    for shown in [left.err, failed.err] {
+        assert!(!shown.replace('\n', "").chars().any(is_invisible), "{shown:?}");
+    }
 }
 
 #[test]

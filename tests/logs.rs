@@ -8,7 +8,9 @@
 mod support;
 
 use native_sidecar::server::logging;
-use serde_json::Value;
+use native_sidecar_core::text::is_invisible;
+use rstest::rstest;
+use serde_json::{Value, json};
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
@@ -51,9 +53,9 @@ impl Unread {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        let serving = log.by_ref().lines().map(|line| line.unwrap()).find(|line| line.contains("serving\"")).unwrap();
-        let serving: Value = serde_json::from_str(&serving).unwrap();
-        let address = |field: &str| serving[field].as_str().unwrap().parse().unwrap();
+        let mut lines = log.by_ref().lines().map(|line| line.unwrap());
+        let serving = lines.find(|line| line.contains("health")).unwrap();
+        let address = |field: &str| address(&serving, field);
         Self { address: address("address"), health: address("health"), child, log: Some(log), folder }
     }
 
@@ -104,6 +106,13 @@ impl Drop for Unread {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What `field` says in a line of either format.
+fn address(line: &str, field: &str) -> SocketAddr {
+    let json = serde_json::from_str::<Value>(line).ok();
+    let text = || line.split(' ').find_map(|word| word.strip_prefix(field)?.strip_prefix('=')).unwrap();
+    json.as_ref().map_or_else(text, |json| json[field].as_str().unwrap()).parse().unwrap()
 }
 
 /// A review whose log line has three texts of the length at which they are cut off.
@@ -225,6 +234,27 @@ async fn strangers_get_a_line_and_a_sum() {
         assert_eq!(lines + counted(&log, more, Some("times")), EACH, "{log}");
     }
     assert!(server.ended().await.success());
+}
+
+#[rstest]
+#[case::json("json")]
+#[case::text("text")]
+#[tokio::test]
+async fn nothing_invisible_stands_in_a_line(#[case] format: &str) {
+    let mut server = Unread::start(&["--drain-delay", "0s", "--log-format", format]);
+    let odd = "x\u{202e}\u{200b}\u{2028}\u{7f}\u{9b}\u{1b}[2K\ny";
+    let mut odd_review = review(odd);
+    odd_review["request"]["namespace"] = odd.into();
+    odd_review["request"]["object"]["metadata"]["generateName"] = odd.into();
+    let mut connection = server.client("http/1.1").connect(server.address).await.unwrap();
+    let mut status = async |body: &Value| connection.send(post(body.to_string())).await.unwrap().status();
+    assert_eq!(status(&odd_review).await, 200);
+    assert_eq!(status(&json!({"kind": odd, "apiVersion": odd})).await, 400);
+    server.signal("TERM");
+    let log = server.rest();
+    assert!(server.ended().await.success());
+    assert!(log.contains("reviewed") && log.contains("x\\") && log.contains("u{202e}"), "{log}");
+    assert!(log.lines().all(|line| !line.chars().any(is_invisible)), "{log:?}");
 }
 
 /// The crate `h2` warns of each.

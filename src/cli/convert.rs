@@ -12,6 +12,7 @@ use native_sidecar_core::{
     conversion::{Conversion, Decision, Settings, convert},
     findings::{Finding, Severity},
     intent,
+    text::one_line,
 };
 use native_sidecar_manifest::{Format, Manifest, ManifestError, ObjectName, Side, Template, UnfitPatch, Written};
 use serde::Serialize;
@@ -388,7 +389,7 @@ impl Report {
 
     fn line(&mut self, subject: &str, what: &str) {
         // Writing to a string cannot fail.
-        let _ = writeln!(self.lines, "{}{subject}: {what}", self.place);
+        let _ = writeln!(self.lines, "{}", one_line(&format!("{}{subject}: {what}", self.place)));
     }
 
     fn outcome(&self) -> Outcome {

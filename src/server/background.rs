@@ -42,7 +42,7 @@ impl BackgroundTasks {
     pub(super) async fn failure(&mut self) -> TaskFailure {
         match self.tasks.join_next_with_id().await {
             Some(Ok((id, ()))) => self.failed(id, "ended".to_owned()),
-            Some(Err(error)) => self.failed(error.id(), one_line(&format!("failed: {error}"))),
+            Some(Err(error)) => self.failed(error.id(), one_line(&format!("failed: {error}")).into_owned()),
             None => std::future::pending().await,
         }
     }

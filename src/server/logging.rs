@@ -8,12 +8,14 @@ mod queue;
 
 use jiff::Timestamp;
 use json::JsonLines;
+use native_sidecar_core::text::{is_invisible, is_plain};
 use prometheus_client::metrics::counter::Counter;
 use queue::{Queue, QueueWriter};
 use std::{
     backtrace::Backtrace,
+    borrow::Cow,
     env,
-    io::{self, IsTerminal, stderr},
+    io::{self, IsTerminal, Write, stderr},
     panic,
 };
 use tracing::level_filters::LevelFilter;
@@ -51,6 +53,13 @@ pub enum Error {
 #[must_use = "the lines are waited for when this is dropped"]
 pub struct WrittenWhenDropped(());
 
+/// Writes lines of text in which everything can be seen, and of which none can pass for another.
+struct TextWriter<W> {
+    lines: W,
+    /// The escape characters are ours: those of others are replaced before they come here.
+    has_colours: bool,
+}
+
 /// The lines of this process, of which there is one standard error.
 static LINES: Queue = Queue::new();
 
@@ -66,7 +75,11 @@ pub fn begin(format: Format, filter: &str) -> Result<(), Error> {
     let open = || QueueWriter(&LINES);
     let lines = match format {
         Format::Json => JsonLines::new(open).boxed(),
-        Format::Text => fmt::layer().with_writer(open).with_ansi(shows_colours()).boxed(),
+        Format::Text => {
+            let has_colours = shows_colours();
+            let open = move || TextWriter { lines: open(), has_colours };
+            fmt::layer().with_writer(open).with_ansi(has_colours).boxed()
+        }
     };
     if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
         let notice = match format {
@@ -131,6 +144,38 @@ fn log_panic(info: &panic::PanicHookInfo<'_>) {
     tracing::error!(location, panic = info.payload_as_str(), %backtrace, "panic");
 }
 
+fn visible(line: &str, has_colours: bool) -> Cow<'_, str> {
+    let text = line.strip_suffix('\n').unwrap_or(line);
+    if is_plain(text) {
+        return line.into();
+    }
+    let mut shown = String::with_capacity(line.len());
+    for c in text.chars() {
+        match c {
+            // A backtrace has many lines, which are not to look like the beginning of another.
+            '\n' => shown.push_str("\n    "),
+            '\u{1b}' if has_colours => shown.push(c),
+            _ if is_invisible(c) => shown.extend(c.escape_unicode()),
+            _ => shown.push(c),
+        }
+    }
+    (shown + "\n").into()
+}
+
+// === impl TextWriter ===
+
+impl<W: Write> Write for TextWriter<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let shown = String::from_utf8_lossy(line);
+        self.lines.write_all(visible(&shown, self.has_colours).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.lines.flush()
+    }
+}
+
 // === impl WrittenWhenDropped ===
 
 impl Drop for WrittenWhenDropped {
@@ -155,5 +200,19 @@ mod tests {
     #[case("info,native_sidecar=loud", false)]
     fn filters(#[case] text: &str, #[case] is_one: bool) {
         assert_eq!(read(text).is_ok(), is_one);
+    }
+
+    #[rstest]
+    #[case("plain\n", "plain\n")]
+    #[case("ä\u{202e}b\u{7f}\n", "ä\\u{202e}b\\u{7f}\n")]
+    #[case("a\n2026-01-01  INFO forged\n", "a\n    2026-01-01  INFO forged\n")]
+    #[case("\u{1b}[2m", "\\u{1b}[2m\n")]
+    fn text_can_be_seen(#[case] line: &str, #[case] shown: &str) {
+        assert_eq!(visible(line, false), shown);
+    }
+
+    #[test]
+    fn colours_stay() {
+        assert_eq!(visible("\u{1b}[2mä\n", true), "\u{1b}[2mä\n");
     }
 }

@@ -126,7 +126,7 @@ impl Sum {
 
     fn add(&mut self, reason: &str) {
         self.times += 1;
-        self.reason = shorten(&one_line(reason), REASON_LIMIT);
+        self.reason = shorten(&one_line(&shorten(reason, REASON_LIMIT)), REASON_LIMIT);
     }
 
     fn summary(self, address: Option<IpAddr>, kind: Kind, now: Instant) -> Summary {

@@ -277,12 +277,14 @@ fn log_refusal(refusal: &Refusal, peer: Option<SocketAddr>) {
     }
 }
 
-/// What a client sent, short enough for a log line.
+/// What a client sent, short enough for a log line, and such that everything in it can be seen.
 fn quote(text: &str) -> Cow<'_, str> {
-    if text.len() <= QUOTE_LIMIT && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return text.into();
+    if text.len() <= QUOTE_LIMIT {
+        let line = one_line(text);
+        return if line.len() <= QUOTE_LIMIT { line } else { shorten(&line, QUOTE_LIMIT).into() };
     }
-    shorten(&one_line(text), QUOTE_LIMIT).into()
+    // Before it is looked at closely: it may have megabytes.
+    shorten(&one_line(&shorten(text, QUOTE_LIMIT)), QUOTE_LIMIT).into()
 }
 
 const fn path(route: Route) -> &'static str {

@@ -1,4 +1,13 @@
-//! Text for people: one line, of bounded length.
+//! Text for people: one line, of bounded length, in which everything can be seen.
+//!
+//! What a pod's author or a client wrote may hold characters that hide, turn around or break up what stands beside them
+//! in a terminal. Wherever we repeat it they are written as `\u{202e}`, as Rust's `{:?}` does too.
+
+use std::borrow::Cow;
+use unicode_general_category::{
+    GeneralCategory::{Control, Format, LineSeparator, ParagraphSeparator, PrivateUse, Surrogate, Unassigned},
+    get_general_category,
+};
 
 /// At most `limit` characters of `text`, with an ellipsis where some are left out.
 #[must_use]
@@ -22,10 +31,53 @@ pub fn shorten_sentence(sentence: &str, limit: usize) -> String {
     shorten(&sentence[..sentence.len() - remedy.len()], room) + remedy
 }
 
-/// `text` on one line: control characters become spaces.
+/// `text` on one line, in which everything can be seen: ends of lines and tabs become spaces, other invisible characters
+/// are written as `\u{202e}`.
 #[must_use]
-pub fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>().trim().to_owned()
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    let text = text.trim();
+    if is_plain(text) {
+        return text.into();
+    }
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            _ if !is_invisible(c) => line.push(c),
+            _ if c.is_whitespace() => line.push(' '),
+            _ => line.extend(c.escape_unicode()),
+        }
+    }
+    line.into()
+}
+
+/// Whether `text` is ASCII that can be seen, and spaces: cheaper than to ask for each character whether it
+/// [is invisible](is_invisible).
+#[must_use]
+pub fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+/// Whether a reader does not see `c` itself but what it does to the text around it, or nothing at all: control and format
+/// characters, separators of lines and paragraphs, what Unicode has not assigned, and what it says is to be ignored where
+/// it cannot be shown.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
+    match c {
+        ' '..='~' => false,
+        // Unicode 16, `Default_Ignorable_Code_Point` of other categories: fillers, and selectors of variants.
+        '\u{34f}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{ffa0}'
+        | '\u{e0100}'..='\u{e01ef}' => true,
+        _ => matches!(
+            get_general_category(c),
+            Control | Format | LineSeparator | ParagraphSeparator | PrivateUse | Surrogate | Unassigned
+        ),
+    }
 }
 
 /// `text` on one line: white space of any kind and length becomes one space.
@@ -50,6 +102,7 @@ pub fn nearest(text: &str, candidates: impl IntoIterator<Item = String>) -> Opti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
 
     #[test]
     fn characters_are_counted_not_bytes() {
@@ -71,9 +124,22 @@ mod tests {
         assert_eq!(nearest(&long, [long.clone()]), None);
     }
 
-    #[test]
-    fn control_characters_become_spaces() {
-        assert_eq!(one_line("a\nb\u{7f}c\u{85}"), "a b c");
+    #[rstest]
+    #[case::plain("a plain text", "a plain text")]
+    #[case::seen("Ä é 変換 🚀 – …\u{a0}", "Ä é 変換 🚀 – …")]
+    #[case::accents_of_their_own("e\u{301} हिन्दी", "e\u{301} हिन्दी")]
+    #[case::white_space("\na\r\nb\tc\u{b}d\u{85}e\u{2028}f\u{2029}", "a  b c d e f")]
+    #[case::controls("a\0b\u{1b}[2Kc\u{7f}d\u{9b}", r"a\u{0}b\u{1b}[2Kc\u{7f}d\u{9b}")]
+    #[case::directions("\u{202e}a\u{2066}b\u{2069}c\u{61c}", r"\u{202e}a\u{2066}b\u{2069}c\u{61c}")]
+    #[case::without_width(
+        "a\u{200b}b\u{200f}c\u{feff}d\u{ad}e\u{2060}",
+        r"a\u{200b}b\u{200f}c\u{feff}d\u{ad}e\u{2060}"
+    )]
+    #[case::tags("a\u{e0061}\u{e0100}\u{fe0f}\u{3164}", r"a\u{e0061}\u{e0100}\u{fe0f}\u{3164}")]
+    #[case::nobodys("a\u{e000}\u{ffff}\u{10ffff}\u{378}", r"a\u{e000}\u{ffff}\u{10ffff}\u{378}")]
+    fn everything_on_a_line_can_be_seen(#[case] text: &str, #[case] line: &str) {
+        assert_eq!(one_line(text), line);
+        assert_eq!(one_line(line), line, "a second time changes nothing");
     }
 
     #[test]

@@ -155,11 +155,11 @@ impl ObjectName {
     /// What `object`, which is a `kind`, is called.
     fn of(object: &Value, kind: &str) -> Self {
         let metadata = &object["metadata"];
-        let text = |field: &str| metadata[field].as_str().map(one_line).unwrap_or_default();
+        let text = |field: &str| metadata[field].as_str().map(one_line).unwrap_or_default().into_owned();
         let generated = || metadata["generateName"].as_str().map(|name| format!("{}*", one_line(name)));
         let name = Some(text("name")).filter(|name| !name.is_empty()).or_else(generated);
         Self {
-            kind: one_line(kind),
+            kind: one_line(kind).into_owned(),
             namespace: text("namespace"),
             name: name.unwrap_or_else(|| "(without a name)".to_owned()),
         }

@@ -104,7 +104,7 @@ impl<'u> Answer<'u> {
     }
 
     fn refuse(&mut self, reasons: &[Finding]) {
-        let reasons: Vec<_> = reasons.iter().map(|finding| one_line(&finding.to_string())).collect();
+        let reasons: Vec<_> = reasons.iter().map(ToString::to_string).collect();
         self.refusal = Some(shorten(&reasons.join("; "), REFUSAL_LIMIT));
     }
 

@@ -208,6 +208,33 @@ fn warnings_are_one_line_and_short() {
 
 const WARNINGS: usize = 12;
 
+/// What turns around, hides or ends a line.
+const INVISIBLE: &str = "\u{202e}\u{2066}\u{200b}\u{feff}\u{2028}\u{7f}\u{9b}\u{1b}[2K\n\u{e0061}\u{e000}";
+
+#[rstest]
+#[case::left("leave")]
+#[case::refused("deny")]
+fn nothing_invisible_is_repeated(#[case] on_blocker: &str) {
+    let odd = format!("x{INVISIBLE}y");
+    let mut pod = pod();
+    pod["metadata"]["annotations"] = json!({
+        "native-sidecar.io/containers": format!("sidecar,{odd}"),
+        format!("native-sidecar.io/{odd}"): "x",
+        "native-sidecar.io/accept": odd,
+        "native-sidecar.io/on-blocker": on_blocker,
+    });
+    pod["metadata"]["generateName"] = odd.clone().into();
+    pod["spec"]["containers"][0]["name"] = odd.clone().into();
+    pod["spec"]["containers"][1]["ports"] = json!([{"containerPort": 80, "hostPort": 80, "name": odd}]);
+    let answer = ask(&request_for(&pod));
+    let patch = answer["response"]["patch"].as_str().map(|_| patch(&answer)).unwrap_or_default();
+    let warnings = answer["response"]["warnings"].as_array().into_iter().flatten();
+    let others = [&patch[0]["value"], &answer["response"]["status"]["message"]];
+    let shown: String = warnings.chain(others).filter_map(Value::as_str).collect();
+    assert!(shown.contains(r"x\u{202e}"), "nothing of it is repeated: {shown}");
+    assert!(!shown.chars().any(crate::text::is_invisible), "{shown:?}");
+}
+
 #[test]
 fn the_known_route_moves_what_the_catalogue_knows() {
     let mut known = pod();

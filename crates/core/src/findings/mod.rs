@@ -7,6 +7,7 @@ mod codes;
 
 pub use codes::{Code, Explanation, UnknownCode};
 
+use crate::text::one_line;
 use std::fmt;
 
 /// How much a finding weighs.
@@ -76,13 +77,13 @@ impl Finding {
     }
 }
 
-/// `code: container "name": sentence`, on one line.
+/// `code: container "name": sentence`, on one line, in which everything can be seen.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.code)?;
         if let Some(container) = &self.container {
             write!(f, "container {container:?}: ")?;
         }
-        f.write_str(&self.message)
+        f.write_str(&one_line(&self.message))
     }
 }
