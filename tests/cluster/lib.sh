@@ -187,6 +187,13 @@ certificate() {
     openssl x509 -req -CA "$3.crt" -CAkey "$3.key" -CAcreateserial -days 3650 -extfile "$1.ext" -out "$1.crt"
 }
 
+# What the API server shows the webhook, as a user would set it up. Only the webhook's service is shown it, and only
+# asks for it with --client-ca.
+admission_pki() {
+  "$CLUSTER_FOLDER/../../certs/make-client" "$STATE/admission" "$STATE/admission" 2>"$STATE/logs/admission-pki.log" ||
+    fail_with_log admission-pki "certs/make-client failed"
+}
+
 # kubeconfig CERTIFICATE FILE SERVER: credentials are embedded, so that the
 # file works wherever it is copied to.
 kubeconfig() {
@@ -253,6 +260,7 @@ start_apiserver() {
   local pki=$STATE/pki issuer=https://kubernetes.default.svc.cluster.local range=$1
   shift
   audit_policy >"$STATE/audit-policy.yaml"
+  admission_pki
   start kube-apiserver "$PROGRAMS/kube-apiserver" \
     --etcd-servers="http://127.0.0.1:$ETCD_PORT" \
     --secure-port="$API_PORT" --cert-dir="$STATE/pki" \
@@ -269,6 +277,7 @@ start_apiserver() {
     --service-account-signing-key-file="$pki/service-account.key" \
     --service-cluster-ip-range="$range" \
     --allow-privileged=true --profiling=false \
+    --admission-control-config-file="$STATE/admission/admission.yaml" \
     --audit-policy-file="$STATE/audit-policy.yaml" --audit-log-path="$STATE/audit.log" \
     "$@"
 }

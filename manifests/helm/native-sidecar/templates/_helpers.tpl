@@ -69,6 +69,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | 
 {{- if ge $drain (mul 1000 (int64 .Values.terminationGracePeriodSeconds)) }}
 {{- fail (printf "drainDelay %s and drainTimeout %s together must be less than terminationGracePeriodSeconds %d, or requests are cut off" .Values.drainDelay .Values.drainTimeout (int64 .Values.terminationGracePeriodSeconds)) }}
 {{- end }}
+{{- if and .Values.clientCA.names (not .Values.clientCA.configMapName) }}
+{{- fail "clientCA.names is of no use without clientCA.configMapName: nobody would be asked for a certificate" }}
+{{- end }}
 {{- if has .Values.test.namespace (append .Values.webhook.excludedNamespaces .Release.Namespace) }}
 {{- fail (printf "test.namespace %s is one that the webhook does not look at, so the test pod would never complete: set another" .Values.test.namespace) }}
 {{- end }}
