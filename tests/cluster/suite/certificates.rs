@@ -28,8 +28,14 @@ impl Authority {
 
     /// A serving certificate for a host name or an address.
     pub(crate) fn issue(&self, host: &str) -> Pair {
+        self.issue_for(&[host])
+    }
+
+    /// A serving certificate for several of them.
+    pub(crate) fn issue_for(&self, hosts: &[&str]) -> Pair {
         let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, &self.0).unwrap();
+        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let certificate = CertificateParams::new(hosts).unwrap().signed_by(&key, &self.0).unwrap();
         Pair { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 }

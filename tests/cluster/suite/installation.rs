@@ -17,17 +17,17 @@ pub(crate) async fn self_managed(cluster: &Cluster, image: Option<&str>) -> Clea
 }
 
 /// Applies the overlay for certificates by hand, and such a certificate.
-pub(crate) async fn by_hand(cluster: &Cluster, image: &str) -> Cleanup {
-    let authority = Authority::new();
+pub(crate) async fn by_hand(cluster: &Cluster, authority: &Authority, image: Option<&str>) -> Cleanup {
     let bundle = STANDARD.encode(authority.bundle());
-    let mut objects = manifests::overlay("manual-certs");
+    let overlay = if cluster.has_admission_policies() { "manual-certs" } else { "kubernetes-1.29-manual-certs" };
+    let mut objects = manifests::overlay(overlay);
     let registration = objects.iter_mut().find(|object| object["kind"] == "MutatingWebhookConfiguration");
     for webhook in registration.unwrap()["webhooks"].as_array_mut().unwrap() {
         webhook["clientConfig"]["caBundle"] = bundle.as_str().into();
     }
     let position = objects.iter().position(|object| object["kind"] == "Namespace").unwrap();
-    objects.insert(position + 1, secret(&authority));
-    apply(cluster, objects, Some(image)).await
+    objects.insert(position + 1, secret(authority));
+    apply(cluster, objects, image).await
 }
 
 fn secret(authority: &Authority) -> Value {

@@ -2,103 +2,18 @@
 //! and no others.
 
 use super::{
-    cluster::{Cleanup, Cluster, note, within},
+    cluster::{Cluster, within},
     installation, manifests,
-    pods::annotated,
-    process::Process,
+    stand_in::{NAME, StandIn, converted},
     stream::during,
-    webhook::{is_converted, is_installed},
+    webhook::is_installed,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use std::{
-    collections::BTreeSet,
-    env, fs,
-    net::{IpAddr, TcpListener},
-};
+use std::collections::BTreeSet;
 
-const NAME: &str = "native-sidecar.native-sidecar.svc";
 const SECRET: &str = "/api/v1/namespaces/native-sidecar/secrets/native-sidecar-certificate";
 const REGISTRATION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/zz-native-sidecar";
-
-/// The manifests, and the address under which the API server looks for the webhook.
-struct Installation {
-    address: IpAddr,
-    kubeconfig: String,
-    _cleanup: Cleanup,
-}
-
-// === impl Installation ===
-
-impl Installation {
-    /// Applies the manifests where this machine can stand in for the Service.
-    async fn new(cluster: &Cluster) -> Option<Self> {
-        if is_installed() || cluster.has_nodes().await {
-            note("the address of a Service is no address of this machine: self-managed certificates not looked at");
-            return None;
-        }
-        if !Process::manages_certificates() {
-            return None;
-        }
-        let cleanup = installation::self_managed(cluster, None).await;
-        let service = cluster.get(&format!("{}/services/native-sidecar", installation::NAMESPACE)).await.created();
-        let address: IpAddr = service["spec"]["clusterIP"].as_str().unwrap().parse().unwrap();
-        if TcpListener::bind((address, 443)).is_err() {
-            note("port 443 may not be listened on here (root may): self-managed certificates not looked at");
-            return None;
-        }
-        Some(Self { address, kubeconfig: kubeconfig(cluster).await, _cleanup: cleanup })
-    }
-
-    /// A replica, with the environment that the Deployment gives it.
-    fn replica(&self, address: IpAddr, port: u16) -> Process {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("kubeconfig");
-        fs::write(&file, &self.kubeconfig).unwrap();
-        let mut command = Process::command();
-        // A waiting time for clusters whose API servers are far from each other; this one has one.
-        command.env("NATIVE_SIDECAR_CA_PROPAGATION", "3s");
-        command.env("KUBECONFIG", file).env("POD_NAMESPACE", "native-sidecar");
-        let deployment = manifests::one(manifests::self_managed(), "Deployment");
-        for variable in deployment["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap() {
-            if let (Some(name), Some(value)) = (variable["name"].as_str(), variable["value"].as_str()) {
-                command.env(name, value);
-            }
-        }
-        Process::spawn(command, folder, address, port)
-    }
-
-    /// The replica that the API server calls.
-    fn serving(&self) -> Process {
-        self.replica(self.address, 443)
-    }
-}
-
-/// Credentials of the service account and nobody else's.
-async fn kubeconfig(cluster: &Cluster) -> String {
-    let path = format!("{}/serviceaccounts/native-sidecar/token", installation::NAMESPACE);
-    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
-    let token = cluster.send(http::Method::POST, &path, Some(&request)).await.created();
-    let own = manifests::documents(&fs::read_to_string(env::var("KUBECONFIG").unwrap()).unwrap()).remove(0);
-    json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "webhook", "clusters": own["clusters"],
-        "users": [{"name": "webhook", "user": {"token": token["status"]["token"]}}],
-        "contexts": [{"name": "webhook", "context": {
-            "cluster": own["clusters"][0]["name"], "user": "webhook", "namespace": "native-sidecar",
-        }}],
-    })
-    .to_string()
-}
-
-/// Waits until the API server trusts the webhook and calls it.
-async fn converted(cluster: &Cluster, what: &str) {
-    within(what, || async {
-        let pods = "/api/v1/namespaces/default/pods?dryRun=All";
-        let reply = cluster.send(http::Method::POST, pods, Some(&annotated())).await;
-        is_converted(&reply.created()).then_some(())
-    })
-    .await;
-}
 
 fn bundles(registration: &Value) -> Vec<String> {
     let webhooks = registration["webhooks"].as_array().unwrap();
@@ -109,7 +24,7 @@ fn bundles(registration: &Value) -> Vec<String> {
 #[tokio::test]
 async fn certificates_are_made_and_trusted() {
     let Some(cluster) = Cluster::connect().await else { return };
-    let Some(installation) = Installation::new(&cluster).await else { return };
+    let Some(installation) = StandIn::with_rights(&cluster).await else { return };
     let _replica = installation.serving();
     converted(&cluster, "the API server trusts the certificate").await;
     for bundle in bundles(&cluster.get(REGISTRATION).await.created()) {
@@ -120,7 +35,7 @@ async fn certificates_are_made_and_trusted() {
 #[tokio::test]
 async fn an_emptied_bundle_is_restored() {
     let Some(cluster) = Cluster::connect().await else { return };
-    let Some(installation) = Installation::new(&cluster).await else { return };
+    let Some(installation) = StandIn::with_rights(&cluster).await else { return };
     let _replica = installation.serving();
     converted(&cluster, "the API server trusts the certificate").await;
     let mut registration = cluster.get(REGISTRATION).await.created();
@@ -139,7 +54,7 @@ async fn an_emptied_bundle_is_restored() {
 #[tokio::test]
 async fn replicas_that_start_together_share_one_authority() {
     let Some(cluster) = Cluster::connect().await else { return };
-    let Some(installation) = Installation::new(&cluster).await else { return };
+    let Some(installation) = StandIn::with_rights(&cluster).await else { return };
     let (first, second) = std::thread::scope(|scope| {
         let other = scope
             .spawn(|| installation.replica([127, 0, 0, 1].into(), super::process::free_port([127, 0, 0, 1].into())));
@@ -157,7 +72,7 @@ async fn replicas_that_start_together_share_one_authority() {
 #[tokio::test]
 async fn no_pod_is_missed_while_the_authority_is_replaced() {
     let Some(cluster) = Cluster::connect().await else { return };
-    let Some(installation) = Installation::new(&cluster).await else { return };
+    let Some(installation) = StandIn::with_rights(&cluster).await else { return };
     let replica = installation.serving();
     converted(&cluster, "the API server trusts the certificate").await;
     let namespace = cluster.namespace().await;
@@ -183,7 +98,7 @@ async fn authorities(cluster: &Cluster) -> BTreeSet<String> {
 #[tokio::test]
 async fn an_emptied_certificate_is_made_again() {
     let Some(cluster) = Cluster::connect().await else { return };
-    let Some(installation) = Installation::new(&cluster).await else { return };
+    let Some(installation) = StandIn::with_rights(&cluster).await else { return };
     let _replica = installation.serving();
     converted(&cluster, "the API server trusts the certificate").await;
     cluster.merge(SECRET, &json!({"data": null})).await.created();
@@ -195,7 +110,7 @@ async fn an_emptied_certificate_is_made_again() {
 #[tokio::test]
 async fn a_deleted_certificate_is_made_again() {
     let Some(cluster) = Cluster::connect().await else { return };
-    let Some(installation) = Installation::new(&cluster).await else { return };
+    let Some(installation) = StandIn::with_rights(&cluster).await else { return };
     let _replica = installation.serving();
     converted(&cluster, "the API server trusts the certificate").await;
     let before = cluster.get(SECRET).await.created()["metadata"]["uid"].clone();

@@ -11,6 +11,7 @@
 //! | `NATIVE_SIDECAR_TEST_HOST` | the address under which the API server reaches this machine, by default 127.0.0.1 |
 //! | `NATIVE_SIDECAR_TEST_IMAGE` | an image with a shell that nodes have or can pull |
 //! | `NATIVE_SIDECAR_OWN_IMAGE` | this webhook's own image, where nodes have it |
+//! | `CLUSTER_STATE` | the cluster's folder, where it was made by `tests/cluster`: `admission/` is what its API server shows |
 //! | `AUDIT_LOG` | the API server's audit log, where it can be read |
 //! | `NATIVE_SIDECAR_ISTIO_INJECTOR` | Istio's injector, where it was built |
 //! | `KUBECTL` | the kubectl to render the manifests with, by default the one in the `PATH` |
@@ -23,6 +24,7 @@ mod manifests;
 mod neighbour;
 mod pods;
 mod process;
+mod stand_in;
 mod stream;
 mod webhook;
 
@@ -31,6 +33,7 @@ mod controllers;
 mod golden;
 mod istio;
 mod managed;
+mod mutual;
 mod neighbours;
 mod replicas;
 mod requests;

@@ -41,15 +41,21 @@ pub(crate) struct SecretFolder(PathBuf);
 impl Process {
     /// Starts the webhook on an address with a certificate from files.
     pub(crate) fn start(host: IpAddr, pair: &Pair) -> Self {
+        Self::start_with(host, free_port(host), pair, |_| ())
+    }
+
+    /// The same on a port of the test's choice and with more arguments.
+    pub(crate) fn start_with(host: IpAddr, port: u16, pair: &Pair, arguments: impl FnOnce(&mut Command)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let secret = SecretFolder(folder.path().join("tls"));
         secret.write(pair);
         let mut command = Self::command();
         command.arg("--tls-cert").arg(secret.0.join("tls.crt")).arg("--tls-key").arg(secret.0.join("tls.key"));
         command.args(["--reload-interval", "1s"]);
+        arguments(&mut command);
         // As the throw-away kubeconfig of a test is not this webhook's own.
         command.env_remove("KUBECONFIG");
-        Self::spawn(command, folder, host, free_port(host))
+        Self::spawn(command, folder, host, port)
     }
 
     /// The command, to which arguments may be added.
@@ -61,14 +67,36 @@ impl Process {
         command
     }
 
-    pub(crate) fn spawn(mut command: Command, folder: TempDir, host: IpAddr, port: u16) -> Self {
+    /// Returns when it is ready.
+    pub(crate) fn spawn(command: Command, folder: TempDir, host: IpAddr, port: u16) -> Self {
+        let mut process = Self::launch(command, folder, host, port);
+        process.wait_until_ready();
+        process
+    }
+
+    /// Returns at once: for one that may never be ready.
+    pub(crate) fn launch(mut command: Command, folder: TempDir, host: IpAddr, port: u16) -> Self {
         let health = free_port([127, 0, 0, 1].into());
         command.args(["--listen", &format!("{host}:{port}"), "--health-listen", &format!("127.0.0.1:{health}")]);
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let child = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
-        let mut process = Self { child, folder, host, port, health };
-        process.wait_until_ready();
-        process
+        Self { child, folder, host, port, health }
+    }
+
+    /// Whether it says that it is ready.
+    pub(crate) fn is_ready(&self) -> bool {
+        http_get(self.health, "/readyz").is_some_and(|(status, _)| status == 200)
+    }
+
+    /// Asks it to end, as the kubelet does.
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success(), "the process could not be asked to end");
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// What the process has written.
@@ -93,9 +121,14 @@ impl Process {
 
     /// The sum of all samples of a metric whose labels contain a text.
     pub(crate) fn metric(&self, name: &str, labels: &str) -> f64 {
-        let (_, body) = http_get(self.health, "/metrics").unwrap();
+        let body = self.metrics().unwrap();
         let samples = body.lines().filter(|line| line.starts_with(name) && line.contains(labels));
         samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// What Prometheus would read; nothing while the process starts.
+    pub(crate) fn metrics(&self) -> Option<String> {
+        Some(http_get(self.health, "/metrics")?.1)
     }
 
     /// Whether the certificate is for this name and from an authority of the bundle.
@@ -108,9 +141,9 @@ impl Process {
         serves((self.host, self.port), self.host.into(), bundle)
     }
 
-    fn wait_until_ready(&mut self) {
+    pub(crate) fn wait_until_ready(&mut self) {
         let start = Instant::now();
-        while http_get(self.health, "/readyz").is_none_or(|(status, _)| status != 200) {
+        while !self.is_ready() {
             let ended = self.child.try_wait().unwrap();
             let late = start.elapsed() > PATIENCE;
             assert!(ended.is_none() && !late, "not ready, ended: {ended:?}, log:\n{}", self.log());

@@ -1,6 +1,7 @@
 //! The webhook in the cluster, in two replicas, under a stream of pod creations.
 
 use super::{
+    certificates::Authority,
     cluster::{Cluster, note, within},
     installation::{self, DEPLOYMENT},
     process::Process,
@@ -16,7 +17,7 @@ const PODS: &str = "/api/v1/namespaces/native-sidecar/pods?labelSelector=app.kub
 async fn a_rolling_restart_and_a_killed_replica_miss_no_pod() {
     let Some(cluster) = Cluster::connect().await else { return };
     let Some(image) = own_image(&cluster).await else { return };
-    let _installation = installation::by_hand(&cluster, &image).await;
+    let _installation = installation::by_hand(&cluster, &Authority::new(), Some(&image)).await;
     rolled_out(&cluster).await;
     let namespace = cluster.namespace().await;
     within("the API server calls the webhook", || async { converts(&namespace).await.then_some(()) }).await;
