@@ -120,6 +120,11 @@ impl Cluster {
         Namespace { name, cluster: self, _cleanup: cleanup }
     }
 
+    /// One that somebody else cleans up.
+    pub(crate) fn existing_namespace(&self, name: &str) -> Namespace<'_> {
+        Namespace { name: name.to_owned(), cluster: self, _cleanup: Cleanup::none() }
+    }
+
     /// Whether `ValidatingAdmissionPolicy` v1 exists.
     pub(crate) fn has_admission_policies(&self) -> bool {
         self.version >= Version::new(1, 30, 0)

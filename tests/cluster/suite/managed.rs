@@ -3,10 +3,9 @@
 
 use super::{
     cluster::{Cluster, within},
-    installation, manifests,
+    manifests,
     stand_in::{NAME, StandIn, converted},
     stream::during,
-    webhook::is_installed,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -127,37 +126,4 @@ async fn a_deleted_certificate_is_made_again() {
 async fn is_filled(cluster: &Cluster) -> Option<()> {
     let secret = cluster.get(SECRET).await.object;
     secret["data"].as_object().filter(|data| !data.is_empty()).map(|_| ())
-}
-
-#[tokio::test]
-async fn the_service_account_may_do_nothing_else() {
-    let Some(cluster) = Cluster::connect().await else { return };
-    if is_installed() {
-        return;
-    }
-    let _installation = installation::self_managed(&cluster, None).await;
-    let may = async |verb: &str, group: &str, resource: &str, namespace: &str, name: &str| {
-        let attributes =
-            json!({"verb": verb, "group": group, "resource": resource, "namespace": namespace, "name": name});
-        let account = "system:serviceaccount:native-sidecar:native-sidecar";
-        let review = json!({
-            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
-            "spec": {"user": account, "resourceAttributes": attributes},
-        });
-        cluster.create(&review).await.created()["status"]["allowed"] == true
-    };
-    let own = "native-sidecar";
-    assert!(may("update", "", "secrets", own, "native-sidecar-certificate").await);
-    assert!(!may("get", "", "secrets", own, "another").await);
-    assert!(!may("patch", "", "secrets", own, "native-sidecar-certificate").await);
-    assert!(!may("delete", "", "secrets", own, "native-sidecar-certificate").await);
-    assert!(may("create", "", "secrets", own, "").await);
-    assert!(!may("create", "", "secrets", "default", "").await);
-    assert!(!may("list", "", "secrets", own, "").await);
-    assert!(!may("get", "", "secrets", "default", "native-sidecar-certificate").await);
-    assert!(!may("create", "", "pods", "default", "").await);
-    let registrations = "mutatingwebhookconfigurations";
-    assert!(may("patch", "admissionregistration.k8s.io", registrations, "", "zz-native-sidecar").await);
-    assert!(!may("patch", "admissionregistration.k8s.io", registrations, "", "another").await);
-    assert!(!may("create", "admissionregistration.k8s.io", registrations, "", "").await);
 }

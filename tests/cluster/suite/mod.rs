@@ -12,11 +12,13 @@
 //! | `NATIVE_SIDECAR_TEST_IMAGE` | an image with a shell that nodes have or can pull |
 //! | `NATIVE_SIDECAR_OWN_IMAGE` | this webhook's own image, where nodes have it |
 //! | `CLUSTER_STATE` | the cluster's folder, where it was made by `tests/cluster`: `admission/` is what its API server shows |
+//! | `NATIVE_SIDECAR_BAD_DAY` | `long`: ten thousand pods where a thousand are created otherwise |
 //! | `AUDIT_LOG` | the API server's audit log, where it can be read |
 //! | `NATIVE_SIDECAR_ISTIO_INJECTOR` | Istio's injector, where it was built |
 //! | `KUBECTL` | the kubectl to render the manifests with, by default the one in the `PATH` |
 
 // The harness: a cluster, our webhook in it, and other people's webhooks.
+mod balancer;
 mod certificates;
 mod cluster;
 mod installation;
@@ -29,6 +31,7 @@ mod stream;
 mod webhook;
 
 // What is claimed.
+mod burst;
 mod controllers;
 mod golden;
 mod istio;
@@ -37,6 +40,7 @@ mod mutual;
 mod neighbours;
 mod replicas;
 mod requests;
+mod rights;
 mod rotation;
 mod routes;
 mod story;

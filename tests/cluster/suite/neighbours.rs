@@ -23,7 +23,7 @@ fn inject_blindly(pod: &Value) -> Vec<Value> {
 }
 
 /// What a webhook does that was built with types older than native sidecars.
-fn strip(pod: &Value) -> Vec<Value> {
+pub(crate) fn strip(pod: &Value) -> Vec<Value> {
     let containers = pod["spec"]["initContainers"].as_array().map(Vec::as_slice).unwrap_or_default();
     let native = (0..containers.len()).filter(|index| containers[*index]["restartPolicy"] == "Always");
     native.map(|index| json!({"op": "remove", "path": format!("/spec/initContainers/{index}/restartPolicy")})).collect()

@@ -1,0 +1,105 @@
+//! What stands between an API server and two replicas: each connection goes to one of them, in turn.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::{AbortHandle, spawn},
+};
+
+/// Like a Service's proxy it looks at no request and tries nothing twice: a connection that the chosen replica does not
+/// take is closed.
+pub(crate) struct Balancer {
+    state: Arc<State>,
+    task: AbortHandle,
+}
+
+#[derive(Default)]
+struct State {
+    endpoints: Mutex<Vec<SocketAddr>>,
+    next: AtomicUsize,
+    open: AtomicUsize,
+    most: AtomicUsize,
+}
+
+/// One connection, for as long as it is open.
+struct Open(Arc<State>);
+
+// === impl Balancer ===
+
+impl Balancer {
+    /// Listens where the API server looks for the webhook.
+    pub(crate) async fn listen(address: IpAddr, port: u16, endpoints: &[SocketAddr]) -> Self {
+        let listener = TcpListener::bind((address, port)).await.unwrap();
+        let state = Arc::new(State::default());
+        let task = spawn(accept(listener, Arc::clone(&state))).abort_handle();
+        let balancer = Self { state, task };
+        balancer.choose_from(endpoints);
+        balancer
+    }
+
+    /// New connections go to these; those that are open stay where they are.
+    pub(crate) fn choose_from(&self, endpoints: &[SocketAddr]) {
+        *self.state.endpoints.lock().unwrap() = endpoints.to_vec();
+    }
+
+    /// The most connections that were open at a time.
+    pub(crate) fn most_open(&self) -> usize {
+        self.state.most.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    loop {
+        // Out of descriptors, most likely: the test fails by what is missed.
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        spawn(pass_on(stream, Open::new(Arc::clone(&state))));
+    }
+}
+
+async fn pass_on(mut client: TcpStream, open: Open) -> io::Result<()> {
+    let endpoint = open.0.next();
+    let mut replica = TcpStream::connect(endpoint).await?;
+    client.set_nodelay(true)?;
+    replica.set_nodelay(true)?;
+    copy_bidirectional(&mut client, &mut replica).await?;
+    Ok(())
+}
+
+// === impl State ===
+
+impl State {
+    fn next(&self) -> SocketAddr {
+        let endpoints = self.endpoints.lock().unwrap();
+        endpoints[self.next.fetch_add(1, Ordering::Relaxed) % endpoints.len()]
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    fn new(state: Arc<State>) -> Self {
+        let now = state.open.fetch_add(1, Ordering::Relaxed) + 1;
+        state.most.fetch_max(now, Ordering::Relaxed);
+        Self(state)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
