@@ -18,8 +18,9 @@ use serde_json::json;
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
-    env,
+    env, fs,
     net::{Ipv4Addr, SocketAddr},
+    path::Path,
     time::Instant,
 };
 
@@ -123,6 +124,20 @@ async fn wait_longest(cluster: &Cluster) {
     cluster.merge(REGISTRATION, &json!({"webhooks": registration["webhooks"]})).await.created();
 }
 
+/// How often the API server could not call the webhook, by what it says, without the ports of connections.
+fn reasons() -> BTreeMap<String, usize> {
+    let log = env::var_os("CLUSTER_STATE").map(|state| Path::new(&state).join("logs/kube-apiserver.log"));
+    let log = log.and_then(|log| fs::read_to_string(log).ok()).unwrap_or_default();
+    let failed = log.lines().filter_map(|line| line.split_once("failed to call webhook: ")).map(|(_, reason)| reason);
+    let mut reasons = BTreeMap::new();
+    for reason in failed {
+        let words = reason.split(' ').map(|word| word.split_once("->").map_or(word, |(from, _)| from));
+        let words = words.map(|word| word.rsplit_once(':').map_or(word, |(address, _)| address));
+        *reasons.entry(words.collect::<Vec<_>>().join(" ")).or_default() += 1;
+    }
+    reasons
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_pods_at_once_and_a_rolling_restart_miss_no_pod() {
     let Some(cluster) = Cluster::connect().await else { return };
@@ -142,6 +157,6 @@ async fn a_thousand_pods_at_once_and_a_rolling_restart_miss_no_pod() {
          {missed} missed, refused by the API server {refused:?}, at most {} connections at a time, {time:.1} s",
         replicas.balancer.most_open(),
     ));
-    assert_eq!(missed, 0, "pods were missed");
+    assert_eq!(missed, 0, "pods were missed; the API server says why: {:#?}", reasons());
     assert!(refused.is_empty(), "the API server refused pods: {refused:?}");
 }
