@@ -13,8 +13,10 @@
 #
 # Without Docker: scripts/oci-image packs the same image from a static binary.
 
-# To pin the toolchain to one digest: --build-arg RUST_IMAGE=docker.io/library/rust@sha256:...
-ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm
+# The SBOM of the program: --target sbom --output type=local,dest=FOLDER
+
+# The tag is for people, the digest (of both platforms) decides. The version is `rust-version` of Cargo.toml.
+ARG RUST_IMAGE=docker.io/library/rust:1.95.0-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1
 
 # The compiler runs on the builder's own platform and cross-compiles; under
 # emulation the build would take many times as long.
@@ -46,21 +48,24 @@ COPY . .
 # The caches keep downloaded and compiled dependencies between builds, so that a
 # change of src/ compiles this crate alone. The result is copied out of them.
 ENV CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc \
-    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc \
-    RUSTFLAGS="-C target-feature=+crt-static"
+    CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_LINKER=x86_64-linux-gnu-gcc
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target,id=native-sidecar-target-$TARGETARCH,sharing=locked <<EOF
 set -eu
 target=$(cat /target)
-cargo build --release --locked --bin native-sidecar --target "$target"
-install -D -m 0755 "target/$target/release/native-sidecar" /out/native-sidecar
+scripts/release-build /dist "$target"
+install -D -m 0755 /dist/native-sidecar /out/native-sidecar
 install -D -m 0644 LICENSE /out/LICENSE
+install -D -m 0644 /dist/native-sidecar.cdx.json /sbom/native-sidecar.cdx.json
 # A dynamically linked program would not start in an empty image.
 if readelf --program-headers --wide /out/native-sidecar | grep -q INTERP; then
   echo "the program is linked dynamically" >&2
   exit 1
 fi
 EOF
+
+FROM scratch AS sbom
+COPY --link --from=build /sbom/ /
 
 FROM scratch
 ARG VERSION=0.1.0
