@@ -10,15 +10,20 @@ use std::{
 };
 use tokio::{
     io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    task::{AbortHandle, spawn},
+    net::{TcpListener, TcpSocket, TcpStream},
+    runtime::{self, Runtime},
+    spawn,
 };
 
+/// More than come at once: none has to try again.
+const BACKLOG: u32 = 4096;
+
 /// Like a Service's proxy it looks at no request and tries nothing twice: a connection that the chosen replica does not
-/// take is closed.
+/// take is closed. It has threads of its own: the end of a connection must not wait behind the test's thousand requests,
+/// or the API server would go on using what a replica has closed.
 pub(crate) struct Balancer {
     state: Arc<State>,
-    task: AbortHandle,
+    runtime: Option<Runtime>,
 }
 
 #[derive(Default)]
@@ -36,11 +41,17 @@ struct Open(Arc<State>);
 
 impl Balancer {
     /// Listens where the API server looks for the webhook.
-    pub(crate) async fn listen(address: IpAddr, port: u16, endpoints: &[SocketAddr]) -> Self {
-        let listener = TcpListener::bind((address, port)).await.unwrap();
+    pub(crate) fn listen(address: IpAddr, port: u16, endpoints: &[SocketAddr]) -> Self {
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let state = Arc::new(State::default());
-        let task = spawn(accept(listener, Arc::clone(&state))).abort_handle();
-        let balancer = Self { state, task };
+        let listener = {
+            let _inside = runtime.enter();
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind((address, port).into()).unwrap();
+            socket.listen(BACKLOG).unwrap()
+        };
+        runtime.spawn(accept(listener, Arc::clone(&state)));
+        let balancer = Self { state, runtime: Some(runtime) };
         balancer.choose_from(endpoints);
         balancer
     }
@@ -58,7 +69,8 @@ impl Balancer {
 
 impl Drop for Balancer {
     fn drop(&mut self) {
-        self.task.abort();
+        // One must not wait for threads within another runtime.
+        self.runtime.take().into_iter().for_each(Runtime::shutdown_background);
     }
 }
 

@@ -54,10 +54,10 @@ fn is_long() -> bool {
 // === impl Replicas ===
 
 impl<'s> Replicas<'s> {
-    async fn start(stand_in: &'s StandIn) -> Self {
+    fn start(stand_in: &'s StandIn) -> Self {
         let running = vec![replica(stand_in), replica(stand_in)];
         let addresses: Vec<_> = running.iter().map(|(_, address)| *address).collect();
-        let balancer = Balancer::listen(stand_in.address, 443, &addresses).await;
+        let balancer = Balancer::listen(stand_in.address, 443, &addresses);
         Self { stand_in, balancer, running }
     }
 
@@ -143,7 +143,7 @@ async fn a_thousand_pods_at_once_and_a_rolling_restart_miss_no_pod() {
     let Some(cluster) = Cluster::connect().await else { return };
     let Some(stand_in) = StandIn::with_files(&cluster).await else { return };
     wait_longest(&cluster).await;
-    let mut replicas = Replicas::start(&stand_in).await;
+    let mut replicas = Replicas::start(&stand_in);
     converted(&cluster, "the API server calls the webhook").await;
     let namespace = cluster.namespace().await;
     let (burst, start) = (Burst::default(), Instant::now());

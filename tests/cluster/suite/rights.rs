@@ -122,7 +122,7 @@ impl Right {
         roles.flat_map(|role| role["rules"].as_array().unwrap().iter().flat_map(|rule| Self::of(role, rule))).collect()
     }
 
-    fn of(role: &Value, rule: &Value) -> Vec<Self> {
+    fn of(owner: &Value, rule: &Value) -> Vec<Self> {
         let texts = |field: &str| -> Vec<String> {
             rule[field].as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
         };
@@ -132,7 +132,7 @@ impl Right {
             "a rule for each resource, so that each is looked at: {rule}"
         );
         let right = |verb| Self {
-            role: role["metadata"]["name"].as_str().unwrap().to_owned(),
+            role: owner["metadata"]["name"].as_str().unwrap().to_owned(),
             group: groups[0].clone(),
             resource: resources[0].clone(),
             verb,
