@@ -47,6 +47,7 @@ impl Balancer {
         let listener = {
             let _inside = runtime.enter();
             let socket = TcpSocket::new_v4().unwrap();
+            socket.set_reuseaddr(true).unwrap();
             socket.bind((address, port).into()).unwrap();
             socket.listen(BACKLOG).unwrap()
         };

@@ -30,6 +30,19 @@ pub(crate) async fn by_hand(cluster: &Cluster, authority: &Authority, image: Opt
     apply(cluster, objects, image).await
 }
 
+/// Applies the overlay that asks for client certificates of this CA.
+pub(crate) async fn mutual_tls(cluster: &Cluster, client_ca: &str, image: &str) -> Cleanup {
+    let overlay = if cluster.has_admission_policies() { "mutual-tls" } else { "kubernetes-1.29-mutual-tls" };
+    let mut objects = manifests::overlay(overlay);
+    let position = objects.iter().position(|object| object["kind"] == "Namespace").unwrap();
+    let config_map = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": "native-sidecar-client-ca", "namespace": "native-sidecar"}, "data": {"ca.crt": client_ca},
+    });
+    objects.insert(position + 1, config_map);
+    apply(cluster, objects, Some(image)).await
+}
+
 fn secret(authority: &Authority) -> Value {
     let pair = authority.issue("native-sidecar.native-sidecar.svc");
     json!({

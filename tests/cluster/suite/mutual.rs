@@ -5,6 +5,7 @@ use super::{
     cluster::{Cluster, note, within},
     installation, manifests,
     process::Process,
+    replicas::{own_image, rolled_out},
     stand_in::{NAME, StandIn, converted, converts_now, environment},
 };
 use serde_json::{Value, json};
@@ -116,4 +117,14 @@ async fn the_certificate_is_not_shown_at_another_port() {
     called_at(&cluster, |client| client["service"]["port"] = 8443.into()).await;
     let webhook = asking_for_certificates(&stand_in, 8443, &[("NATIVE_SIDECAR_CLIENT_CA", ca.to_str().unwrap())]);
     refuses(&cluster, &webhook, "peer sent no certificates").await;
+}
+
+#[tokio::test]
+async fn replicas_in_the_cluster_answer_the_api_server_alone() {
+    let Some(cluster) = Cluster::connect().await else { return };
+    let Some(image) = own_image(&cluster).await else { return };
+    let Some(ca) = client_ca() else { return };
+    let _installation = installation::mutual_tls(&cluster, &fs::read_to_string(ca).unwrap(), &image).await;
+    rolled_out(&cluster).await;
+    converted(&cluster, "the API server shows its certificate").await;
 }

@@ -42,7 +42,7 @@ async fn replicas_make_their_certificate_themselves() {
 }
 
 /// The webhook's image, where pods can run and the webhook does not run yet.
-async fn own_image(cluster: &Cluster) -> Option<String> {
+pub(crate) async fn own_image(cluster: &Cluster) -> Option<String> {
     if is_installed() || !cluster.has_nodes().await {
         return None;
     }
@@ -71,7 +71,7 @@ async fn kill_one(cluster: &Cluster) {
 }
 
 /// Waits until all replicas are of the newest kind and ready, and the others are gone.
-async fn rolled_out(cluster: &Cluster) {
+pub(crate) async fn rolled_out(cluster: &Cluster) {
     within("the Deployment is rolled out", || async {
         let deployment = cluster.get(DEPLOYMENT).await.created();
         let pods = cluster.get(PODS).await.created();
