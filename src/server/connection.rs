@@ -241,8 +241,7 @@ impl Service {
     fn note_protocol_error(&self, error: &BoxError, peer: SocketAddr) {
         let Some(refusal) = error.downcast_ref::<hyper::Error>().and_then(Refusal::of_protocol_error) else { return };
         self.metrics.refused(&refusal);
-        let reason = refusal.to_string();
-        tracing::info!(%peer, status = refusal.status().as_u16(), reason, "request refused");
+        refusal.log(Some(peer));
     }
 
     fn note_failed_handshake(&self, error: &io::Error, peer: SocketAddr) {

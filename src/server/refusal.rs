@@ -1,7 +1,10 @@
 //! Answers that are no `AdmissionReview`: a status and one sentence for whoever called.
 
+use super::strangers::{Kind, STRANGERS};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header::CONTENT_TYPE};
+use std::net::SocketAddr;
+use tracing::field;
 
 /// Why a request is not answered with an `AdmissionReview`. To the API server each is a failed call, so under
 /// `failurePolicy: Ignore` the pod is created unchanged.
@@ -70,6 +73,15 @@ impl Refusal {
             return Some(Self::HeadersTooLarge);
         }
         error.is_parse().then(|| Self::NotHttp(error.to_string()))
+    }
+
+    /// Logs it, unless `peer` has been refused for the like of it within a minute.
+    pub(super) fn log(&self, peer: Option<SocketAddr>) {
+        let (status, reason) = (self.status(), self.to_string());
+        let is_news = |peer: SocketAddr| STRANGERS.is_news(Kind::RefusedRequest(status), peer.ip(), &reason);
+        if peer.is_none_or(is_news) {
+            tracing::info!(peer = peer.map(field::display), status = status.as_u16(), reason, "request refused");
+        }
     }
 
     /// The HTTP status.

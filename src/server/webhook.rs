@@ -8,7 +8,6 @@ use super::{
     metrics::Metrics,
     refusal::Refusal,
     running_reviews::{RunningReview, RunningReviews, RunsOn},
-    strangers::{Kind, STRANGERS},
 };
 use arc_swap::ArcSwap;
 use axum::{
@@ -31,7 +30,7 @@ use std::{
     any::Any,
     borrow::Cow,
     future,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
@@ -47,7 +46,6 @@ use tokio::{
     task,
     time::{Instant, sleep, timeout, timeout_at},
 };
-use tracing::field;
 
 /// How much of a body that is too large is read all the same, and thrown away.
 const READ_LIMIT: usize = 2 * BODY_LIMIT;
@@ -269,14 +267,6 @@ fn log(reviewed: &Reviewed, route: Route, elapsed: Duration) {
     );
 }
 
-fn log_refusal(refusal: &Refusal, peer: Option<SocketAddr>) {
-    let (status, reason) = (refusal.status(), refusal.to_string());
-    let is_news = |peer: SocketAddr| STRANGERS.is_news(Kind::RefusedRequest(status), peer.ip(), &reason);
-    if peer.is_none_or(is_news) {
-        tracing::info!(peer = peer.map(field::display), status = status.as_u16(), reason, "request refused");
-    }
-}
-
 /// What a client sent, short enough for a log line, and such that everything in it can be seen.
 fn quote(text: &str) -> Cow<'_, str> {
     if text.len() <= QUOTE_LIMIT {
@@ -456,7 +446,7 @@ impl Webhook {
     fn finish(&self, outcome: Result<Response, Refusal>, version: Version, from: Option<&Connection>) -> Response {
         let mut response = outcome.unwrap_or_else(|refusal| {
             self.metrics.refused(&refusal);
-            log_refusal(&refusal, from.map(|connection| connection.peer));
+            refusal.log(from.map(|connection| connection.peer));
             refusal.into_response()
         });
         // HTTP/2 has no such header; its connections are sent GOAWAY.
