@@ -121,6 +121,11 @@ impl Target {
         Self { address, name: "localhost", config: Arc::new(config) }
     }
 
+    /// The client's side of TLS.
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
+    }
+
     pub(crate) fn named(self, name: &'static str) -> Self {
         Self { name, ..self }
     }
@@ -151,8 +156,13 @@ impl Shape {
 
 impl Load {
     /// A few calls at a time, with time between them: bounded, as the good stream is to be.
-    pub(crate) fn steady(calls: usize) -> Self {
-        Self { calls, at_a_time: 4, pause: Duration::from_millis(20) }
+    pub(crate) const fn steady(calls: usize) -> Self {
+        Self { calls, at_a_time: 4, pause: Duration::from_millis(50) }
+    }
+
+    /// As many as get through.
+    pub(crate) const fn brisk(calls: usize) -> Self {
+        Self { calls, at_a_time: 4, pause: Duration::ZERO }
     }
 }
 
@@ -176,6 +186,11 @@ impl Caller {
         Arc::new(Self { shape, ..self.again() })
     }
 
+    /// Another API server.
+    pub(crate) fn at(self: Arc<Self>, source: Ipv4Addr) -> Arc<Self> {
+        Arc::new(Self { source, ..self.again() })
+    }
+
     /// With a connection for each call.
     pub(crate) fn fresh(self: Arc<Self>) -> Arc<Self> {
         Arc::new(Self { fresh: true, ..self.again() })
@@ -194,6 +209,7 @@ impl Caller {
         let (status, answer) =
             timeout(Duration::from_mins(2), self.exchange(review.to_string())).await.unwrap().unwrap();
         assert_eq!(status, 200);
+        assert!(self.shape != Shape::LargeAnswer || answer.len() > 4096, "{} bytes", answer.len());
         let patch = patch(&serde_json::from_slice(&answer).unwrap()).expect("a patch");
         let mut pod = review["request"]["object"].clone();
         json_patch::patch(&mut pod, &serde_json::from_value::<json_patch::Patch>(patch.clone()).unwrap()).unwrap();
@@ -210,7 +226,9 @@ impl Caller {
             let (caller, left) = (Arc::clone(self), Arc::clone(&left));
             workers.spawn(async move {
                 let mut tally = Tally::default();
-                while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+                let mut next =
+                    || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+                while !tally.is_hopeless() && next() {
                     caller.call(&mut tally).await;
                     sleep(load.pause).await;
                 }
@@ -242,7 +260,7 @@ impl Caller {
             let (caller, ended) = (Arc::clone(self), Arc::clone(&ended));
             workers.spawn(async move {
                 let mut tally = Tally::default();
-                while ended.load(Ordering::Relaxed) == 0 {
+                while ended.load(Ordering::Relaxed) == 0 && !tally.is_hopeless() {
                     caller.call(&mut tally).await;
                     sleep(load.pause).await;
                 }
@@ -260,7 +278,7 @@ impl Caller {
         let body = self.shape.review(&uid).to_string();
         let begin = Instant::now();
         let outcome = match timeout(self.patience, self.exchange(body)).await {
-            Err(_) => Outcome::Lost("no answer in time".to_owned()),
+            Err(_) => Outcome::Late,
             Ok(Err(error)) => Outcome::Lost(tell(&*error)),
             Ok(Ok((200, body))) => self.judge(&uid, &body),
             Ok(Ok((status, _))) => Outcome::Lost(format!("status {status}")),
@@ -370,7 +388,7 @@ fn tell(error: &(dyn std::error::Error + 'static)) -> String {
 pub(crate) async fn probe(health: SocketAddr, path: &'static str, patience: Duration, tally: &mut Tally) {
     let begin = Instant::now();
     let outcome = match timeout(patience, probe_once(health, path)).await {
-        Err(_) => Outcome::Lost("no answer in time".to_owned()),
+        Err(_) => Outcome::Late,
         Ok(Err(error)) => Outcome::Lost(tell(&*error)),
         Ok(Ok(200)) => Outcome::Right,
         Ok(Ok(status)) => Outcome::Lost(format!("status {status}")),

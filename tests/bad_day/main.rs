@@ -16,11 +16,14 @@
     reason = "in tests a panic is the report"
 )]
 
+mod balancer;
 mod caller;
+mod frames;
 mod group;
 mod program;
 mod report;
 mod rows;
+mod strangers;
 #[path = "../server/support.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod support;

@@ -47,6 +47,8 @@ pub(crate) enum Log {
     Unread,
     /// A device that has no space left.
     Full,
+    /// A pipe whose reader has gone.
+    Gone,
 }
 
 /// The process; killed when dropped.
@@ -123,12 +125,12 @@ impl Setup {
         }
         let stderr = match self.log {
             Log::File => File::create(folder.path().join("log")).unwrap().into(),
-            Log::Unread => Stdio::piped(),
+            Log::Unread | Log::Gone => Stdio::piped(),
             Log::Full => File::options().write(true).open("/dev/full").unwrap().into(),
         };
         command.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
         let mut child = command.spawn().unwrap();
-        let unread = child.stderr.take();
+        let unread = child.stderr.take().filter(|_| self.log == Log::Unread);
         Program { child, group, folder, unread, address, health, ca: self.ca.clone().unwrap_or_default() }
     }
 }

@@ -6,6 +6,9 @@ use std::{
     time::Duration,
 };
 
+/// A caller that has waited in vain for so many answers calls no more.
+const HOPELESS: usize = 5;
+
 /// How much a row does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
@@ -50,6 +53,8 @@ pub(crate) struct Tally {
     pub(crate) wrong: usize,
     /// Not answered in time, or with an error.
     pub(crate) lost: usize,
+    /// Those of the lost that had no answer in time.
+    pub(crate) late: usize,
     pub(crate) slowest: Duration,
     /// Why calls were lost or wrong.
     pub(crate) reasons: BTreeMap<String, usize>,
@@ -61,6 +66,8 @@ pub(crate) enum Outcome {
     Right,
     Wrong(String),
     Lost(String),
+    /// Lost, as there was no answer in time.
+    Late,
 }
 
 /// What a row came to.
@@ -87,6 +94,11 @@ impl Form {
         if self.is_quick() { quick } else { long }
     }
 
+    /// Good calls of a row: a second of them, or half a minute.
+    pub(crate) fn calls(self) -> usize {
+        self.pick(100, 2_000)
+    }
+
     /// How long a good call waits. The webhook's `timeoutSeconds` where the figures are taken; where only losses are
     /// looked for, long enough for a machine that is busy with something else.
     pub(crate) fn patience(self) -> Duration {
@@ -110,7 +122,17 @@ impl Tally {
                 self.lost += 1;
                 *self.reasons.entry(reason).or_default() += 1;
             }
+            Outcome::Late => {
+                self.lost += 1;
+                self.late += 1;
+                *self.reasons.entry("no answer in time".to_owned()).or_default() += 1;
+            }
         }
+    }
+
+    /// Nobody needs to wait for more of them.
+    pub(crate) const fn is_hopeless(&self) -> bool {
+        self.late >= HOPELESS
     }
 
     pub(crate) fn add(&mut self, other: Self) {
@@ -118,6 +140,7 @@ impl Tally {
         self.right += other.right;
         self.wrong += other.wrong;
         self.lost += other.lost;
+        self.late += other.late;
         self.slowest = self.slowest.max(other.slowest);
         for (reason, count) in other.reasons {
             *self.reasons.entry(reason).or_default() += count;
@@ -179,7 +202,7 @@ impl Report {
 /// One line for people.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Tally { sent, right, wrong, lost, slowest, reasons } = &self.tally;
+        let Tally { sent, right, wrong, lost, slowest, reasons, .. } = &self.tally;
         write!(f, "sent {sent}, right {right}, wrong {wrong}, lost {lost}, slowest {}", milliseconds(*slowest))?;
         for (name, value) in &self.figures {
             write!(f, ", {name} {value}")?;

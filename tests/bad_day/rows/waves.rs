@@ -1,19 +1,21 @@
 //! Waves: as many calls at once as an API server makes that creates pods for many Jobs.
 
 use crate::{
-    program::Setup,
+    caller::Caller,
+    program::{Program, Setup},
     report::{Form, Report, Tally},
 };
+use std::{net::Ipv4Addr, sync::Arc};
 
-/// Waves of as many calls, from one address, one after the other.
-async fn waves(form: Form, setup: Setup, calls: usize) -> Report {
-    let mut program = setup.start().await;
-    let caller = program.caller(form);
-    caller.learn().await;
+/// Waves of as many calls, one after the other, of each of the callers at once.
+async fn waves(form: Form, mut program: Program, callers: &[Arc<Caller>], calls: usize) -> Report {
+    for caller in callers {
+        caller.learn().await;
+    }
     let mut tally = Tally::default();
     for _ in 0..form.pick(1, 10) {
-        caller.hang_up();
-        tally.add(caller.wave(calls).await);
+        let waves = callers.iter().map(|caller| caller.wave(calls));
+        futures::future::join_all(waves).await.into_iter().for_each(|wave| tally.add(wave));
     }
     let mut report = Report::of(tally);
     report.figure("evicted", program.metric("native_sidecar_connections_evicted_total").await);
@@ -22,13 +24,28 @@ async fn waves(form: Form, setup: Setup, calls: usize) -> Report {
 }
 
 pub(crate) async fn by_default(form: Form, calls: usize) -> Report {
-    waves(form, Setup::default(), calls).await
+    let program = Program::start().await;
+    let callers = [program.caller(form)];
+    waves(form, program, &callers, calls).await
 }
 
 pub(crate) async fn with_128_connections(form: Form, calls: usize) -> Report {
-    waves(form, Setup::default().with(&["--max-connections", "128"]), calls).await
+    let program = Setup::default().with(&["--max-connections", "128"]).start().await;
+    let callers = [program.caller(form)];
+    waves(form, program, &callers, calls).await
 }
 
-pub(crate) async fn with_64_descriptors(form: Form, calls: usize) -> Report {
-    waves(form, Setup::default().descriptors(64), calls).await
+/// Three API servers: what each keeps idle is more than there are descriptors.
+pub(crate) async fn with_64_descriptors(form: Form) -> Report {
+    let program = Setup::default().descriptors(64).start().await;
+    let callers = [2, 3, 4].map(|last| program.caller(form).at(Ipv4Addr::new(127, 0, 0, last)));
+    let mut first = Tally::default();
+    // So that they have their idle connections.
+    for caller in &callers {
+        caller.learn().await;
+        first.add(caller.wave(25).await);
+    }
+    let mut report = waves(form, program, &callers, 110).await;
+    report.tally.add(first);
+    report
 }
