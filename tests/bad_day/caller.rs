@@ -193,7 +193,11 @@ impl Caller {
 
     /// With a connection for each call.
     pub(crate) fn fresh(self: Arc<Self>) -> Arc<Self> {
-        Arc::new(Self { fresh: true, ..self.again() })
+        Arc::new(self.again().fresh_ones())
+    }
+
+    pub(crate) fn fresh_ones(self) -> Self {
+        Self { fresh: true, ..self }
     }
 
     /// The same without connections.
@@ -226,7 +230,7 @@ impl Caller {
             let (caller, left) = (Arc::clone(self), Arc::clone(&left));
             workers.spawn(async move {
                 let mut tally = Tally::default();
-                let mut next =
+                let next =
                     || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
                 while !tally.is_hopeless() && next() {
                     caller.call(&mut tally).await;

@@ -63,6 +63,12 @@ impl Group {
         self.read("memory.kmem.tcp.max_usage_in_bytes")
     }
 
+    /// How often the limit of CPU has made the process wait.
+    pub(crate) fn throttled(&self) -> Option<u64> {
+        let stat = fs::read_to_string(self.find("cpu.stat")?).ok()?;
+        stat.lines().find_map(|line| line.strip_prefix("nr_throttled ")?.parse().ok())
+    }
+
     fn write(&self, file: &str, value: u64) -> io::Result<()> {
         fs::write(self.find(file).ok_or(io::ErrorKind::NotFound)?, value.to_string())
     }

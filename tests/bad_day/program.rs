@@ -35,7 +35,6 @@ pub(crate) struct Setup {
     log: Log,
     /// The CA of the certificate in files; a throw-away certificate is made without.
     ca: Option<String>,
-    is_ready_at_once: bool,
 }
 
 /// Where the log goes.
@@ -92,9 +91,9 @@ impl Setup {
         Self { ca: Some(ca.to_owned()), ..setup }
     }
 
-    /// The certificate is somebody else's matter, and so is when the process is ready.
+    /// The certificate comes from the cluster, and its CA is known once it is ready.
     pub(crate) fn managed(self) -> Self {
-        Self { ca: Some(String::new()), is_ready_at_once: false, ..self }
+        Self { ca: Some(String::new()), ..self }
     }
 
     /// Starts it and waits until it is ready.
@@ -178,10 +177,6 @@ impl Program {
         })
         .await;
         status.unwrap()
-    }
-
-    pub(crate) fn runs(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
     }
 
     /// Bytes of the log so far; none where it does not go to a file.

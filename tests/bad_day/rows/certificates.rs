@@ -28,6 +28,9 @@ struct Installation {
     caller: Arc<Caller>,
 }
 
+/// What is put in place, and how.
+type Bad<'a> = (&'static str, Box<dyn Fn() + 'a>);
+
 /// How a pair gets into a folder.
 type Put = fn(&Path, &Pair, usize);
 
@@ -108,7 +111,7 @@ pub(crate) async fn bad_pairs(form: Form) -> Report {
     let (good, folder) = (installation.authority.server(), installation.folder.path().to_owned());
     let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
     let other = installation.authority.server();
-    let bad: [(&str, Box<dyn Fn()>); 6] = [
+    let bad: [Bad<'_>; 6] = [
         ("no file", Box::new(|| fs::remove_file(&certificate).unwrap())),
         ("an empty file", Box::new(|| fs::write(&certificate, "").unwrap())),
         ("no PEM", Box::new(|| fs::write(&certificate, "not a certificate").unwrap())),
@@ -198,7 +201,7 @@ pub(crate) async fn client_ca_withdrawn(form: Form) -> Report {
         eventually(async || client.ask(program.address, "new").await.is_err()).await;
         ended = timeout(form.patience(), eventually(async || open.is_let_go().await)).await.is_ok();
     };
-    let mut tally = caller.stream_until(Load::steady(0), withdrawal).await;
+    let mut tally = caller.stream_until(Load::steady(0), Box::pin(withdrawal)).await;
     tally.add(caller.stream(Load::steady(form.calls())).await);
     let mut report = Report::of(tally);
     report.require(ended, "open connections of the CA that was withdrawn end");

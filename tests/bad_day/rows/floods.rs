@@ -69,13 +69,16 @@ where
 async fn probes(form: Form, health: SocketAddr) -> Tally {
     let mut tally = Tally::default();
     for _ in 0..form.pick(10, 100) {
+        if tally.is_hopeless() {
+            break;
+        }
         probe(health, "/readyz", form.patience(), &mut tally).await;
         sleep(Duration::from_millis(50)).await;
     }
     tally
 }
 
-async fn plain_text(stranger: Stranger) -> io::Result<()> {
+pub(crate) async fn plain_text(stranger: Stranger) -> io::Result<()> {
     let mut stream = stranger.tcp().await?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
     let _ = stream.read(&mut [0; 64]).await;
@@ -149,9 +152,10 @@ pub(crate) async fn metrics(form: Form) -> Report {
     let health = program.health;
     let act = move |stranger: Stranger| async move {
         let mut stream = stranger.tcp_to(health).await?;
+        let mut answer = vec![0; 64 * 1024];
         loop {
             stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
-            if stream.read(&mut [0; 64 * 1024]).await? == 0 {
+            if stream.read(&mut answer).await? == 0 {
                 return Ok(());
             }
             stranger.in_place();

@@ -3,6 +3,7 @@
 use super::slow;
 use crate::{
     caller::Load,
+    group::Group,
     program::{MEMORY_LIMIT, Program, Setup},
     report::{Form, Report},
     strangers::{Strangers, anywhere},
@@ -18,16 +19,18 @@ const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 /// A tenth of one processor, or what looks like it.
 pub(crate) async fn little_cpu(form: Form) -> Report {
     let mut program = Program::start().await;
-    let caller = program.caller(form);
+    // A handshake each: more than a tenth of a processor can do at this pace.
+    let caller = program.caller(form).fresh();
     caller.learn().await;
     let mut throttle = JoinSet::new();
     let limited = program.group().is_some_and(|group| group.limit_cpu(10).is_ok());
     if !limited {
         throttle.spawn(now_and_then(program.pid()));
     }
-    let load = Load { calls: form.pick(30, 300), at_a_time: 2, pause: Duration::from_millis(100) };
-    let mut report = Report::of(caller.stream(load).await);
-    report.figure("throttled by", if limited { "cgroup" } else { "SIGSTOP and SIGCONT" });
+    let mut report = Report::of(caller.stream(Load::brisk(form.pick(60, 1_000))).await);
+    let times = program.group().filter(|_| limited).and_then(Group::throttled);
+    report.require(times != Some(0), "the process is throttled at all");
+    report.figure("throttled by", times.map_or_else(|| "signals".to_owned(), |times| format!("cgroup, {times} times")));
     throttle.shutdown().await;
     program.signal(Signal::CONT);
     program.conclude(&mut report);

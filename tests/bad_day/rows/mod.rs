@@ -1,11 +1,13 @@
 //! The rows: what happens in each of them.
 
 mod certificates;
+mod cluster;
 mod floods;
 mod logs;
 mod machine;
 mod replicas;
 mod slow;
+mod soak;
 mod waves;
 
 use crate::report::{
@@ -303,5 +305,17 @@ pub(crate) const ROWS: &[Row] = &[
         what: "256 MiB, and 126 addresses with what takes most of it: large bodies, slow ones, answers not read",
         promise: NoneLost,
         run: |form| Box::pin(machine::little_memory(form)),
+    },
+    Row {
+        name: "api-server-away",
+        what: "managed certificates, and the API server away for ten minutes (quick form: 3 s)",
+        promise: NoneLost,
+        run: |form| Box::pin(cluster::away(form)),
+    },
+    Row {
+        name: "soak",
+        what: "mixed traffic, good and bad, for ten minutes or an hour (quick form: 5 s), then rest",
+        promise: NoneLost,
+        run: |form| Box::pin(soak::soak(form)),
     },
 ];

@@ -70,7 +70,7 @@ async fn slow_headers(stranger: Stranger) -> io::Result<()> {
     slowly(stream, b"a").await
 }
 
-/// A ClientHello that is said to have 512 bytes and comes one at a time.
+/// A `ClientHello` that is said to have 512 bytes and comes one at a time.
 async fn slow_handshake(stranger: Stranger) -> io::Result<()> {
     let mut stream = stranger.tcp().await?;
     stream.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]).await?;
@@ -125,11 +125,6 @@ pub(crate) async fn idle_ones(form: Form) -> Report {
     among(form, &mut setup.start().await, Shape::Small, (count, anywhere), idle).await
 }
 
-/// In the quick form, where a good call waits for longer than a body, what waits for memory is refused before.
-fn patient(form: Form) -> Setup {
-    form.pick(Setup::default().with(&["--body-timeout", "3s"]), Setup::default())
-}
-
 pub(crate) async fn chunked_of_six_addresses(form: Form) -> Report {
     chunked(form, anywhere).await
 }
@@ -138,14 +133,21 @@ pub(crate) async fn chunked_of_one_address(form: Form) -> Report {
     chunked(form, |_| anywhere(0)).await
 }
 
-/// For as long as it takes until each has been refused or given up, and has come again.
+/// In the quick form, where good calls wait for longer than a body may take, it may take longer still. In the long form
+/// until each has been refused or given up, and has come again.
 async fn chunked(form: Form, source: impl Fn(usize) -> Ipv4Addr) -> Report {
-    let mut program = patient(form).start().await;
+    let slower = Setup::default().with(&["--body-timeout", "5m", "--request-timeout", "10m"]);
+    let mut program = form.pick(slower, Setup::default()).start().await;
     let caller = program.caller(form).shaped(Shape::Large);
     caller.learn().await;
     let strangers = Strangers::come(6, &program, source, slow_chunks).await;
-    let again = eventually(async || strangers.came() >= form.pick(18, 36));
-    let mut report = Report::of(caller.stream_until(Load::steady(0), again).await);
+    let tally = if form.is_quick() {
+        caller.stream(Load::steady(form.calls())).await
+    } else {
+        let again = eventually(async || strangers.came() >= 24);
+        caller.stream_until(Load::steady(0), again).await
+    };
+    let mut report = Report::of(tally);
     report.figure("they came", strangers.came());
     program.conclude(&mut report);
     report
