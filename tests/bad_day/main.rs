@@ -44,6 +44,9 @@ use tokio::runtime;
 /// Which form is run: `long`, or `hour` for a soak of an hour.
 const FORM: &str = "NATIVE_SIDECAR_BAD_DAY";
 
+/// Options of other harnesses that take a value, as `cargo test` hands them to all.
+const VALUED: [&str; 6] = ["--test-threads", "--skip", "--format", "--color", "--logfile", "-Z"];
+
 /// The head of the table.
 const TABLE: &str = "\
 | Row | What happens | Promise | Sent | Wrong | Lost | Other figures |
@@ -51,10 +54,14 @@ const TABLE: &str = "\
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args().skip(1).collect();
-    let filters: Vec<_> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let is_chosen = |row: &&Row| filters.is_empty() || filters.iter().any(|filter| row.name.contains(*filter));
+    let has = |option: &str| arguments.iter().any(|argument| argument == option);
+    let filters = filters(&arguments);
+    // No row is ignored before it is run.
+    let is_chosen = |row: &&Row| {
+        !has("--ignored") && (filters.is_empty() || filters.iter().any(|filter| row.name.contains(*filter)))
+    };
     let rows: Vec<_> = rows::ROWS.iter().filter(is_chosen).collect();
-    if arguments.iter().any(|argument| argument == "--list") {
+    if has("--list") {
         for row in rows {
             println!("{}: test", row.name);
         }
@@ -62,6 +69,19 @@ fn main() -> ExitCode {
     }
     raise_descriptors();
     run(&rows, form())
+}
+
+/// The arguments that are neither an option of other harnesses nor the value of one.
+fn filters(arguments: &[String]) -> Vec<&String> {
+    let mut before = "";
+    let mut filters = Vec::new();
+    for argument in arguments {
+        if !argument.starts_with('-') && !VALUED.contains(&before) {
+            filters.push(argument);
+        }
+        before = argument;
+    }
+    filters
 }
 
 fn form() -> Form {

@@ -25,7 +25,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// How long the good calls wait for strangers to be where they want to be. Those that wait in the backlog never are.
-const UNTIL_IN_PLACE: Duration = Duration::from_secs(5);
+const UNTIL_IN_PLACE: Duration = Duration::from_secs(3);
 /// Before a stranger comes again that was turned away.
 const AGAIN: Duration = Duration::from_millis(100);
 /// The pace of the slow: what they send each time is one byte.

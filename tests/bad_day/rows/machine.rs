@@ -65,12 +65,13 @@ pub(crate) async fn little_memory(form: Form) -> Report {
     let caller = program.caller(form);
     caller.learn().await;
     let somewhere = |from: usize| move |index| anywhere(from + index);
-    let strangers = [
-        Strangers::come(20, &program, somewhere(0), slow::large_bodies()).await,
-        Strangers::come(40, &program, somewhere(100), slow::no_reader(&program)).await,
-        Strangers::come(60, &program, somewhere(200), slow::slow_body).await,
-        Strangers::come(6, &program, somewhere(300), slow::slow_chunks).await,
-    ];
+    let strangers = tokio::join!(
+        Strangers::come(20, &program, somewhere(0), slow::large_bodies()),
+        Strangers::come(40, &program, somewhere(100), slow::no_reader(&program)),
+        Strangers::come(60, &program, somewhere(200), slow::slow_body),
+        Strangers::come(6, &program, somewhere(300), slow::slow_chunks),
+    );
+    let strangers: [Strangers; 4] = strangers.into();
     let mut report = Report::of(caller.stream(Load::steady(form.calls())).await);
     report.figure("they came", strangers.iter().map(Strangers::came).sum::<usize>());
     report.figure("limited by", if limited { "cgroup" } else { "nothing but this row" });

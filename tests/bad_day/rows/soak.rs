@@ -34,13 +34,14 @@ pub(crate) async fn soak(form: Form) -> Report {
         Form::Hour => Duration::from_hours(1),
     };
     let somewhere = |from: usize| move |index| anywhere(from + index);
-    let strangers = [
-        Strangers::come(2, &program, somewhere(0), slow::large_bodies()).await,
-        Strangers::come(4, &program, somewhere(100), slow::no_reader(&program)).await,
-        Strangers::come(10, &program, somewhere(200), slow::slow_body).await,
-        Strangers::come(10, &program, somewhere(300), slow::idle).await,
-        Strangers::come(1, &program, somewhere(400), floods::plain_text).await,
-    ];
+    let strangers = tokio::join!(
+        Strangers::come(2, &program, somewhere(0), slow::large_bodies()),
+        Strangers::come(4, &program, somewhere(100), slow::no_reader(&program)),
+        Strangers::come(10, &program, somewhere(200), slow::slow_body),
+        Strangers::come(10, &program, somewhere(300), slow::idle),
+        Strangers::come(1, &program, somewhere(400), floods::plain_text),
+    );
+    let strangers: [Strangers; 5] = strangers.into();
     let load = Load { at_a_time: 2, ..Load::steady(0) };
     let streams = callers.iter().chain([&fresh]).map(|caller| caller.stream_until(load, sleep(time)));
     let mut report = Report::default();
