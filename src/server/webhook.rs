@@ -437,7 +437,7 @@ impl Webhook {
         let recovered = catch_unwind(AssertUnwindSafe(recovery)).ok().flatten();
         let uid = recovered.as_ref().map(|reviewed| quote(&reviewed.subject.uid).into_owned());
         let duration_ms = running.elapsed().as_secs_f64() * 1000.0;
-        tracing::error!(uid, panic, duration_ms, "the review panicked; please report this bug");
+        tracing::error!(uid, panic = &*quote(panic), duration_ms, "the review panicked; please report this bug");
         recovered
     }
 

@@ -78,6 +78,8 @@ async fn each_path_has_its_route(#[case] at: &str, #[case] expected: &str) {
 #[case::no_review(post("/mutate").body("{}".into()), 400, "")]
 #[case::no_json(post("/mutate").body("hello".into()), 400, "")]
 #[case::empty(post("/mutate").body(Body::empty()), 400, "")]
+#[case::uid(post("/mutate").body(REVIEW.replace("u-1", &"u".repeat(129)).into()), 400, "129 bytes")]
+#[case::version(post("/mutate").body(REVIEW.replace("io/v1", "io/v2").into()), 400, "understands admission.k8s.io/v1")]
 #[case::path(post("/").body(REVIEW.into()), 404, "/mutate")]
 #[case::below(post("/mutate/known/").body(REVIEW.into()), 404, "/mutate")]
 #[case::method(Request::get("/mutate").body(Body::empty()), 405, "POST")]

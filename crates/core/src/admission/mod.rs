@@ -1,7 +1,7 @@
 //! `AdmissionReview` in, `AdmissionReview` out; nothing of HTTP.
 //!
 //! The one entry is [`review`]; the server and `native-sidecar review` both call it. Whatever comes in, a
-//! request whose uid can be read is allowed, except where the pod itself asks to be refused
+//! request whose uid can be read in a version that is known is allowed, except where the pod itself asks to be refused
 //! (`native-sidecar.io/on-blocker: deny`).
 
 mod answer;
@@ -92,13 +92,13 @@ pub const DECISIONS: [&str; 8] = [
 ///
 /// # Errors
 ///
-/// When `body` is no `AdmissionReview` and not even a uid can be read from it.
+/// When `body` is no `AdmissionReview` of a version that is known, or not even a uid can be read from it.
 pub fn review(body: &[u8], route: Route, context: Context<'_>) -> Result<Reviewed, NotAReview> {
     match Envelope::read(body) {
         Ok(Envelope { api_version, subject, pod }) => Ok(decide(api_version, subject, pod.as_ref(), route, context)),
         Err(Unread { uid: Some(uid), api_version, reason }) => {
             let subject = Subject { uid, ..Subject::default() };
-            Ok(unchanged(&api_version, subject, NOT_UNDERSTOOD, &reason))
+            Ok(unchanged(api_version, subject, NOT_UNDERSTOOD, &reason))
         }
         Err(Unread { uid: None, reason, .. }) => Err(NotAReview(reason)),
     }
@@ -124,10 +124,10 @@ pub fn memory_needed(body: &[u8]) -> usize {
 #[must_use]
 pub fn allowed_unchanged(body: &[u8], warning: &str) -> Option<Reviewed> {
     let (uid, api_version) = match Envelope::read(body) {
-        Ok(Envelope { api_version, subject, .. }) => (subject.uid, api_version.to_owned()),
+        Ok(Envelope { api_version, subject, .. }) => (subject.uid, api_version),
         Err(Unread { uid, api_version, .. }) => (uid?, api_version),
     };
-    Some(unchanged(&api_version, Subject { uid, ..Subject::default() }, FAILED, warning))
+    Some(unchanged(api_version, Subject { uid, ..Subject::default() }, FAILED, warning))
 }
 
 /// The JSON Patch inside an answer of [`review`]; an empty list where there is none.

@@ -4,18 +4,30 @@
 //! out what is wrong and whether there is a uid that can be answered to.
 
 use super::Subject;
-use crate::pod::{Pod, Text, Unreadable, null_is_default, object, optional_object};
+use crate::{
+    pod::{Pod, Text, Unreadable, null_is_default, object, optional_object},
+    text::shorten,
+};
 use serde::Deserialize;
 use serde_json::{Deserializer, value::RawValue};
 
 /// The only version that is understood. The API server sends v1beta1 only to a webhook that lists it first.
-pub(super) const API_VERSION: &str = "admission.k8s.io/v1";
+const API_VERSION: &str = "admission.k8s.io/v1";
+/// The versions that are answered to; what an answer without a patch says means the same in all of them.
+const ANSWERED: [&str; 2] = [API_VERSION, "admission.k8s.io/v1beta1"];
 const KIND: &str = "AdmissionReview";
+
+/// The longest uid that is sent back. The API server's own have 36 bytes.
+const UID_LIMIT: usize = 128;
+/// Characters of a version or a kind that is not ours.
+const WORD_LIMIT: usize = 64;
+/// Characters of what is wrong with a body: what reads JSON quotes texts whole.
+const REASON_LIMIT: usize = 512;
 
 /// A body that is an `AdmissionReview` of our version.
 #[derive(Debug)]
 pub(super) struct Envelope<'b> {
-    pub(super) api_version: &'b str,
+    pub(super) api_version: &'static str,
     pub(super) subject: Subject,
     /// The pod that the request creates; `None` where it asks for something else.
     pub(super) pod: Option<Result<Pod<'b>, Unreadable>>,
@@ -24,10 +36,10 @@ pub(super) struct Envelope<'b> {
 /// A body that could not be answered as it was meant.
 #[derive(Debug)]
 pub(super) struct Unread {
-    /// The uid, where it could be read all the same.
+    /// The uid, where it could be read all the same, in a version that is answered to.
     pub(super) uid: Option<String>,
     /// What to answer in.
-    pub(super) api_version: String,
+    pub(super) api_version: &'static str,
     /// What is wrong with the body, as a sentence.
     pub(super) reason: String,
 }
@@ -98,8 +110,9 @@ struct GroupVersionResource<'b> {
 }
 
 #[derive(Deserialize)]
-struct Uid {
-    uid: String,
+struct Uid<'b> {
+    #[serde(borrow, default)]
+    uid: Text<'b>,
 }
 
 // === impl Envelope ===
@@ -110,7 +123,7 @@ impl<'b> Envelope<'b> {
         let text = std::str::from_utf8(body).map_err(|error| Unread::entirely(&format!("it is not UTF-8: {error}")))?;
         match read_object::<Outer<'b, Request<'b, Pod<'b>>>>(text) {
             Ok(outer) if is_ours(outer.kind, outer.api_version) => match outer.request {
-                Some(request) if !request.uid.is_empty() => Ok(Self::of(request, Ok)),
+                Some(request) if is_uid(&request.uid) => Ok(Self::of(request, Ok)),
                 _ => Self::read_in_pieces(text),
             },
             _ => Self::read_in_pieces(text),
@@ -127,22 +140,15 @@ impl<'b> Envelope<'b> {
         if !is_object(request.get()) {
             return Err(Unread::entirely("its request is no object"));
         }
-        let uid = || serde_json::from_str::<Uid>(request.get()).ok().map(|uid| uid.uid).filter(|uid| !uid.is_empty());
+        let reason = || not_ours(outer.kind, outer.api_version);
+        let api_version = answered(outer.api_version).ok_or_else(|| Unread::of_no_known_version(&reason()))?;
+        let uid = read_uid(request.get())?;
         if !is_ours(outer.kind, outer.api_version) {
-            let (kind, api_version) = (word(outer.kind), word(outer.api_version));
-            let found = format!("{} {}", api_version.unwrap_or("no apiVersion"), kind.unwrap_or("without a kind"));
-            return Err(Unread {
-                uid: uid(),
-                api_version: api_version.unwrap_or(API_VERSION).to_owned(),
-                reason: format!(
-                    "this webhook understands {API_VERSION} {KIND} only, not {found}; set admissionReviewVersions: [v1]"
-                ),
-            });
+            return Err(Unread { uid: Some(uid), api_version, reason: reason() });
         }
         match read_object::<Request<'b, &'b RawValue>>(request.get()) {
-            Ok(request) if !request.uid.is_empty() => Ok(Self::of(request, |object| Pod::parse(object.get()))),
-            Ok(_) => Err(Unread::entirely("its request has no uid")),
-            Err(error) => Err(Unread { uid: uid(), ..Unread::entirely(&error.to_string()) }),
+            Ok(request) => Ok(Self::of(request, |object| Pod::parse(object.get()))),
+            Err(error) => Err(Unread { uid: Some(uid), ..Unread::entirely(&error.to_string()) }),
         }
     }
 
@@ -167,6 +173,37 @@ fn is_object(json: &str) -> bool {
 /// Whether what is called so is of the kind and version that are understood.
 fn is_ours(kind: Option<&RawValue>, api_version: Option<&RawValue>) -> bool {
     word(kind) == Some(KIND) && word(api_version) == Some(API_VERSION)
+}
+
+/// The version to answer in, which is only ever one of ours.
+fn answered(api_version: Option<&RawValue>) -> Option<&'static str> {
+    ANSWERED.into_iter().find(|known| word(api_version) == Some(known))
+}
+
+/// Why a body of this kind and version is not understood.
+fn not_ours(kind: Option<&RawValue>, api_version: Option<&RawValue>) -> String {
+    let api_version = word(api_version).map_or_else(|| "no apiVersion".to_owned(), |text| shorten(text, WORD_LIMIT));
+    let kind = word(kind).map_or_else(|| "without a kind".to_owned(), |text| shorten(text, WORD_LIMIT));
+    format!(
+        "this webhook understands {API_VERSION} {KIND} only, not {api_version} {kind}; set admissionReviewVersions: [v1]"
+    )
+}
+
+/// The uid in the JSON of a request.
+fn read_uid(request: &str) -> Result<String, Unread> {
+    let Uid { uid } = serde_json::from_str(request).map_err(|error| Unread::entirely(&error.to_string()))?;
+    if is_uid(&uid) {
+        return Ok(String::from(&*uid));
+    }
+    Err(Unread::entirely(&if uid.is_empty() {
+        "its request has no uid".to_owned()
+    } else {
+        format!("its request's uid has {} bytes, more than the {UID_LIMIT} that are sent back", uid.len())
+    }))
+}
+
+fn is_uid(text: &str) -> bool {
+    (1..=UID_LIMIT).contains(&text.len())
 }
 
 /// A JSON string without escapes, which is all that versions and kinds are made of.
@@ -200,10 +237,12 @@ impl<O> Request<'_, O> {
 
 impl Unread {
     fn entirely(reason: &str) -> Self {
-        Self {
-            uid: None,
-            api_version: API_VERSION.to_owned(),
-            reason: format!("the body is not an AdmissionReview: {reason}"),
-        }
+        let reason = shorten(reason, REASON_LIMIT);
+        Self::of_no_known_version(&format!("the body is not an AdmissionReview: {reason}"))
+    }
+
+    /// Nobody could read an answer to it.
+    fn of_no_known_version(reason: &str) -> Self {
+        Self { uid: None, api_version: API_VERSION, reason: reason.to_owned() }
     }
 }

@@ -91,19 +91,88 @@ fn everything_but_the_creation_of_pods_is_allowed_untouched(#[case] field: &str,
 
 #[rstest]
 #[case::v1beta1("apiVersion", json!("admission.k8s.io/v1beta1"))]
-#[case::unknown_version("apiVersion", json!("admission.k8s.io/v2"))]
-#[case::no_version("apiVersion", Value::Null)]
 #[case::kind("kind", json!("Pod"))]
 fn what_is_not_understood_is_allowed_with_a_warning(#[case] field: &str, #[case] value: Value) {
     let mut review = request_for(&pod());
-    review[field] = value.clone();
+    review[field] = value;
     let answer = ask(&review);
     assert_eq!(answer["response"]["uid"], "u-1");
     assert_eq!(answer["response"]["allowed"], true);
     assert!(answer["response"]["patch"].is_null() && answer["response"]["patchType"].is_null());
     assert!(answer["response"]["warnings"][0].as_str().unwrap().contains("admissionReviewVersions: [v1]"));
-    if field == "apiVersion" && value.is_string() {
-        assert_eq!(answer["apiVersion"], value);
+    assert_eq!(answer["apiVersion"], review["apiVersion"]);
+}
+
+/// Nobody could read an answer of a version that is not known, and what is echoed must be something that is known.
+#[rstest]
+#[case::unknown(json!("admission.k8s.io/v2"))]
+#[case::of_others(json!("v1"))]
+#[case::none(Value::Null)]
+#[case::no_text(json!(1))]
+fn a_version_that_is_not_known_is_told_those_that_are(#[case] version: Value) {
+    let mut review = request_for(&pod());
+    review["apiVersion"] = version;
+    let body = review.to_string();
+    let error = ask_bytes(body.as_bytes(), Route::Annotated).unwrap_err().to_string();
+    assert!(error.contains("admission.k8s.io/v1 ") && error.contains("admissionReviewVersions: [v1]"), "{error}");
+    assert!(allowed_unchanged(body.as_bytes(), "x").is_none());
+}
+
+#[test]
+fn a_uid_is_echoed_up_to_a_length_that_no_uid_has() {
+    let ask_with = |uid: &str, version: &str| {
+        let mut review = request_for(&pod());
+        review["request"]["uid"] = json!(uid);
+        review["apiVersion"] = json!(version);
+        ask_bytes(review.to_string().as_bytes(), Route::Annotated)
+    };
+    for version in ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"] {
+        let longest = "\u{1}".repeat(128);
+        assert_eq!(ask_with(&longest, version).unwrap()["response"]["uid"], longest);
+        let error = ask_with(&"u".repeat(129), version).unwrap_err().to_string();
+        assert!(error.contains("129 bytes") && error.contains("128"), "{error}");
+    }
+}
+
+/// Whoever sends 8 MB must not be able to have them sent back: what waits to be read by a client is memory of ours and of
+/// the kernel.
+#[rstest]
+#[case::version("/apiVersion")]
+#[case::kind("/kind")]
+#[case::uid("/request/uid")]
+#[case::operation("/request/operation")]
+#[case::namespace("/request/namespace")]
+#[case::kind_of_object("/request/kind/kind")]
+#[case::resource("/request/resource/resource")]
+#[case::wrong_type("/request/dryRun")]
+#[case::request("/request")]
+#[case::object("/request/object")]
+#[case::name("/request/object/metadata/generateName")]
+#[case::owner("/request/object/metadata/ownerReferences/0/name")]
+#[case::annotation("/request/object/metadata/annotations/native-sidecar.io~1containers")]
+#[case::container("/request/object/spec/containers/1/name")]
+#[case::application("/request/object/spec/containers/0/name")]
+#[case::image("/request/object/spec/containers/1/image")]
+#[case::containers("/request/object/spec/containers")]
+fn what_is_sent_back_has_bounds(#[case] at: &str, #[values("x", "\u{1}", "\u{10ffff}")] text: &str) {
+    let mut review = request_for(&pod());
+    *review.pointer_mut("/request/object/metadata/annotations").unwrap() =
+        json!({"native-sidecar.io/containers": "sidecar", "native-sidecar.io/known": "true"});
+    review["request"]["dryRun"] = json!(false);
+    *review.pointer_mut(at).unwrap() = json!(text.repeat(100_000));
+    for (kind, uid) in [("AdmissionReview", json!("u-1")), ("Pod", json!("u-1")), ("AdmissionReview", json!(null))] {
+        if let Some(request) = review["request"].as_object_mut().filter(|_| at != "/request/uid") {
+            request.insert("uid".to_owned(), uid);
+        }
+        if at != "/kind" {
+            review["kind"] = json!(kind);
+        }
+        let (catalogue, facts) = (Catalogue::built_in(), ClusterFacts::default());
+        let context = Context { catalogue: &catalogue, facts: &facts };
+        match super::review(review.to_string().as_bytes(), Route::Known, context) {
+            Ok(reviewed) => assert!(reviewed.body.len() < 8192, "{} bytes", reviewed.body.len()),
+            Err(error) => assert!(error.to_string().len() < 2048, "{} bytes", error.to_string().len()),
+        }
     }
 }
 
@@ -117,6 +186,7 @@ fn what_is_not_understood_is_allowed_with_a_warning(#[case] field: &str, #[case]
 #[case::null_request(br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":null}"#)]
 #[case::no_uid(br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{}}"#)]
 #[case::empty_uid(br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":""}}"#)]
+#[case::uid_of_another_type(br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":1}}"#)]
 #[case::cut(br#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"#)]
 #[case::not_utf8(b"{\"apiVersion\":\"\xff\"}")]
 fn what_is_no_review_is_refused_in_one_sentence(#[case] body: &[u8]) {
