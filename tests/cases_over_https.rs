@@ -1,4 +1,4 @@
-//! Every golden case again, over a real TLS socket: HTTP/1.1 and HTTP/2 take turns.
+//! Every golden case again, over real TLS sockets: HTTP/1.1 and HTTP/2 take turns.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,7 +9,7 @@ mod server;
 use arc_swap::ArcSwap;
 use http_body_util::Full;
 use hyper::Request;
-use native_sidecar::server::Webhook;
+use native_sidecar::server::{Reviewer, Webhook};
 use native_sidecar_core::catalogue::Catalogue;
 use std::sync::Arc;
 
@@ -18,11 +18,16 @@ async fn every_case_is_answered_as_recorded() {
     let (ca, folder) = (server::Authority::new(), tempfile::tempdir().unwrap());
     ca.server().write(folder.path());
     let facts = Arc::new(ArcSwap::default());
-    let webhook = Webhook::new(Arc::new(Catalogue::built_in()), Arc::clone(&facts));
-    let running = server::start_with(server::settings(server::files(folder.path())), webhook).await;
-    let mut connections = Vec::new();
-    for protocol in ["http/1.1", "h2"] {
-        connections.push(server::Client::new(&ca.pem(), protocol, None).connect(running.address).await.unwrap());
+    let (mut servers, mut connections) = (Vec::new(), Vec::new());
+    for reviewer in [Reviewer::default(), Reviewer::observing()] {
+        let webhook = Webhook::new(Arc::new(Catalogue::built_in()), Arc::clone(&facts));
+        let webhook = Webhook { reviewer, ..webhook };
+        let running = server::start_with(server::settings(server::files(folder.path())), webhook).await;
+        for protocol in ["http/1.1", "h2"] {
+            let client = server::Client::new(&ca.pem(), protocol, None);
+            connections.push(client.connect(running.address).await.unwrap());
+        }
+        servers.push(running);
     }
 
     let cases: Vec<_> =
@@ -35,7 +40,8 @@ async fn every_case_is_answered_as_recorded() {
             .header("content-type", "application/json")
             .body(Full::from(case.request()))
             .unwrap();
-        let response = connections[number % 2].send(request).await.unwrap();
+        let server = usize::from(case.settings.observe);
+        let response = connections[2 * server + number % 2].send(request).await.unwrap();
         assert_eq!(response.status(), 200, "{}", case.name);
         case.check_answer(server::text(response).await.unwrap().as_bytes());
     }

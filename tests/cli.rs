@@ -102,6 +102,24 @@ fn review_takes_a_version_into_account() {
 }
 
 #[test]
+fn review_observes_as_each_of_those_who_may_ask_for_it() {
+    let observed = stdout(&run(&["review", "--observe", "samples/pi-job.json"], ""));
+    assert!(observed.contains("\"decision\": \"would-convert\""), "{observed}");
+    assert!(!observed.contains("patch") && !observed.contains("warnings"), "{observed}");
+    // What the pod asks for itself is converted in a namespace that observes.
+    let asked = stdout(&run(&["review", "--known=observe", "samples/pi-job.json"], ""));
+    assert!(asked.contains("\"decision\": \"converted\""), "{asked}");
+    for known in ["--known", "--known=true"] {
+        assert_eq!(stdout(&run(&["review", known, "samples/pi-job.json"], "")), asked);
+    }
+    let sample = include_str!("../samples/istio-deployment.json");
+    let unasked = sample.replace("\"native-sidecar.io/containers\"", "\"example.com/containers\"");
+    assert_ne!(sample, unasked);
+    let answer = stdout(&run(&["review", "--known=observe"], &unasked));
+    assert!(answer.contains("\"decision\": \"would-convert\""), "{answer}");
+}
+
+#[test]
 fn review_says_what_is_wrong_in_one_line() {
     fails_saying(&run(&["review", "no-such-file"], ""), "cannot read no-such-file");
     fails_saying(&run(&["review"], "hello"), "the body is not an AdmissionReview");

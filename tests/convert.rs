@@ -175,6 +175,25 @@ fn a_cron_jobs_template_is_told_to_be_a_jobs() {
     assert!(!run.out.contains("ownerReferences"));
 }
 
+/// As the webhook would only look at the pods, the manifest stays as it is.
+#[rstest]
+#[case::would_convert("", "Deployment/shop: only observed; would be converted\n")]
+#[case::would_block(
+    "        ports: [{containerPort: 80, hostPort: 80}]\n",
+    "Deployment/shop: only observed; would be left as it is\n"
+)]
+fn what_is_only_observed_is_left_and_told_of(#[case] ports: &str, #[case] told: &str) {
+    let text = format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: shop\nspec:\n  template:\n    metadata:\n      \
+         annotations:\n        native-sidecar.io/containers: proxy\n        native-sidecar.io/mode: observe\n    spec:\n      \
+         containers:\n      - name: work\n      - name: proxy\n{ports}"
+    );
+    let run = run(&[], &text);
+    assert_eq!((run.code, run.out.as_str()), (0, text.as_str()), "{}", run.err);
+    assert!(run.err.contains(told) && run.err.ends_with("0 not asked for, 1 only observed\n"), "{}", run.err);
+    assert_eq!(run.err.contains("blocker host-port: "), !ports.is_empty(), "{}", run.err);
+}
+
 #[test]
 fn lists_are_converted_item_by_item() {
     let list = json!({"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "v1", "kind": "Secret"}, pod("a"), pod("b")]});

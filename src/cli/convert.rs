@@ -9,9 +9,9 @@ use clap::{Args, ValueEnum};
 use diffy::{HunkRange, Line};
 use json_patch::{Patch, PatchError};
 use native_sidecar_core::{
-    conversion::{Conversion, Decision, Settings, convert},
+    conversion::{Conversion, Decision, Known, Settings, convert},
     findings::{Finding, Severity},
-    intent,
+    intent::{self, Mode},
     text::one_line,
 };
 use native_sidecar_manifest::{Format, Manifest, ManifestError, ObjectName, Side, Template, UnfitPatch, Written};
@@ -37,7 +37,7 @@ use std::{
 #[allow(clippy::doc_markdown)]
 #[derive(Args, Debug)]
 #[command(after_help = "Exit status:
-  0  converted, or nothing to do
+  0  converted, or nothing to do; pods that are only observed (native-sidecar.io/mode) are left and told of
   1  an error; nothing is written to standard output
   2  a pod was left as it is because of a blocker; all else is converted and written
 
@@ -152,6 +152,7 @@ struct Report {
     converted: usize,
     nothing_to_do: usize,
     not_requested: usize,
+    observed: usize,
     left: usize,
 }
 
@@ -168,8 +169,9 @@ pub fn run(
 ) -> Result<Outcome, ConvertError> {
     let catalogue = args.offline.catalogue()?;
     let facts = args.offline.facts();
-    let settings =
-        Settings { catalogue: &catalogue, facts: &facts, known: args.known, containers: args.containers.as_deref() };
+    let known = if args.known { Known::Move } else { Known::Stay };
+    let containers = args.containers.as_deref();
+    let settings = Settings { catalogue: &catalogue, facts: &facts, known, mode: Mode::Convert, containers };
     let mut manifests = args.files.iter().map(|path| read(path, stdin)).collect::<Result<Vec<_>, _>>()?;
     let mut report = Report { verbose: args.verbose, ..Report::default() };
     let mut patches = Vec::new();
@@ -360,14 +362,17 @@ impl Report {
             Decision::NotRequested => "not asked for",
             Decision::Blocked => "left as it is",
             Decision::Denied => "left as it is; the webhook would refuse its pods",
+            Decision::WouldConvert => "only observed; would be converted",
+            Decision::WouldBlock => "only observed; would be left as it is",
         };
         *match decision {
             Decision::Converted => &mut self.converted,
             Decision::NothingToDo => &mut self.nothing_to_do,
             Decision::NotRequested => &mut self.not_requested,
             Decision::Blocked | Decision::Denied => &mut self.left,
+            Decision::WouldConvert | Decision::WouldBlock => &mut self.observed,
         } += 1;
-        if self.verbose || matches!(decision, Decision::Blocked | Decision::Denied) {
+        if self.verbose || !matches!(decision, Decision::Converted | Decision::NothingToDo | Decision::NotRequested) {
             self.line(&template.object.to_string(), outcome);
         }
     }
@@ -399,13 +404,17 @@ impl Report {
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { lines, documents, converted, nothing_to_do, not_requested, left, .. } = self;
-        let templates = converted + nothing_to_do + not_requested + left;
+        let Self { lines, documents, converted, nothing_to_do, not_requested, observed, left, .. } = self;
+        let templates = converted + nothing_to_do + not_requested + observed + left;
         let plural = |count: &usize| if *count == 1 { "" } else { "s" };
         write!(f, "{lines}{documents} document{}, {templates} pod template{}", plural(documents), plural(&templates))?;
-        writeln!(
+        write!(
             f,
             ": {converted} converted, {left} left, {nothing_to_do} with nothing to do, {not_requested} not asked for"
-        )
+        )?;
+        if *observed > 0 {
+            write!(f, ", {observed} only observed")?;
+        }
+        writeln!(f)
     }
 }

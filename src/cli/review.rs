@@ -5,7 +5,7 @@ use super::{
     known::LoadError,
     offline::Offline,
 };
-use clap::Args;
+use clap::{Args, ValueEnum};
 use native_sidecar_core::admission::{self, Context, Reviewed, Route};
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
@@ -16,9 +16,14 @@ pub struct ReviewArgs {
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
 
-    /// Answer as /mutate/known does: move the containers that the catalogue knows.
+    /// Answer as in a namespace with this value of the label `native-sidecar.io/known`; `true` when none is given.
+    #[arg(long, value_name = "LABEL", value_enum, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true")]
+    known: Option<KnownLabel>,
+
+    /// Answer as a server that only observes (`serve --observe`).
     #[arg(long)]
-    known: bool,
+    observe: bool,
 
     #[command(flatten)]
     offline: Offline,
@@ -26,6 +31,15 @@ pub struct ReviewArgs {
     /// Print the decoded JSON Patch instead of the whole answer, and the findings on standard error.
     #[arg(long)]
     patch: bool,
+}
+
+/// A value of the namespace's label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum KnownLabel {
+    /// Move the containers that the catalogue knows, as /mutate/known does.
+    True,
+    /// Only observe, as /mutate/observe does, unless the pod asks for a conversion itself.
+    Observe,
 }
 
 /// Why a review could not be answered.
@@ -57,8 +71,13 @@ pub fn run(args: &ReviewArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) ->
     let body = input::read(&args.file)?;
     let catalogue = args.offline.catalogue()?;
     let facts = args.offline.facts();
-    let route = if args.known { Route::Known } else { Route::Annotated };
-    let reviewed = admission::review(&body, route, Context { catalogue: &catalogue, facts: &facts })?;
+    let route = match args.known {
+        None => Route::Annotated,
+        Some(KnownLabel::True) => Route::Known,
+        Some(KnownLabel::Observe) => Route::Observed,
+    };
+    let review = if args.observe { admission::observe } else { admission::review };
+    let reviewed = review(&body, route, Context { catalogue: &catalogue, facts: &facts })?;
     if args.patch {
         // Nobody is told when standard error itself is closed.
         let _ = tell(&reviewed, stderr);

@@ -9,12 +9,12 @@ use crate::{
     cluster::{ConnectError, certificates::SettingsError},
     server::{
         self, CertificateSource, ConnectionSettings, Drain, LargeBodyMemory, MemoryBudget, Metrics, Port,
-        RequestTimeouts, Server, ServerSettings, Webhook,
+        RequestTimeouts, Reviewer, Server, ServerSettings, Webhook,
         logging::{self, NotAFilter},
     },
 };
 use arc_swap::ArcSwap;
-use clap::{Args, ValueEnum, value_parser};
+use clap::{ArgAction, Args, ValueEnum, value_parser};
 use cluster::ClusterTasks;
 use jiff::SignedDuration;
 use native_sidecar_core::conversion::{ClusterFacts, Version};
@@ -77,6 +77,13 @@ pub struct ServeArgs {
     #[arg(long, value_name = "VERSION", default_value = "1.29", env = "NATIVE_SIDECAR_KUBELET_FLOOR")]
     #[arg(help_heading = CONVERSION)]
     pub kubelet_floor: Version,
+
+    /// Only observe: every pod is reviewed, and none is changed or refused, whatever it asks for itself. The decisions
+    /// are `would-convert` and `would-block`, in metrics, log and audit annotations.
+    #[arg(long, env = "NATIVE_SIDECAR_OBSERVE", num_args = 0..=1, require_equals = true, value_name = "BOOL")]
+    #[arg(default_value_t = false, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(help_heading = CONVERSION)]
+    pub observe: bool,
 
     /// How log lines look.
     #[arg(long, value_name = "FORMAT", value_enum, default_value = "json", env = "NATIVE_SIDECAR_LOG_FORMAT")]
@@ -245,10 +252,11 @@ async fn serve(args: ServeArgs) -> Result<(), ServeError> {
     let mut registry = Registry::default();
     let tasks = args.cluster.begin(args.kubelet_floor, &webhook.facts, &mut registry).await?;
     webhook.metrics = Arc::new(Metrics::beside(registry));
+    let observe = args.observe;
     let server = Server::bind(args.settings(in_cluster(), tasks)?, webhook).await?;
     let address = server.address().map_err(ServeError::Address)?;
     let health = server.health_address().map_err(ServeError::Address)?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, %health, "serving");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, %health, observe, "serving");
     Ok(server.run(stop).await?)
 }
 
@@ -278,7 +286,8 @@ impl ServeArgs {
             ..RequestTimeouts::default()
         };
         let memory = MemoryBudget::new(self.large_body_memory);
-        Ok(Webhook { memory, memory_setting: MEMORY_FLAG, timeouts, ..webhook })
+        let reviewer = if self.observe { Reviewer::observing() } else { Reviewer::default() };
+        Ok(Webhook { reviewer, memory, memory_setting: MEMORY_FLAG, timeouts, ..webhook })
     }
 
     /// The server that these arguments ask for.
@@ -364,6 +373,7 @@ fn period(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
     use clap::Parser;
+    use native_sidecar_core::admission::{Context, Route};
     use rstest::rstest;
 
     #[derive(Parser)]
@@ -398,6 +408,20 @@ mod tests {
         let webhook = parse(&[]).unwrap().webhook().unwrap();
         assert_eq!(webhook.timeouts, RequestTimeouts::default());
         assert_eq!(**webhook.facts.load(), ClusterFacts::default());
+    }
+
+    #[rstest]
+    #[case(&[], false)]
+    #[case(&["--observe"], true)]
+    #[case(&["--observe=true"], true)]
+    #[case(&["--observe=false"], false)]
+    fn only_a_server_that_is_told_to_observes(#[case] arguments: &[&str], #[case] observes: bool) {
+        let webhook = parse(arguments).unwrap().webhook().unwrap();
+        let body = include_bytes!("../../samples/pi-job.json");
+        let facts = webhook.facts.load();
+        let context = Context { catalogue: &webhook.catalogue, facts: &facts };
+        let reviewed = (webhook.reviewer.review)(body, Route::Annotated, context).unwrap();
+        assert_eq!(reviewed.decision, if observes { "would-convert" } else { "converted" });
     }
 
     #[rstest]

@@ -17,7 +17,7 @@ pub enum Refusal {
     #[error("the request's body could not be read to its end")]
     BodyBroken,
     /// Nothing is served at this path.
-    #[error("nothing is served here; send AdmissionReviews to /mutate or /mutate/known")]
+    #[error("nothing is served here; send AdmissionReviews to /mutate, /mutate/known or /mutate/observe")]
     UnknownPath,
     /// Another method than POST.
     #[error("send AdmissionReviews with POST")]

@@ -139,6 +139,7 @@ pub fn router(webhook: Arc<Webhook>) -> Router {
     Router::new()
         .route("/mutate", post(|State(webhook), request| answer(webhook, Route::Annotated, request)))
         .route("/mutate/known", post(|State(webhook), request| answer(webhook, Route::Known, request)))
+        .route("/mutate/observe", post(|State(webhook), request| answer(webhook, Route::Observed, request)))
         .fallback(async |State(webhook), request| refuse(webhook, request, Refusal::UnknownPath).await)
         .method_not_allowed_fallback(async |State(webhook), request| {
             refuse(webhook, request, Refusal::WrongMethod).await
@@ -281,6 +282,7 @@ const fn path(route: Route) -> &'static str {
     match route {
         Route::Annotated => "/mutate",
         Route::Known => "/mutate/known",
+        Route::Observed => "/mutate/observe",
     }
 }
 
@@ -528,6 +530,14 @@ impl Default for RequestTimeouts {
 }
 
 // === impl Reviewer ===
+
+impl Reviewer {
+    /// Every pod is only observed.
+    #[must_use]
+    pub fn observing() -> Self {
+        Self { review: admission::observe, ..Self::default() }
+    }
+}
 
 impl Default for Reviewer {
     fn default() -> Self {

@@ -4,7 +4,9 @@
 // A test that cannot go on has failed.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use native_sidecar_cases::{Case, RESULT, Recorded, all_cases, catalogue, is_update, patched, root, yaml};
+use native_sidecar_cases::{
+    Case, RESULT, Recorded, admission_review, all_cases, catalogue, is_update, patched, root, yaml,
+};
 use native_sidecar_core::{
     admission,
     catalogue::Catalogue,
@@ -64,8 +66,36 @@ fn the_result_is_what_the_vendor_writes(#[files("../../tests/cases/*/native.yaml
 fn an_admission_request_gets_the_same_answer(#[files("../../tests/cases/*/case.yaml")] path: PathBuf) {
     let case = read(&path);
     if case.is_a_request() {
-        let answer = admission::review(case.request().as_bytes(), case.route(), case.context()).unwrap();
-        case.check_answer(&answer.body);
+        case.check_answer(&case.review().unwrap().body);
+    }
+}
+
+/// However a pod comes to be observed, the answer has the findings that it would have otherwise, and writes nothing.
+#[rstest]
+fn an_observed_pod_is_never_written_to(#[files("../../tests/cases/*/case.yaml")] path: PathBuf) {
+    let case = read(&path);
+    let converted = case.convert();
+    let (request, context) = (case.request(), case.context());
+    let by_server = admission::observe(request.as_bytes(), case.route(), context).unwrap();
+    let mut asking: Value = serde_json::from_str(&case.pod).unwrap();
+    let mut observed = vec![by_server.body];
+    if let Some(annotations) = asking.pointer_mut("/metadata/annotations").and_then(Value::as_object_mut) {
+        annotations.insert("native-sidecar.io/mode".to_owned(), "observe".into());
+        let by_pod = admission_review(&case.name, &asking.to_string());
+        observed.push(admission::review(by_pod.as_bytes(), case.route(), context).unwrap().body);
+    }
+    for answer in observed {
+        let answer: Value = serde_json::from_slice(&answer).unwrap();
+        let response = &answer["response"];
+        assert_eq!((&response["allowed"], &response["patch"]), (&Value::Bool(true), &Value::Null), "{}", case.name);
+    }
+    if case.is_a_request() {
+        let expected = match converted.decision {
+            Decision::Converted => "would-convert",
+            Decision::Blocked | Decision::Denied => "would-block",
+            other => other.as_str(),
+        };
+        assert_eq!((by_server.decision, by_server.findings), (expected, converted.findings), "{}", case.name);
     }
 }
 
@@ -132,7 +162,8 @@ fn catalogue_without(name: &str) -> Catalogue {
 }
 
 /// Codes whose pods would fill files, or that no pod is known to lead to: the conversion's own tests show them.
-const WITHOUT_A_CASE: [Code; 3] = [Code::TooManyContainers, Code::AnnotationsTooLarge, Code::UnsoundPatch];
+const WITHOUT_A_CASE: [Code; 4] =
+    [Code::TooManyContainers, Code::AnnotationsTooLarge, Code::PatchTooLarge, Code::UnsoundPatch];
 
 #[test]
 fn every_finding_has_a_case() {

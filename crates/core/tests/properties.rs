@@ -8,9 +8,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use json_patch::{Patch, PatchOperation};
 use native_sidecar_cases::{admission_review, catalogue, patched};
 use native_sidecar_core::{
-    admission::{Context, Route, review},
-    conversion::{self, ClusterFacts, Conversion, Decision, Settings, Version},
+    admission::{Context, Route, observe, review},
+    conversion::{self, ClusterFacts, Conversion, Decision, Known, Settings, Version},
     findings::{Code, Severity},
+    intent::Mode,
 };
 use proptest::{prelude::*, sample::Index, strategy::ValueTree};
 use serde_json::{Map, Value, json};
@@ -135,6 +136,38 @@ proptest! {
         assert_says_what_it_does(&sample, &value["response"], &patched(&pod, &patch));
     }
 
+    /// By the server, by its namespace or by itself: in whichever way a pod comes to be observed.
+    #[test]
+    fn an_observed_pod_is_never_written_to(
+        mut sample in samples(),
+        by_server in any::<bool>(),
+        mode in prop::option::of("observe|convert|Observe|"),
+    ) {
+        let facts = sample.facts();
+        let context = Context { catalogue: catalogue(), facts: &facts };
+        if let Some(mode) = &mode {
+            sample.pod["metadata"]["annotations"]["native-sidecar.io/mode"] = json!(mode);
+        }
+        let asks = sample.annotation("native-sidecar.io/known") == "true" || !sample.listed().is_empty();
+        let by_namespace = mode.is_none() && !asks;
+        let by_pod = mode.is_some_and(|mode| mode != "convert");
+        let body = admission_review("u", &sample.pod.to_string());
+        for route in [Route::Annotated, Route::Known, Route::Observed] {
+            let review = if by_server { observe } else { review };
+            let answer = review(body.as_bytes(), route, context).unwrap();
+            let patch = assert_sound(&answer.body);
+            let is_observed = by_server || by_pod || by_namespace && route == Route::Observed;
+            if is_observed {
+                let value: Value = serde_json::from_slice(&answer.body).unwrap();
+                prop_assert!(patch.is_empty() && value["response"]["allowed"] == true, "{}", value);
+                prop_assert!(by_pod || value["response"]["warnings"].is_null(), "{}", value);
+            }
+            let says_so = ["would-convert", "would-block"].contains(&answer.decision);
+            let writes = ["converted", "blocked", "denied"].contains(&answer.decision);
+            prop_assert!(if is_observed { !writes } else { !says_so }, "{}", answer.decision);
+        }
+    }
+
     #[test]
     fn odd_bodies_never_panic((body, known) in odd_bodies()) {
         assert_survives(&body, known);
@@ -253,7 +286,9 @@ impl Sample {
 
     fn convert(&self) -> Conversion {
         let facts = self.facts();
-        let settings = Settings { catalogue: catalogue(), facts: &facts, known: self.known, containers: None };
+        let known = if self.known { Known::Move } else { Known::Stay };
+        let mode = Mode::Convert;
+        let settings = Settings { catalogue: catalogue(), facts: &facts, known, mode, containers: None };
         let conversion = conversion::convert(&self.pod.to_string(), settings);
         // It says that we are to blame, so nothing that a user writes may lead to it.
         let doubt = conversion.findings.iter().find(|finding| finding.code == Code::UnsoundPatch);

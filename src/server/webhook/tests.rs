@@ -66,6 +66,7 @@ async fn a_review_is_answered_as_json(#[case] content_type: Option<&str>) {
 #[rstest]
 #[case::annotated("/mutate", "/mutate")]
 #[case::known("/mutate/known", "/mutate/known")]
+#[case::observed("/mutate/observe", "/mutate/observe")]
 #[tokio::test]
 async fn each_path_has_its_route(#[case] at: &str, #[case] expected: &str) {
     let review = |_: &[u8], route, _: Context<'_>| Ok(Reviewed { body: path(route).into(), ..reviewed("converted") });
@@ -99,6 +100,23 @@ async fn a_refusal_is_one_sentence(#[case] request: http::Result<Request>, #[cas
     assert!(body.contains(part) && body.lines().count() == 1, "{body}");
     let counted = format!("native_sidecar_http_errors_total{{status=\"{status}\"}} 1");
     assert!(webhook.metrics.encode(Snapshot::default()).contains(&counted));
+}
+
+#[tokio::test]
+async fn what_is_only_observed_is_counted_as_such() {
+    let webhook = Arc::new(Webhook { reviewer: Reviewer::observing(), ..webhook() });
+    let blocked =
+        REVIEW.replace(r#""image":"proxy""#, r#""image":"proxy","ports":[{"containerPort":80,"hostPort":80}]"#);
+    for body in [REVIEW.to_owned(), blocked] {
+        let (response, body) = send(&webhook, post("/mutate").body(body.into()).unwrap()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(body.contains(r#""allowed":true"#) && !body.contains("patch"), "{body}");
+    }
+    let metrics = webhook.metrics.encode(Snapshot::default());
+    for (decision, count) in [("would-convert", 1), ("would-block", 1), ("converted", 0), ("blocked", 0)] {
+        let counted = format!("native_sidecar_reviews_total{{decision=\"{decision}\"}} {count}\n");
+        assert!(metrics.contains(&counted), "{counted}{metrics}");
+    }
 }
 
 #[tokio::test]

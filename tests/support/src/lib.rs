@@ -9,9 +9,10 @@ mod recorded;
 pub use recorded::{RESULT, Recorded, is_update};
 
 use native_sidecar_core::{
-    admission::{Context, Route, decoded_patch},
+    admission::{self, Context, NotAReview, Reviewed, Route, decoded_patch},
     catalogue::Catalogue,
-    conversion::{self, ClusterFacts, Conversion, Settings},
+    conversion::{self, ClusterFacts, Conversion, Known, Settings},
+    intent::Mode,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -43,9 +44,12 @@ pub struct Case {
 pub struct CaseSettings {
     /// One sentence: what the case shows.
     pub shows: String,
-    /// Whether the pod's namespace asks for known sidecars.
+    /// What the label `native-sidecar.io/known` of the pod's namespace says: `true`, `observe`, or nothing.
     #[serde(default)]
-    pub known: bool,
+    pub known: Value,
+    /// Whether the server only observes.
+    #[serde(default)]
+    pub observe: bool,
     /// Names given from outside, as `convert --containers` does.
     pub containers: Option<String>,
     /// Version of the API server, and of all nodes unless `kubelets` says otherwise.
@@ -134,8 +138,14 @@ impl Case {
     }
 
     fn conversion_settings(&self) -> Settings<'_> {
-        let CaseSettings { known, ref containers, .. } = self.settings;
-        Settings { catalogue: catalogue(), facts: &self.facts, known, containers: containers.as_deref() }
+        let known = match self.route() {
+            Route::Annotated => Known::Stay,
+            Route::Known => Known::Move,
+            Route::Observed => Known::Observed,
+        };
+        let mode = if self.settings.observe { Mode::Observe } else { Mode::Convert };
+        let containers = self.settings.containers.as_deref();
+        Settings { catalogue: catalogue(), facts: &self.facts, known, mode, containers }
     }
 
     /// Whether a request can say all of it: names from outside the pod are for `convert` only.
@@ -150,17 +160,36 @@ impl Case {
 
     /// The endpoint to ask.
     pub fn route(&self) -> Route {
-        if self.settings.known { Route::Known } else { Route::Annotated }
+        match &self.settings.known {
+            Value::Null => Route::Annotated,
+            Value::Bool(true) => Route::Known,
+            Value::String(label) if label == "observe" => Route::Observed,
+            other => panic!("{}: known: {other}", self.name),
+        }
     }
 
     /// The path of the endpoint to ask.
     pub fn path(&self) -> &'static str {
-        if self.settings.known { "/mutate/known" } else { "/mutate" }
+        match self.route() {
+            Route::Annotated => "/mutate",
+            Route::Known => "/mutate/known",
+            Route::Observed => "/mutate/observe",
+        }
     }
 
     /// What `admission::review` is given beside the request.
     pub fn context(&self) -> Context<'_> {
         Context { catalogue: catalogue(), facts: &self.facts }
+    }
+
+    /// The answer of the server that the case describes.
+    ///
+    /// # Errors
+    ///
+    /// As [`admission::review`].
+    pub fn review(&self) -> Result<Reviewed, NotAReview> {
+        let review = if self.settings.observe { admission::observe } else { admission::review };
+        review(self.request().as_bytes(), self.route(), self.context())
     }
 
     /// The body of the request.

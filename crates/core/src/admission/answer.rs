@@ -4,14 +4,15 @@
 //! k8s.io/apiserver, pkg/admission/plugin/webhook/mutating/dispatcher.go.
 
 use crate::{
-    conversion::{Conversion, Decision},
+    conversion::{Conversion, Decision, Observer},
     findings::{Finding, Severity},
+    intent::MODE,
     text::{one_line, shorten, shorten_sentence},
 };
 use base64::{Engine, encoded_len, engine::general_purpose::STANDARD};
 use json_patch::Patch;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Display};
 
 /// The API server cuts longer warnings, and drops those with control characters.
 const WARNING_LIMIT: usize = 256;
@@ -117,12 +118,24 @@ impl<'u> Answer<'u> {
         }
     }
 
-    /// What held the conversion back, then what somebody should look at.
+    /// What held the conversion back, then what somebody should look at. Where others have the pod observed, whoever
+    /// creates it has asked for nothing.
     fn warn(&mut self, conversion: &Conversion) {
-        let left = "left unchanged: ";
-        let reasons = conversion.reasons.iter().filter(|_| self.refusal.is_none()).map(|finding| (left, finding));
-        let warnings = conversion.findings.iter().filter(|finding| finding.severity() == Severity::Warning);
-        let all = reasons.chain(warnings.map(|finding| ("", finding)));
+        let Conversion { reasons, findings, decision, observer, .. } = conversion;
+        if *observer == Some(Observer::Others) {
+            return;
+        }
+        let left = match decision {
+            Decision::WouldBlock => "only observed, and would be held back: ",
+            _ => "left unchanged: ",
+        };
+        let would_move = would_move(conversion);
+        let would_move = would_move.iter().map(|sentence| ("", sentence as &dyn Display));
+        let reasons = reasons.iter().filter(|_| self.refusal.is_none());
+        let warnings = findings.iter().filter(|finding| finding.severity() == Severity::Warning);
+        let all = would_move
+            .chain(reasons.map(|finding| (left, finding as &dyn Display)))
+            .chain(warnings.map(|finding| ("", finding as &dyn Display)));
         let count = all.clone().count();
         let shown = if count > WARNINGS_LIMIT { WARNINGS_LIMIT - 1 } else { count };
         self.warnings = all.take(shown).map(|(before, finding)| presentable(&format!("{before}{finding}"))).collect();
@@ -165,6 +178,14 @@ impl Body {
         self.0.resize(begin + encoded_len(bytes.len(), true).unwrap_or_default(), 0);
         let _ = STANDARD.encode_slice(bytes, &mut self.0[begin..]);
     }
+}
+
+/// What an observed pod asked to be told.
+fn would_move(conversion: &Conversion) -> Option<String> {
+    (conversion.decision == Decision::WouldConvert).then(|| {
+        let names = conversion.native.join(", ");
+        format!("only observed, and would make native: {names}; nothing was changed, as {MODE} is not `convert`")
+    })
 }
 
 fn presentable(warning: &str) -> String {

@@ -9,8 +9,9 @@ mod request;
 
 use crate::{
     catalogue::Catalogue,
-    conversion::{self, ClusterFacts, Conversion, Decision, Settings},
+    conversion::{self, ClusterFacts, Conversion, Decision, Known, Settings},
     findings::Finding,
+    intent::Mode,
     pod::{Pod, Unreadable},
 };
 use answer::Answer;
@@ -18,13 +19,15 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use json_patch::Patch;
 use request::{Envelope, Unread};
 
-/// Which of the two endpoints was called.
+/// Which of the endpoints was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     /// `/mutate`: only what the pod's own annotations ask for.
     Annotated,
     /// `/mutate/known`: known sidecars of the catalogue too, unless the pod says otherwise.
     Known,
+    /// `/mutate/observe`: the same, but a pod that does not ask for a conversion itself is only observed.
+    Observed,
 }
 
 /// What an answer rests on beside the request.
@@ -77,12 +80,14 @@ const NOT_UNDERSTOOD: &str = "not-understood";
 const FAILED: &str = "failed";
 
 /// Every name that [`Reviewed::decision`] can have.
-pub const DECISIONS: [&str; 8] = [
+pub const DECISIONS: [&str; 10] = [
     Decision::NotRequested.as_str(),
     Decision::NothingToDo.as_str(),
     Decision::Converted.as_str(),
     Decision::Blocked.as_str(),
     Decision::Denied.as_str(),
+    Decision::WouldConvert.as_str(),
+    Decision::WouldBlock.as_str(),
     NOT_APPLICABLE,
     NOT_UNDERSTOOD,
     FAILED,
@@ -94,8 +99,24 @@ pub const DECISIONS: [&str; 8] = [
 ///
 /// When `body` is no `AdmissionReview` of a version that is known, or not even a uid can be read from it.
 pub fn review(body: &[u8], route: Route, context: Context<'_>) -> Result<Reviewed, NotAReview> {
+    answer(body, route, context, Mode::Convert)
+}
+
+/// The same where every pod is only observed, whatever it says itself: the review runs in full, and the answer is
+/// "allowed" without a patch.
+///
+/// # Errors
+///
+/// As [`review`].
+pub fn observe(body: &[u8], route: Route, context: Context<'_>) -> Result<Reviewed, NotAReview> {
+    answer(body, route, context, Mode::Observe)
+}
+
+fn answer(body: &[u8], route: Route, context: Context<'_>, mode: Mode) -> Result<Reviewed, NotAReview> {
     match Envelope::read(body) {
-        Ok(Envelope { api_version, subject, pod }) => Ok(decide(api_version, subject, pod.as_ref(), route, context)),
+        Ok(Envelope { api_version, subject, pod }) => {
+            Ok(decide(api_version, subject, pod.as_ref(), route.settings(context, mode)))
+        }
         Err(Unread { uid: Some(uid), api_version, reason }) => {
             let subject = Subject { uid, ..Subject::default() };
             Ok(unchanged(api_version, subject, NOT_UNDERSTOOD, &reason))
@@ -146,11 +167,8 @@ fn decide<'p>(
     api_version: &str,
     mut subject: Subject,
     pod: Option<&'p Result<Pod<'p>, Unreadable>>,
-    route: Route,
-    context: Context<'p>,
+    settings: Settings<'p>,
 ) -> Reviewed {
-    let settings =
-        Settings { catalogue: context.catalogue, facts: context.facts, known: route == Route::Known, containers: None };
     let conversion = match pod {
         None => {
             let body = Answer::allowed(&subject.uid).into_review(api_version);
@@ -160,7 +178,7 @@ fn decide<'p>(
             subject.describe(pod);
             conversion::convert_pod(pod, settings)
         }
-        Some(Err(error)) => Conversion::of_unreadable(error),
+        Some(Err(error)) => Conversion::of_unreadable(error, settings),
     };
     let body = Answer::of(&subject.uid, &conversion).into_review(api_version);
     Reviewed { body, decision: conversion.decision.as_str(), subject, findings: conversion.findings }
@@ -169,6 +187,19 @@ fn decide<'p>(
 fn unchanged(api_version: &str, subject: Subject, decision: &'static str, warning: &str) -> Reviewed {
     let body = Answer::allowed(&subject.uid).with_warning(warning).into_review(api_version);
     Reviewed { body, decision, subject, findings: Vec::new() }
+}
+
+// === impl Route ===
+
+impl Route {
+    const fn settings(self, context: Context<'_>, mode: Mode) -> Settings<'_> {
+        let known = match self {
+            Self::Annotated => Known::Stay,
+            Self::Known => Known::Move,
+            Self::Observed => Known::Observed,
+        };
+        Settings { catalogue: context.catalogue, facts: context.facts, known, mode, containers: None }
+    }
 }
 
 // === impl Subject ===

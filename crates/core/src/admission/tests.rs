@@ -319,6 +319,70 @@ fn the_known_route_moves_what_the_catalogue_knows() {
     assert!(ask_bytes(body.as_bytes(), Route::Known).unwrap()["response"]["patch"].is_null());
 }
 
+/// A decision, its findings and what whoever creates the pod is told.
+fn seen(review: &Value, route: Route, review_as: Review) -> (Value, Vec<String>) {
+    let (catalogue, facts) = (Catalogue::built_in(), ClusterFacts::default());
+    let context = Context { catalogue: &catalogue, facts: &facts };
+    let reviewed = review_as(review.to_string().as_bytes(), route, context).unwrap();
+    let answer: Value = serde_json::from_slice(&reviewed.body).unwrap();
+    let response = &answer["response"];
+    assert_eq!(response["allowed"], true);
+    assert!(response["patch"].is_null() && response["patchType"].is_null() && response["status"].is_null());
+    assert_eq!(response["auditAnnotations"]["decision"], reviewed.decision);
+    let warnings = response["warnings"].as_array().into_iter().flatten();
+    (response["auditAnnotations"].clone(), warnings.map(|warning| warning.as_str().unwrap().to_owned()).collect())
+}
+
+type Review = fn(&[u8], Route, Context<'_>) -> Result<Reviewed, NotAReview>;
+
+#[test]
+fn an_observing_server_says_nothing_to_whoever_creates_a_pod() {
+    let mut asks = pod();
+    let (audit, warnings) = seen(&request_for(&asks), Route::Annotated, observe);
+    assert_eq!((&audit["decision"], warnings), (&json!("would-convert"), Vec::new()));
+    // Whatever it says itself.
+    asks["metadata"]["annotations"]["native-sidecar.io/mode"] = json!("convert");
+    asks["metadata"]["annotations"]["native-sidecar.io/containers"] = json!("sidecar,nobody");
+    let (audit, warnings) = seen(&request_for(&asks), Route::Annotated, observe);
+    assert_eq!(audit, json!({"decision": "would-convert", "findings": "job-exit-codes,name-not-found"}));
+    assert_eq!(warnings, Vec::<String>::new());
+    asks["spec"]["containers"][1]["ports"] = json!([{"containerPort": 80, "hostPort": 80}]);
+    asks["metadata"]["annotations"]["native-sidecar.io/on-blocker"] = json!("deny");
+    let (audit, warnings) = seen(&request_for(&asks), Route::Annotated, observe);
+    assert_eq!(audit, json!({"decision": "would-block", "findings": "host-port,job-exit-codes,name-not-found"}));
+    assert_eq!(warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_pod_that_asks_to_be_observed_is_told_the_outcome() {
+    let mut asks = pod();
+    asks["metadata"]["annotations"]["native-sidecar.io/mode"] = json!("observe");
+    asks["metadata"]["annotations"]["native-sidecar.io/on-blocker"] = json!("deny");
+    for review_as in [review as Review, observe] {
+        let (audit, warnings) = seen(&request_for(&asks), Route::Annotated, review_as);
+        assert_eq!(audit, json!({"decision": "would-convert", "findings": "job-exit-codes"}));
+        let expected = "native-sidecar: only observed, and would make native: sidecar; nothing was changed, as \
+                        native-sidecar.io/mode is not `convert`";
+        assert_eq!(warnings, [expected]);
+    }
+    asks["spec"]["containers"][1]["ports"] = json!([{"containerPort": 80, "hostPort": 80}]);
+    let (audit, warnings) = seen(&request_for(&asks), Route::Annotated, review);
+    assert_eq!(audit, json!({"decision": "would-block", "findings": "host-port,job-exit-codes"}));
+    let held_back = "native-sidecar: only observed, and would be held back: host-port: container \"sidecar\": ";
+    assert!(warnings.len() == 1 && warnings[0].starts_with(held_back), "{warnings:?}");
+}
+
+#[test]
+fn a_pod_that_nobody_can_read_is_observed_too() {
+    let mut broken = pod();
+    broken["metadata"]["annotations"] = json!([]);
+    for (route, review_as) in [(Route::Annotated, observe as Review), (Route::Observed, review)] {
+        let (audit, warnings) = seen(&request_for(&broken), route, review_as);
+        assert_eq!(audit, json!({"decision": "would-block", "findings": "unreadable-pod"}));
+        assert_eq!(warnings, Vec::<String>::new());
+    }
+}
+
 #[test]
 fn a_failure_is_answered_as_allowed() {
     let answer = allowed_unchanged(request_for(&pod()).to_string().as_bytes(), "it broke").unwrap();

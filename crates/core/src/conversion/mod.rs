@@ -25,7 +25,7 @@ pub use facts::{ClusterFacts, Node, StartupProbeBug};
 use crate::{
     catalogue::Catalogue,
     findings::{Code, Finding, Severity},
-    intent::{Intent, OnBlocker},
+    intent::{Intent, Mode, OnBlocker},
     pod::{MOST_CONTAINERS, Pod, Unreadable},
 };
 use json_patch::Patch;
@@ -40,10 +40,34 @@ pub struct Settings<'s> {
     pub catalogue: &'s Catalogue,
     /// What is known about the cluster.
     pub facts: &'s ClusterFacts,
-    /// Whether known sidecars move in pods that do not say (`native-sidecar.io/known`).
-    pub known: bool,
+    /// What becomes of known sidecars in pods that do not say (`native-sidecar.io/known`).
+    pub known: Known,
+    /// `Observe` where no pod is written to, whatever it says itself.
+    pub mode: Mode,
     /// Container names given from outside (`convert --containers`), instead of the pod's annotation.
     pub containers: Option<&'s str>,
+}
+
+/// What becomes of known sidecars in the pods of a namespace, by its label `native-sidecar.io/known`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Known {
+    /// No label: they stay.
+    #[default]
+    Stay,
+    /// `observe`: it is told what would become of them. A pod that asks for a conversion itself gets it, as if there was
+    /// no label.
+    Observed,
+    /// `true`: they move.
+    Move,
+}
+
+/// Who has a pod observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Observer {
+    /// The pod itself: whoever creates it is told the outcome.
+    Pod,
+    /// Its namespace or the server, of which whoever creates it need not know.
+    Others,
 }
 
 /// What became of a pod.
@@ -59,6 +83,10 @@ pub enum Decision {
     Blocked,
     /// To be refused because of a finding, as `native-sidecar.io/on-blocker: deny` asks.
     Denied,
+    /// Only observed; else it would be converted.
+    WouldConvert,
+    /// Only observed; else it would be left as it is, or refused, because of a finding.
+    WouldBlock,
 }
 
 /// The result of a conversion.
@@ -68,10 +96,15 @@ pub struct Conversion {
     pub decision: Decision,
     /// Everything found out, in the order of the pipeline.
     pub findings: Vec<Finding>,
-    /// Findings that held the conversion back; empty unless `decision` is `Blocked` or `Denied`.
+    /// Findings that held the conversion back; empty unless `decision` is `Blocked`, `Denied` or `WouldBlock`.
     pub reasons: Vec<Finding>,
     /// RFC 6902 operations for the pod; empty where nothing changes.
     pub patch: Patch,
+    /// Names of the containers that are native sidecars by our work, or would be; empty unless `decision` is `Converted`
+    /// or `WouldConvert`.
+    pub native: Vec<String>,
+    /// Who has the pod observed; `None` where the conversion is carried out.
+    pub observer: Option<Observer>,
 }
 
 /// Converts the pod in `json`: whole, or not at all.
@@ -82,7 +115,7 @@ pub struct Conversion {
 pub fn convert(json: &str, settings: Settings<'_>) -> Conversion {
     match Pod::parse(json) {
         Ok(pod) => convert_pod(&pod, settings),
-        Err(error) => Conversion::of_unreadable(&error),
+        Err(error) => Conversion::of_unreadable(&error, settings),
     }
 }
 
@@ -93,14 +126,20 @@ pub fn convert_pod<'p>(pod: &'p Pod<'p>, settings: Settings<'p>) -> Conversion {
     if let Some(names) = settings.containers {
         intent.ask_for(names);
     }
-    if !intent.known.unwrap_or(settings.known) && !intent.asks() {
+    let conversion = outcome(pod, &intent, settings);
+    conversion.observed_by(settings.observer(&intent))
+}
+
+/// What becomes of `pod` where it is not only observed.
+fn outcome<'p>(pod: &'p Pod<'p>, intent: &Intent, settings: Settings<'p>) -> Conversion {
+    if !settings.moves_known(intent) && !intent.asks() {
         return Conversion::unchanged(Decision::NotRequested, Vec::new(), Vec::new());
     }
     if let Some(finding) = too_many_containers(pod) {
         return Conversion::unchanged(Decision::Blocked, vec![finding.clone()], vec![finding]);
     }
-    let Selection { containers, repairs, repeats, findings: of_selection } = select::select(pod, &intent, settings);
-    let moves = shape::shape(pod, containers, &intent, settings.facts);
+    let Selection { containers, repairs, repeats, findings: of_selection } = select::select(pod, intent, settings);
+    let moves = shape::shape(pod, containers, intent, settings.facts);
     let (order, of_places) = place::place(pod, &moves, settings.catalogue);
     let mut plan = Plan::new(pod, moves, order, repairs, repeats);
     let carriers = late_carriers(pod, &plan, settings);
@@ -110,7 +149,7 @@ pub fn convert_pod<'p>(pod: &'p Pod<'p>, settings: Settings<'p>) -> Conversion {
     let of_intent = intent.findings.iter().cloned();
     let known = of_intent.chain(of_selection).chain(of_shapes).chain(of_places);
     let findings = known.chain(judge(&case)).collect();
-    decide(&case, &intent, findings)
+    decide(&case, intent, findings)
 }
 
 fn too_many_containers(pod: &Pod<'_>) -> Option<Finding> {
@@ -149,8 +188,12 @@ fn decide(case: &Case<'_>, intent: &Intent, mut findings: Vec<Finding>) -> Conve
         let converted = patch::converted(case, intent);
         (Decision::Converted, patch::carry_out(case, &converted), converted)
     };
-    match prove::prove(case.pod, &operations, &converted) {
-        Ok(()) => Conversion { decision, findings, reasons, patch: operations.into_patch() },
+    let proved = prove::prove(case.pod, &operations, &converted);
+    match proved.and_then(|()| patch::bounded(operations.into_patch())) {
+        Ok(patch) => {
+            let native = converted.into_iter().map(str::to_owned).collect();
+            Conversion { decision, findings, reasons, patch, native, observer: None }
+        }
         Err(doubt) => {
             findings.push(doubt.clone());
             reasons.push(doubt);
@@ -170,18 +213,58 @@ fn holds_back(finding: &Finding, intent: &Intent) -> bool {
 #[cfg(test)]
 mod tests;
 
+// === impl Settings ===
+
+impl Settings<'_> {
+    /// Whether known sidecars move in a pod that asks for `intent`.
+    fn moves_known(&self, intent: &Intent) -> bool {
+        let unsaid = match self.known {
+            Known::Stay => false,
+            Known::Move => true,
+            // With a mode of its own, a pod only says what is to become of what its namespace asks for.
+            Known::Observed => intent.mode.is_some() || !intent.asks_to_move(),
+        };
+        intent.known.unwrap_or(unsaid)
+    }
+
+    /// Who has a pod observed that asks for `intent`. The server's word counts before the pod's, and that before its
+    /// namespace's.
+    fn observer(&self, intent: &Intent) -> Option<Observer> {
+        match intent.mode {
+            Some(Mode::Observe) => Some(Observer::Pod),
+            _ if self.mode == Mode::Observe => Some(Observer::Others),
+            None if self.known == Known::Observed && !intent.asks_to_move() => Some(Observer::Others),
+            _ => None,
+        }
+    }
+}
+
 // === impl Conversion ===
 
 impl Conversion {
     /// What becomes of a pod that [`Pod::parse`] could not read: it is left as it is.
     #[must_use]
-    pub fn of_unreadable(error: &Unreadable) -> Self {
+    pub fn of_unreadable(error: &Unreadable, settings: Settings<'_>) -> Self {
         let finding = Finding::pod(Code::UnreadablePod, format!("the pod {}", select::unreadable(error)));
-        Self::unchanged(Decision::Blocked, vec![finding.clone()], vec![finding])
+        let left = Self::unchanged(Decision::Blocked, vec![finding.clone()], vec![finding]);
+        left.observed_by(settings.observer(&Intent::default()))
+    }
+
+    /// The same for a pod that is only observed, where there is an observer: it is neither written to nor refused.
+    fn observed_by(self, observer: Option<Observer>) -> Self {
+        if observer.is_none() {
+            return self;
+        }
+        let decision = match self.decision {
+            Decision::Converted => Decision::WouldConvert,
+            Decision::Blocked | Decision::Denied => Decision::WouldBlock,
+            other => other,
+        };
+        Self { decision, patch: Patch(Vec::new()), observer, ..self }
     }
 
     fn unchanged(decision: Decision, findings: Vec<Finding>, reasons: Vec<Finding>) -> Self {
-        Self { decision, findings, reasons, patch: Patch(Vec::new()) }
+        Self { decision, findings, reasons, patch: Patch(Vec::new()), native: Vec::new(), observer: None }
     }
 }
 
@@ -197,6 +280,8 @@ impl Decision {
             Self::Converted => "converted",
             Self::Blocked => "blocked",
             Self::Denied => "denied",
+            Self::WouldConvert => "would-convert",
+            Self::WouldBlock => "would-block",
         }
     }
 }

@@ -7,21 +7,29 @@ use super::{
 };
 use crate::{
     catalogue::{AnnotationRewrite, WhenEmpty},
-    findings::Finding,
+    findings::{Code, Finding},
     intent::{BLOCKED, CONVERTED, Intent},
     pod::{Entries, Pod, Text},
     text::shorten,
 };
 use indexmap::IndexMap;
+use json_patch::Patch;
 use jsonptr::{Pointer, PointerBuf};
 use serde_json::{
     json,
     value::{RawValue, to_raw_value},
 };
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, io};
 
 /// Characters of the reasons in the annotation.
 const REASON_LIMIT: usize = 1024;
+
+/// The most bytes of a patch. Most operations are moves; a longer patch copies what somebody made long to have it sent
+/// back.
+const PATCH_LIMIT: usize = 1024 * 1024;
+
+/// Room for so many bytes, of which nothing is kept.
+struct Room(usize);
 
 /// The `restartPolicy` of a native sidecar.
 const ALWAYS: &str = "Always";
@@ -63,6 +71,18 @@ pub(super) fn explain(case: &Case<'_>, reasons: &[Finding]) -> Operations {
     }
     operations.annotate(pod, BTreeMap::from([(BLOCKED, Some(shorten(&reason, REASON_LIMIT).into()))]));
     operations
+}
+
+/// The patch, where it is one that can be sent.
+pub(super) fn bounded(patch: Patch) -> Result<Patch, Finding> {
+    if serde_json::to_writer(Room(PATCH_LIMIT), &patch).is_ok() {
+        return Ok(patch);
+    }
+    let message = format!(
+        "the change would take more than {PATCH_LIMIT} bytes, so the pod was left as it is; shorten the readiness probe that \
+         is copied, or rewrite variables that name their own container"
+    );
+    Err(Finding::pod(Code::PatchTooLarge, message))
 }
 
 /// The names of native sidecars that are our work, in start order: moved now, or by an earlier call.
@@ -272,6 +292,19 @@ impl Operations {
                 None => self.annotations.remove(pointer([key])),
             }
         }
+    }
+}
+
+// === impl Room ===
+
+impl io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::WriteZero)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

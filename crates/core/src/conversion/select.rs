@@ -25,7 +25,7 @@ struct Asked<'i, 'p> {
 /// Selects what `intent` and `settings` ask for.
 pub(super) fn select<'p>(pod: &'p Pod<'p>, intent: &Intent, settings: Settings<'p>) -> Selection<'p> {
     let listed = intent.containers.iter().map(String::as_str).collect();
-    let asked = &Asked { pod, intent, settings, listed, known: intent.known.unwrap_or(settings.known) };
+    let asked = &Asked { pod, intent, settings, listed, known: settings.moves_known(intent) };
     let mut selection = Selection::default();
     selection.take_repairs(asked);
     selection.take_repeats(asked);

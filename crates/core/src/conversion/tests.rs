@@ -1,12 +1,13 @@
 //! What would fill files as a golden case, or what no pod is known to lead to.
 
-use super::{ClusterFacts, Conversion, Decision, Settings, convert};
-use crate::{catalogue::Catalogue, findings::Code};
+use super::{ClusterFacts, Conversion, Decision, Known, Settings, convert};
+use crate::{catalogue::Catalogue, findings::Code, intent::Mode};
 use serde_json::{Value, json};
 
 fn converted(pod: &Value) -> Conversion {
     let (catalogue, facts) = (Catalogue::built_in(), ClusterFacts::default());
-    convert(&pod.to_string(), Settings { catalogue: &catalogue, facts: &facts, known: true, containers: None })
+    let (known, mode) = (Known::Move, Mode::Convert);
+    convert(&pod.to_string(), Settings { catalogue: &catalogue, facts: &facts, known, mode, containers: None })
 }
 
 /// A pod of an application and `sidecars` containers called `s0`, `s1` ...
@@ -39,4 +40,24 @@ fn an_annotation_that_would_be_one_too_many_is_not_written() {
     let conversion = converted(&pod(1, &json!({"example.com/a": full})));
     assert_eq!((conversion.decision, conversion.reasons[0].code), (Decision::Blocked, Code::AnnotationsTooLarge));
     assert!(conversion.patch.is_empty());
+}
+
+/// Whoever sends 8 MB must not be able to have them sent back.
+#[test]
+fn what_is_copied_has_bounds() {
+    let convert = |probe: Value, variables: usize| {
+        let mut pod = pod(1, &json!({"startup-probe.native-sidecar.io/s0": "readiness"}));
+        let own = json!({"resourceFieldRef": {"containerName": "s0", "resource": "limits.memory"}});
+        let variable = |number| json!({"name": format!("V{number}"), "valueFrom": own});
+        pod["spec"]["containers"][0]["readinessProbe"] = probe;
+        pod["spec"]["containers"][0]["env"] = (0..variables).map(variable).collect();
+        converted(&pod)
+    };
+    let probe = |bytes: usize| json!({"exec": {"command": ["x".repeat(bytes)]}});
+    assert_eq!(convert(probe(1_000_000), 0).decision, Decision::Converted);
+    assert_eq!(convert(probe(1), 1000).decision, Decision::Converted);
+    for conversion in [convert(probe(1024 * 1024), 0), convert(probe(1), 20_000)] {
+        assert_eq!((conversion.decision, conversion.reasons[0].code), (Decision::Blocked, Code::PatchTooLarge));
+        assert!(conversion.patch.is_empty());
+    }
 }

@@ -96,6 +96,12 @@ codes! {
         remedy: "Remove or shorten annotations.",
         source: "Kubernetes: staging/src/k8s.io/apimachinery/pkg/api/validation/objectmeta.go, TotalAnnotationSizeLimitB",
     }
+    PatchTooLarge, "patch-too-large", Fatal {
+        meaning: "The change would take more bytes than the webhook sends for one pod (1 MiB).",
+        why: "An answer takes memory until it has been read. Nearly all of a change is moves, which are short; what is copied is a readiness probe that becomes the startup probe, and one line for each variable that has to be rewritten.",
+        remedy: "Shorten the probe, or have fewer variables with a `resourceFieldRef` that names the own container.",
+        source: "Kubernetes: a whole request has 3 MiB at most (staging/src/k8s.io/apiserver/pkg/server/config.go, MaxRequestBodyBytes)",
+    }
     InjectedAgain, "injected-again", Warning {
         meaning: "An injector wrote a container again that an earlier call of the webhook had moved, and the second copy was removed.",
         why: "The API server calls injectors again when a later webhook changes the pod. One that looks only among the regular containers does not find its own and adds it a second time; the API server would refuse the pod for the duplicate name.",
@@ -147,7 +153,7 @@ codes! {
     InvalidValue, "invalid-value", Blocker {
         meaning: "The value of one of our annotations cannot be understood.",
         why: "Carrying on without it would be a guess, and the guess could be the opposite of what was meant.",
-        remedy: "Correct the value as the message says. Accepting this finding ignores the annotation.",
+        remedy: "Correct the value as the message says. Accepting this finding ignores the annotation; but a pod whose `native-sidecar.io/mode` cannot be understood stays observed, accepted or not.",
         source: "README, Annotations",
     }
     PositionNotFound, "position-not-found", Blocker {

@@ -10,6 +10,8 @@ pub const KNOWN: &str = "native-sidecar.io/known";
 pub const ACCEPT: &str = "native-sidecar.io/accept";
 /// What happens to a pod that cannot be converted.
 pub const ON_BLOCKER: &str = "native-sidecar.io/on-blocker";
+/// Whether the conversion is carried out, or the pod only observed.
+pub const MODE: &str = "native-sidecar.io/mode";
 /// Written by the webhook: the containers that were moved, in start order.
 pub const CONVERTED: &str = "native-sidecar.io/converted";
 /// Written by the webhook: why the pod was left as it is.
@@ -22,7 +24,7 @@ pub const STARTUP_PROBE_PREFIX: &str = "startup-probe.native-sidecar.io/";
 pub const PRE_STOP_PREFIX: &str = "pre-stop.native-sidecar.io/";
 
 const DOMAIN: &str = "native-sidecar.io";
-const POD_KEYS: [&str; 6] = [CONTAINERS, KNOWN, ACCEPT, ON_BLOCKER, CONVERTED, BLOCKED];
+const POD_KEYS: [&str; 7] = [CONTAINERS, KNOWN, ACCEPT, ON_BLOCKER, MODE, CONVERTED, BLOCKED];
 const CONTAINER_PREFIXES: [&str; 3] = [POSITION_PREFIX, STARTUP_PROBE_PREFIX, PRE_STOP_PREFIX];
 
 /// An annotation key under our prefix.
@@ -32,6 +34,7 @@ pub(super) enum Key<'k> {
     Known,
     Accept,
     OnBlocker,
+    Mode,
     Converted,
     Blocked,
     Position(&'k str),
@@ -60,6 +63,7 @@ impl<'k> Key<'k> {
             KNOWN => Self::Known,
             ACCEPT => Self::Accept,
             ON_BLOCKER => Self::OnBlocker,
+            MODE => Self::Mode,
             CONVERTED => Self::Converted,
             BLOCKED => Self::Blocked,
             _ if key.starts_with(POSITION_PREFIX) => Self::Position(name),

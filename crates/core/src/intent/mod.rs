@@ -7,7 +7,8 @@ mod probe;
 
 pub use annotations::is_ours;
 pub use annotations::{
-    ACCEPT, BLOCKED, CONTAINERS, CONVERTED, KNOWN, ON_BLOCKER, POSITION_PREFIX, PRE_STOP_PREFIX, STARTUP_PROBE_PREFIX,
+    ACCEPT, BLOCKED, CONTAINERS, CONVERTED, KNOWN, MODE, ON_BLOCKER, POSITION_PREFIX, PRE_STOP_PREFIX,
+    STARTUP_PROBE_PREFIX,
 };
 pub use probe::{ProbeError, StartupProbe, patient_probe};
 
@@ -30,6 +31,8 @@ pub struct Intent {
     pub accept: BTreeSet<Code>,
     /// What happens to a pod that cannot be converted.
     pub on_blocker: OnBlocker,
+    /// `native-sidecar.io/mode`; `None` where the pod leaves it to its namespace and the server.
+    pub mode: Option<Mode>,
     /// Wishes about single containers, by container name.
     pub wishes: BTreeMap<String, Wishes>,
     /// Names that an earlier call of the webhook recorded as converted.
@@ -46,6 +49,16 @@ pub enum OnBlocker {
     Leave,
     /// The pod is refused, with the reasons.
     Deny,
+}
+
+/// Whether a conversion is carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// It is.
+    #[default]
+    Convert,
+    /// It is only told what would become of the pod, and nothing is written to it.
+    Observe,
 }
 
 /// Wishes about one container that moves.
@@ -88,6 +101,8 @@ enum ValueError {
     Bool,
     #[error("expected `leave` or `deny`")]
     Action,
+    #[error("expected `convert` or `observe`")]
+    Mode,
     #[error("expected `first`, `last`, `before:<init container>` or `after:<init container>`")]
     Position,
     #[error("expected `keep` or `remove`")]
@@ -139,6 +154,12 @@ impl Intent {
         !self.containers.is_empty() || !self.findings.is_empty() || !self.converted.is_empty()
     }
 
+    /// Whether the pod itself asks for containers to be moved.
+    #[must_use]
+    pub fn asks_to_move(&self) -> bool {
+        !self.containers.is_empty() || self.known == Some(true)
+    }
+
     /// Warns about wishes for containers that `has_use` does not say have any use for them.
     pub fn unused_wishes(&self, has_use: impl Fn(&str) -> bool) -> impl Iterator<Item = Finding> {
         self.wishes.keys().filter(move |name| !has_use(name)).map(|name| {
@@ -157,6 +178,7 @@ impl Intent {
             Key::Known => self.known = Some(boolean(value)?),
             Key::Accept => self.accept = codes(value)?,
             Key::OnBlocker => self.on_blocker = on_blocker(value)?,
+            Key::Mode => self.take_mode(mode(value))?,
             Key::Position(name) => self.wish(name, pod, position(value)?, |wishes| &mut wishes.position),
             Key::StartupProbe(name) => self.wish(name, pod, value.parse()?, |wishes| &mut wishes.startup_probe),
             Key::PreStop(name) => self.wish(name, pod, pre_stop(value)?, |wishes| &mut wishes.pre_stop),
@@ -167,6 +189,12 @@ impl Intent {
             }
         }
         Ok(())
+    }
+
+    /// What cannot be read may have been meant as `observe`, so it is: nothing is written, accepted or not.
+    fn take_mode(&mut self, read: Result<Mode, ValueError>) -> Result<(), ValueError> {
+        self.mode = Some(*read.as_ref().unwrap_or(&Mode::Observe));
+        read.map(drop)
     }
 
     /// Notes a wish. Of a container that the pod does not have nothing is kept but that there is one.
@@ -222,6 +250,14 @@ fn on_blocker(value: &str) -> Result<OnBlocker, ValueError> {
         "leave" => Ok(OnBlocker::Leave),
         "deny" => Ok(OnBlocker::Deny),
         _ => Err(ValueError::Action),
+    }
+}
+
+fn mode(value: &str) -> Result<Mode, ValueError> {
+    match value {
+        "convert" => Ok(Mode::Convert),
+        "observe" => Ok(Mode::Observe),
+        _ => Err(ValueError::Mode),
     }
 }
 
@@ -312,6 +348,7 @@ mod tests {
     #[rstest]
     #[case(KNOWN, "yes")]
     #[case(ON_BLOCKER, "reject")]
+    #[case(MODE, "observed")]
     #[case(ACCEPT, "host-port, host-prot")]
     #[case("pre-stop.native-sidecar.io/a", "drop")]
     #[case("startup-probe.native-sidecar.io/a", "http")]
@@ -320,6 +357,16 @@ mod tests {
         assert_eq!(findings.len(), 1);
         assert_eq!(findings[0].code, Code::InvalidValue);
         assert!(findings[0].message.contains(key), "{}", findings[0]);
+    }
+
+    #[rstest]
+    #[case(" convert ", Mode::Convert)]
+    #[case("observe", Mode::Observe)]
+    #[case("Convert", Mode::Observe)]
+    #[case("", Mode::Observe)]
+    fn a_mode_that_is_not_understood_is_the_careful_one(#[case] value: &str, #[case] expected: Mode) {
+        assert_eq!(intent(&[(MODE, value)]).mode, Some(expected));
+        assert_eq!(intent(&[(MODE, value), (ACCEPT, "invalid-value")]).mode, Some(expected));
     }
 
     #[rstest]

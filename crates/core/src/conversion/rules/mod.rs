@@ -166,6 +166,7 @@ mod tests {
         Code::NameTwice,
         Code::TooManyContainers,
         Code::AnnotationsTooLarge,
+        Code::PatchTooLarge,
         Code::InjectedAgain,
         Code::RestartPolicyRepaired,
         Code::UnreadablePod,
