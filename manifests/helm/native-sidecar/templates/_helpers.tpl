@@ -101,11 +101,11 @@ rules:
   resources: [pods]
   operations: [CREATE]
   scope: Namespaced
-failurePolicy: {{ .Values.webhook.failurePolicy }}
+failurePolicy: {{ .failurePolicy }}
 matchPolicy: Equivalent
 reinvocationPolicy: IfNeeded
 sideEffects: None
-timeoutSeconds: {{ .Values.webhook.timeoutSeconds }}
+timeoutSeconds: {{ .root.Values.webhook.timeoutSeconds }}
 {{- end }}
 
 {{- define "native-sidecar.clientConfig" -}}
