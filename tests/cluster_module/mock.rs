@@ -40,7 +40,7 @@ struct State {
 // === impl Mock ===
 
 impl Mock {
-    /// A server with an empty Secret and a webhook configuration of two entries, as the manifests ship them.
+    /// A server with an empty Secret and a webhook configuration of two entries.
     pub(crate) fn shipped() -> Self {
         let mock = Self::default();
         mock.put(

@@ -38,6 +38,7 @@ mod istio;
 mod managed;
 mod mutual;
 mod neighbours;
+mod observe;
 mod replicas;
 mod requests;
 mod rights;

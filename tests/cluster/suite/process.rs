@@ -40,8 +40,10 @@ pub(crate) struct SecretFolder(PathBuf);
 
 impl Process {
     /// Starts the webhook on an address with a certificate from files.
-    pub(crate) fn start(host: IpAddr, pair: &Pair) -> Self {
-        Self::start_with(host, free_port(host), pair, |_| ())
+    pub(crate) fn start(host: IpAddr, pair: &Pair, arguments: &[&str]) -> Self {
+        Self::start_with(host, free_port(host), pair, |command| {
+            command.args(arguments);
+        })
     }
 
     /// The same on a port of the test's choice and with more arguments.

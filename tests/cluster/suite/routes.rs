@@ -1,4 +1,4 @@
-//! Which pods reach the webhook, and on which of its two routes.
+//! Which pods reach the webhook, and on which of its routes.
 
 use super::{
     cluster::Cluster,

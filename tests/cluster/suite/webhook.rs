@@ -18,6 +18,8 @@ pub(crate) struct Webhook {
     _cleanup: Cleanup,
 }
 
+const DRY_RUN: &str = "/api/v1/namespaces/default/pods?dryRun=All";
+
 /// The address under which the API server reaches this machine.
 pub(crate) fn host() -> IpAddr {
     env::var("NATIVE_SIDECAR_TEST_HOST").map_or_else(|_| [127, 0, 0, 1].into(), |host| host.parse().unwrap())
@@ -37,10 +39,26 @@ impl Webhook {
         if is_installed() {
             return Self { process: None, authority, _cleanup: Cleanup::none() };
         }
-        let process = Process::start(host(), &authority.issue(&host().to_string()));
+        let webhook = Self::register(cluster, authority, &[]).await;
+        Self::wait_until_called(cluster).await;
+        webhook
+    }
+
+    /// The same for a webhook that only observes; for clusters in which there is none.
+    pub(crate) async fn observing(cluster: &Cluster) -> Self {
+        let webhook = Self::register(cluster, Authority::new(), &["--observe"]).await;
+        eventually("the API server calls the webhook", || async {
+            cluster.send(http::Method::POST, DRY_RUN, Some(&pods::annotated())).await.created();
+            webhook.reviews() > Some(0.0)
+        })
+        .await;
+        webhook
+    }
+
+    async fn register(cluster: &Cluster, authority: Authority, arguments: &[&str]) -> Self {
+        let process = Process::start(host(), &authority.issue(&host().to_string()), arguments);
         let configuration = registration(process.port, &authority.bundle());
         let cleanup = cluster.apply(&configuration).await;
-        Self::wait_until_called(cluster).await;
         Self { process: Some(process), authority, _cleanup: cleanup }
     }
 
@@ -60,9 +78,8 @@ impl Webhook {
     }
 
     async fn wait_until_called(cluster: &Cluster) {
-        let pods = "/api/v1/namespaces/default/pods?dryRun=All";
         eventually("the API server calls the webhook", || async {
-            let reply = cluster.send(http::Method::POST, pods, Some(&pods::annotated())).await;
+            let reply = cluster.send(http::Method::POST, DRY_RUN, Some(&pods::annotated())).await;
             is_converted(&reply.created())
         })
         .await;

@@ -6,7 +6,11 @@ use super::{
     webhook::Webhook,
 };
 use serde_json::Value;
-use std::{env, fs};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fs,
+};
 
 #[tokio::test]
 async fn the_client_is_warned_why_a_pod_was_left() {
@@ -33,10 +37,7 @@ async fn the_client_is_warned_of_a_name_that_is_not_there() {
 #[tokio::test]
 async fn the_audit_log_tells_the_decision() {
     let Some(cluster) = Cluster::connect().await else { return };
-    let Some(log) = env::var_os("AUDIT_LOG").filter(|path| fs::exists(path).unwrap_or_default()) else {
-        note("the audit log cannot be read here: audit annotations not looked at");
-        return;
-    };
+    let Some(log) = audit_log() else { return };
     let _webhook = Webhook::install(&cluster).await;
     let namespace = cluster.namespace().await;
     namespace.create(named(annotated(), "converted")).await.created();
@@ -59,8 +60,17 @@ fn named(mut pod: Value, name: &str) -> Value {
     pod
 }
 
+/// `None`, with a line that says so, where the audit log cannot be read.
+pub(crate) fn audit_log() -> Option<OsString> {
+    let log = env::var_os("AUDIT_LOG").filter(|path| fs::exists(path).unwrap_or_default());
+    if log.is_none() {
+        note("the audit log cannot be read here: audit annotations not looked at");
+    }
+    log
+}
+
 /// The audit annotations of a pod's creation.
-fn audited(log: &std::ffi::OsStr, namespace: &str, pod: &str) -> Option<Value> {
+pub(crate) fn audited(log: &OsStr, namespace: &str, pod: &str) -> Option<Value> {
     let text = fs::read_to_string(log).unwrap();
     let events =
         text.lines().filter(|line| line.contains(namespace)).filter_map(|line| serde_json::from_str(line).ok());
