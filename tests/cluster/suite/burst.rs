@@ -21,7 +21,7 @@ use std::{
     env, fs,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 const REGISTRATION: &str = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/zz-native-sidecar";
@@ -37,14 +37,16 @@ struct Replicas<'s> {
 }
 
 /// What became of the pods.
-#[derive(Default)]
 struct Burst {
+    start: Instant,
     begun: Cell<usize>,
     converted: Cell<usize>,
     missed: Cell<usize>,
     /// What the API server did not take, by its HTTP status: not ours to convert.
     refused: RefCell<BTreeMap<u16, usize>>,
     restarted: Cell<bool>,
+    /// When pods were missed and what was done to the replicas, to see whether one comes of the other.
+    moments: RefCell<Vec<(Duration, &'static str)>>,
 }
 
 fn is_long() -> bool {
@@ -62,19 +64,22 @@ impl<'s> Replicas<'s> {
     }
 
     /// As a Deployment with `maxSurge: 1` and `maxUnavailable: 0` does it.
-    async fn restart(&mut self) {
+    async fn restart(&mut self, note: impl Fn(&'static str)) {
         for _ in 0..self.running.len() {
             let stand_in = self.stand_in;
             self.running.push(replica(stand_in));
             let (mut old, _) = self.running.remove(0);
             let addresses: Vec<_> = self.running.iter().map(|(_, address)| *address).collect();
             old.terminate();
+            note("SIGTERM");
             // Endpoints and the end of a pod are told at the same time, and endpoints arrive later.
             eventually("the replica says that it goes", || async { !old.is_ready() }).await;
             self.balancer.choose_from(&addresses);
+            note("no more connections to the old replica");
             while !old.has_ended() {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
+            note("the old replica has ended");
         }
     }
 }
@@ -88,6 +93,18 @@ fn replica(stand_in: &StandIn) -> (Process, SocketAddr) {
 // === impl Burst ===
 
 impl Burst {
+    fn begin() -> Self {
+        Self {
+            start: Instant::now(),
+            begun: Cell::default(),
+            converted: Cell::default(),
+            missed: Cell::default(),
+            refused: RefCell::default(),
+            restarted: Cell::default(),
+            moments: RefCell::default(),
+        }
+    }
+
     /// Creates pods until there are enough and the replicas have been restarted.
     async fn flow(&self, namespace: &Namespace<'_>, pods: usize) {
         while self.begun.get() < pods || !self.restarted.get() {
@@ -99,6 +116,7 @@ impl Burst {
                 self.converted.set(self.converted.get() + 1);
             } else {
                 self.missed.set(self.missed.get() + 1);
+                self.note("a pod is missed");
             }
         }
     }
@@ -106,8 +124,12 @@ impl Burst {
     /// Restarts the replicas once a quarter of the pods is there.
     async fn restart(&self, replicas: &mut Replicas<'_>, pods: usize) {
         eventually("a quarter of the pods is there", || async { self.answered() >= pods / 4 }).await;
-        replicas.restart().await;
+        replicas.restart(|what| self.note(what)).await;
         self.restarted.set(true);
+    }
+
+    fn note(&self, what: &'static str) {
+        self.moments.borrow_mut().push((self.start.elapsed(), what));
     }
 
     fn answered(&self) -> usize {
@@ -146,17 +168,17 @@ async fn a_thousand_pods_at_once_and_a_rolling_restart_miss_no_pod() {
     let mut replicas = Replicas::start(&stand_in);
     converted(&cluster, "the API server calls the webhook").await;
     let namespace = cluster.namespace().await;
-    let (burst, start) = (Burst::default(), Instant::now());
+    let burst = Burst::begin();
     let pods = if is_long() { 10_000 } else { 1_000 };
     let flows = join_all((0..AT_ONCE).map(|_| burst.flow(&namespace, pods)));
     tokio::join!(flows, burst.restart(&mut replicas, pods));
-    let (created, time) = (burst.converted.get() + burst.missed.get(), start.elapsed().as_secs_f32());
+    let (created, time) = (burst.converted.get() + burst.missed.get(), burst.start.elapsed().as_secs_f32());
     let (missed, refused) = (burst.missed.get(), burst.refused.take());
     note(&format!(
         "burst: {created} pods created, {AT_ONCE} at a time, two replicas restarted one after the other meanwhile: \
          {missed} missed, refused by the API server {refused:?}, at most {} connections at a time, {time:.1} s",
         replicas.balancer.most_open(),
     ));
-    assert_eq!(missed, 0, "pods were missed; the API server says why: {:#?}", reasons());
+    assert_eq!(missed, 0, "pods were missed; the API server says why: {:#?}\n{:#?}", reasons(), burst.moments.take());
     assert!(refused.is_empty(), "the API server refused pods: {refused:?}");
 }
