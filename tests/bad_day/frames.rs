@@ -52,6 +52,14 @@ pub(crate) fn post() -> Vec<u8> {
     block
 }
 
+/// The same for a body of this length.
+pub(crate) fn post_of(length: usize) -> Vec<u8> {
+    let (mut block, length) = (post(), length.to_string());
+    block.extend([0x0f, 0x0d, u8::try_from(length.len()).unwrap()]);
+    block.extend(length.as_bytes());
+    block
+}
+
 /// A setting of the window that each request's answer has.
 pub(crate) fn window(size: u32) -> Vec<u8> {
     let mut setting = INITIAL_WINDOW.to_vec();

@@ -5,11 +5,11 @@ use crate::{
     caller::{Load, probe},
     frames::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
-        post, window,
+        post, post_of, window,
     },
     program::Program,
     report::{Form, Report, Tally},
-    strangers::{Stranger, Strangers, anywhere},
+    strangers::{Stranger, Strangers, anywhere, head},
     support,
 };
 use std::{
@@ -164,6 +164,23 @@ pub(crate) async fn metrics(form: Form) -> Report {
     flood(form, &mut program, (16, 1), act).await
 }
 
+/// Requests that are no reviews, on connections that are kept.
+pub(crate) async fn refusals(form: Form) -> Report {
+    let act = async |stranger: Stranger| {
+        let mut stream = stranger.tls("http/1.1").await?;
+        let request = head("Content-Length: 2") + "{}";
+        let mut answer = vec![0; 4096];
+        loop {
+            stream.write_all(request.as_bytes()).await?;
+            if stream.read(&mut answer).await? == 0 {
+                return Ok(());
+            }
+            stranger.in_place();
+        }
+    };
+    during(form, SENDERS, act).await
+}
+
 /// The ids of a client's streams, from the first on.
 fn streams() -> impl FnMut() -> u32 {
     let mut next = 1;
@@ -239,7 +256,7 @@ pub(crate) async fn windows(form: Form) -> Report {
             let mut stream = streams();
             for _ in 0..32 {
                 let id = stream();
-                frames.send(&frame(HEADERS, END_HEADERS, id, &post())).await?;
+                frames.send(&frame(HEADERS, END_HEADERS, id, &post_of(review.len()))).await?;
                 frames.send(&frame(DATA, END_STREAM, id, review.as_bytes())).await?;
             }
             let mut sent = 0_u32;

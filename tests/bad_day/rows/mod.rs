@@ -156,6 +156,12 @@ pub(crate) const ROWS: &[Row] = &[
         run: |form| Box::pin(floods::distrust(form)),
     },
     Row {
+        name: "refused-requests",
+        what: "requests that are no reviews, as many as are answered, from four addresses",
+        promise: NoneLost,
+        run: |form| Box::pin(floods::refusals(form)),
+    },
+    Row {
         name: "connect-and-close",
         what: "connections that are closed at once, thousands a second from one address",
         promise: NoneLost,

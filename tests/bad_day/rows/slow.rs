@@ -265,8 +265,11 @@ pub(crate) async fn burst(form: Form) -> Report {
     caller.learn().await;
     let before = program.memory("RssAnon");
     let strangers = Strangers::come(20, &program, anywhere, large_bodies()).await;
-    let mut report = Report::of(caller.stream(Load::steady(form.calls())).await);
-    strangers.all_in_place().await;
+    // Several times, as an allocator keeps more with each.
+    let bodies = form.pick(60, 400);
+    let answered = eventually(async || strangers.came() > bodies);
+    let mut report = Report::of(caller.stream_until(Load::steady(0), answered).await);
+    report.figure("bodies", bodies);
     drop(strangers);
     caller.hang_up();
     // Pages of the program's own file are the system's, and without optimizing there are many.
