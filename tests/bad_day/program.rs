@@ -19,8 +19,15 @@ use std::{
 };
 use tempfile::TempDir;
 
-/// Joins the groups, takes the limit of descriptors, and becomes the program.
-const WRAPPER: &str = r#"for door in $1; do echo $$ >"$door"; done; [ -z "$2" ] || ulimit -n "$2"; shift 2; exec "$@""#;
+/// Joins the groups, takes the limit of descriptors, and becomes the program, which does not outlive this one where that
+/// can be had: a test that is interrupted is not to leave a stopped or throttled process behind.
+const WRAPPER: &str = r#"
+for door in $1; do echo $$ >"$door"; done
+[ -z "$2" ] || ulimit -n "$2"
+shift 2
+[ ! -x /usr/bin/setpriv ] || exec /usr/bin/setpriv --pdeathsig KILL "$@"
+exec "$@"
+"#;
 
 /// The most that a pod of the manifests may use.
 pub(crate) const MEMORY_LIMIT: u64 = 256 * 1024 * 1024;
