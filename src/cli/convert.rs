@@ -130,6 +130,17 @@ pub enum ConvertError {
     Output(std::io::Error),
 }
 
+/// What came of manifests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Converted {
+    /// What goes to standard output.
+    pub output: String,
+    /// What goes to standard error.
+    pub report: String,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
 /// A patch, and the document it is for.
 #[derive(Serialize)]
 struct DocumentPatch {
@@ -173,20 +184,35 @@ pub fn run(
     let containers = args.containers.as_deref();
     let settings = Settings { catalogue: &catalogue, facts: &facts, known, mode: Mode::Convert, containers };
     let mut manifests = args.files.iter().map(|path| read(path, stdin)).collect::<Result<Vec<_>, _>>()?;
-    let mut report = Report { verbose: args.verbose, ..Report::default() };
-    let mut patches = Vec::new();
-    let many = manifests.iter().map(|manifest| manifest.documents().len()).sum::<usize>() > 1;
-    for manifest in &mut manifests {
-        patches.append(&mut convert_manifest(manifest, many, settings, &mut report)?);
-    }
-    let output = rendered(&manifests, patches, args.output.unwrap_or_else(|| format_of(&manifests)))?;
+    let converted = convert_manifests(&mut manifests, settings, args.output, args.verbose)?;
     // Reports come first: whoever closes standard output early still gets them. Nobody is told when
     // standard error itself is closed.
-    let _ = write!(stderr, "{report}");
-    match stdout.write_all(output.as_bytes()).and_then(|()| stdout.flush()) {
+    let _ = write!(stderr, "{}", converted.report);
+    match stdout.write_all(converted.output.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(ConvertError::Output(error)),
-        _ => Ok(report.outcome()),
+        _ => Ok(converted.outcome),
     }
+}
+
+/// Converts `manifests`: the command without its files.
+///
+/// # Errors
+///
+/// When a list in a manifest holds something else than objects, or the output cannot be made.
+pub fn convert_manifests(
+    manifests: &mut [Manifest],
+    settings: Settings<'_>,
+    output: Option<Output>,
+    verbose: bool,
+) -> Result<Converted, ConvertError> {
+    let mut report = Report { verbose, ..Report::default() };
+    let mut patches = Vec::new();
+    let many = manifests.iter().map(|manifest| manifest.documents().len()).sum::<usize>() > 1;
+    for manifest in &mut *manifests {
+        patches.append(&mut convert_manifest(manifest, many, settings, &mut report)?);
+    }
+    let output = rendered(manifests, patches, output.unwrap_or_else(|| format_of(manifests)))?;
+    Ok(Converted { output, report: report.to_string(), outcome: report.outcome() })
 }
 
 fn read(path: &Path, stdin: &mut dyn Read) -> Result<Manifest, ConvertError> {

@@ -34,6 +34,8 @@
 mod bundle;
 mod contents;
 mod decide;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod keeper;
 mod metrics;
 #[cfg(test)]

@@ -1,0 +1,7 @@
+//! See `src/catalogue.rs`; `fuzz/run catalogue` runs it.
+
+#![no_main]
+
+use native_sidecar_fuzz::{catalogue, mutate};
+
+native_sidecar_fuzz::fuzz!(catalogue::run, mutate::lines, mutate::cross_lines);

@@ -1,0 +1,7 @@
+//! See `src/quantities.rs`; `fuzz/run quantities` runs it.
+
+#![no_main]
+
+use native_sidecar_fuzz::quantities;
+
+native_sidecar_fuzz::fuzz!(quantities::run);

@@ -1,0 +1,114 @@
+//! Manifests of any content, files in and files out: what is written is read again as what was meant, nothing is lost or
+//! changed but pod templates, as a conversion may change them, and a second pass changes nothing. A zero byte stands
+//! between two files.
+
+use crate::{choice, promises, steps::Bound};
+use native_sidecar::cli::convert::{Output, convert_manifests};
+use native_sidecar_core::{
+    catalogue::Catalogue,
+    conversion::{ClusterFacts, Decision, Settings, convert},
+};
+use native_sidecar_manifest::{Document, Manifest, Side};
+use serde_json::{Map, Value};
+use std::sync::LazyLock;
+
+/// Of reading, measured by `tests/steps.rs`.
+pub const BOUND: Bound = Bound { fixed: 400_000, for_a_byte: 4_000 };
+/// More files are not given at once.
+const MOST_FILES: usize = 3;
+
+static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::built_in);
+static FACTS: LazyLock<ClusterFacts> = LazyLock::new(ClusterFacts::default);
+
+/// Runs one input.
+///
+/// # Panics
+///
+/// When a promise is broken.
+#[must_use]
+pub fn run(bytes: &[u8]) -> &'static str {
+    let which = choice(bytes, 4);
+    let settings = Settings { catalogue: &CATALOGUE, facts: &FACTS, known: which % 2 == 0, containers: None };
+    let output = [Output::Yaml, Output::Json][which / 2];
+    let files = bytes.split(|byte| *byte == 0).take(MOST_FILES);
+    let read: Result<Vec<_>, _> = files.map(|file| BOUND.hold(file.len(), || Manifest::read("fuzz", file))).collect();
+    let mut manifests = match read {
+        Ok(manifests) => manifests,
+        Err(error) => {
+            assert!(!error.to_string().contains('\n'), "{error}");
+            return "refused";
+        }
+    };
+    let Ok(converted) = convert_manifests(&mut manifests, settings, Some(output), true) else { return "odd-list" };
+    let mut reach = if documents(&manifests).next().is_none() { "empty" } else { "read" };
+    for manifest in &manifests {
+        for (index, document) in manifest.documents().iter().enumerate() {
+            if document.value(Side::Before) == document.value(Side::After) {
+                continue;
+            }
+            reach = "converted";
+            assert_only_templates_change(manifest, index, settings);
+        }
+    }
+    let written = read_again(&converted.output);
+    let values: Vec<_> = documents(&manifests).map(|document| document.value(Side::After)).collect();
+    let again: Vec<_> = written.documents().iter().map(|document| document.value(Side::Before)).collect();
+    assert_eq!(values, again, "what is written is what was meant:\n{}", converted.output);
+    assert_settled(written, &converted.output, settings, output);
+    reach
+}
+
+fn documents(manifests: &[Manifest]) -> impl Iterator<Item = &Document> {
+    manifests.iter().flat_map(Manifest::documents)
+}
+
+fn read_again(output: &str) -> Manifest {
+    Manifest::read("output", output.as_bytes()).unwrap_or_else(|error| panic!("{error}\n{output}"))
+}
+
+/// A second pass changes nothing, not even a blank.
+fn assert_settled(written: Manifest, text: &str, settings: Settings<'_>, output: Output) {
+    let mut again = [written];
+    let converted = convert_manifests(&mut again, settings, Some(output), true);
+    let converted = converted.unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(converted.output, text, "a second pass changes more");
+}
+
+/// Outside of pod templates nothing changes, and inside what a conversion may change.
+fn assert_only_templates_change(manifest: &Manifest, index: usize, settings: Settings<'_>) {
+    let document = &manifest.documents()[index];
+    let (mut before, mut after) = (document.value(Side::Before).clone(), document.value(Side::After).clone());
+    for template in manifest.templates(index).expect("it was converted") {
+        let shown: Value = serde_json::from_str(&template.pod(&before)).expect("a pod is JSON");
+        let conversion = convert(&shown.to_string(), settings);
+        if conversion.decision != Decision::Converted {
+            continue;
+        }
+        let expected = promises::carried_out(&shown, &conversion, settings.catalogue);
+        let path = template.path.as_str();
+        let old = before.pointer_mut(path).expect("the template is there").take();
+        let new = after.pointer_mut(path).expect("the template is still there").take();
+        let owners = old["metadata"].get("ownerReferences").cloned();
+        let is_pod = template.owner.is_none();
+        assert_eq!(plain(expected, is_pod, owners), plain(new, true, None), "the template is another");
+    }
+    assert_eq!(before, after, "outside of the templates nothing changes");
+}
+
+/// A pod without what is only shown to the conversion, and where no metadata are as good as empty ones.
+fn plain(mut pod: Value, keeps_owners: bool, owners: Option<Value>) -> Value {
+    if let Some(metadata) = pod.get_mut("metadata").and_then(Value::as_object_mut)
+        && !keeps_owners
+    {
+        match owners {
+            Some(owners) => drop(metadata.insert("ownerReferences".to_owned(), owners)),
+            None => drop(metadata.shift_remove("ownerReferences")),
+        }
+    }
+    if pod.get("metadata").is_none_or(Value::is_null)
+        && let Some(fields) = pod.as_object_mut()
+    {
+        fields.insert("metadata".to_owned(), Map::new().into());
+    }
+    pod
+}

@@ -1,0 +1,249 @@
+//! How inputs are changed so that they stay what they are: JSON keeps its form, and lines stay lines. Bytes that are
+//! changed anywhere seldom come further than the first error.
+//!
+//! Every other change is left to libFuzzer, which knows the bytes that comparisons look for; `None` says so.
+
+use fastrand::Rng;
+use serde_json::{Map, Value};
+use std::sync::LazyLock;
+
+/// libFuzzer's dictionary, without its escapes.
+static WORDS: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    let quoted = include_str!("../words.dict").lines().filter_map(|line| line.strip_prefix('"')?.strip_suffix('"'));
+    quoted.filter(|word| !word.contains('\\')).collect()
+});
+/// At most so many changes at once.
+const MOST_CHANGES: usize = 4;
+/// An item is repeated so often at most.
+const MOST_REPEATS: usize = 64;
+
+/// Changes a JSON text.
+#[must_use]
+pub fn json(bytes: &[u8], most: usize, seed: u32) -> Option<Vec<u8>> {
+    let mut rng = Rng::with_seed(seed.into());
+    if rng.u8(..4) == 0 {
+        return None;
+    }
+    let mut value: Value = serde_json::from_slice(bytes).ok()?;
+    for _ in 0..rng.usize(1..=MOST_CHANGES) {
+        change(&mut value, &mut rng);
+    }
+    let mut text = value.to_string().into_bytes();
+    if rng.u8(..8) == 0 {
+        repeat_member(&mut text, &mut rng);
+    }
+    (text.len() <= most).then_some(text)
+}
+
+/// Puts a part of the JSON text `other` into the JSON text `one`, in the same place where it has that.
+#[must_use]
+pub fn cross_json(one: &[u8], other: &[u8], seed: u32) -> Option<Vec<u8>> {
+    let mut rng = Rng::with_seed(seed.into());
+    let mut value: Value = serde_json::from_slice(one).ok()?;
+    let other: Value = serde_json::from_slice(other).ok()?;
+    let paths = paths(&value);
+    let path = &paths[rng.usize(..paths.len())];
+    let same = other.pointer(path).filter(|_| rng.bool());
+    let part = same.cloned().unwrap_or_else(|| part_of(&other, &mut rng));
+    *value.pointer_mut(path)? = part;
+    Some(value.to_string().into_bytes())
+}
+
+/// Changes lines.
+#[must_use]
+pub fn lines(bytes: &[u8], most: usize, seed: u32) -> Option<Vec<u8>> {
+    let mut rng = Rng::with_seed(seed.into());
+    if rng.u8(..3) == 0 {
+        return None;
+    }
+    let mut lines: Vec<String> = std::str::from_utf8(bytes).ok()?.split('\n').map(str::to_owned).collect();
+    for _ in 0..rng.usize(1..=MOST_CHANGES) {
+        change_lines(&mut lines, &mut rng);
+    }
+    let text = lines.join("\n").into_bytes();
+    (text.len() <= most).then_some(text)
+}
+
+/// Puts some lines of `other` between those of `one`.
+#[must_use]
+pub fn cross_lines(one: &[u8], other: &[u8], seed: u32) -> Option<Vec<u8>> {
+    let mut rng = Rng::with_seed(seed.into());
+    let mut lines: Vec<&str> = std::str::from_utf8(one).ok()?.split('\n').collect();
+    let others: Vec<&str> = std::str::from_utf8(other).ok()?.split('\n').collect();
+    let from = rng.usize(..others.len());
+    let to = rng.usize(from..others.len()) + 1;
+    let at = rng.usize(..=lines.len());
+    let end = if rng.bool() { at } else { rng.usize(at..=lines.len()) };
+    lines.splice(at..end, others[from..to].iter().copied());
+    Some(lines.join("\n").into_bytes())
+}
+
+/// Changes a manifest, which is JSON or lines.
+#[must_use]
+pub fn manifest(bytes: &[u8], most: usize, seed: u32) -> Option<Vec<u8>> {
+    if bytes.first() == Some(&b'{') { json(bytes, most, seed) } else { lines(bytes, most, seed) }
+}
+
+// === JSON ===
+
+fn change(value: &mut Value, rng: &mut Rng) {
+    let paths = paths(value);
+    let path = &paths[rng.usize(..paths.len())];
+    let part = part_of(value, rng);
+    let Some(place) = value.pointer_mut(path) else { return };
+    match (rng.u8(..10), place) {
+        (0, place) => *place = literal(rng),
+        (1, place) => *place = part,
+        (2, Value::Object(fields)) => rename(fields, rng),
+        (3 | 4, Value::Object(fields)) => drop(fields.insert(word(rng).to_owned(), part)),
+        (5, Value::Object(fields)) if !fields.is_empty() => {
+            let key = any_key(fields, rng);
+            fields.shift_remove(&key);
+        }
+        (2..=5, Value::Array(items)) if !items.is_empty() => change_items(items, part, rng),
+        (2..=5, Value::Array(items)) => items.push(part),
+        (2..=6, Value::String(text)) => change_text(text, rng),
+        (_, place @ (Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_))) => *place = literal(rng),
+        (_, Value::Object(fields)) => drop(fields.insert(word(rng).to_owned(), literal(rng))),
+        (_, Value::Array(items)) => items.push(part),
+    }
+}
+
+fn change_items(items: &mut Vec<Value>, part: Value, rng: &mut Rng) {
+    let at = rng.usize(..items.len());
+    match rng.u8(..5) {
+        0 => drop(items.remove(at)),
+        1 => items.insert(at, part),
+        2 => items.swap(at, 0),
+        3 => items.push(items[at].clone()),
+        _ => {
+            for number in 0..rng.usize(..MOST_REPEATS) {
+                let mut item = items[at].clone();
+                if let Some(name) = item.get_mut("name") {
+                    *name = format!("{}-{number}", name.as_str().unwrap_or_default()).into();
+                }
+                items.push(item);
+            }
+        }
+    }
+}
+
+fn rename(fields: &mut Map<String, Value>, rng: &mut Rng) {
+    if fields.is_empty() {
+        return;
+    }
+    let key = any_key(fields, rng);
+    let at = fields.keys().position(|one| *one == key).unwrap_or_default();
+    if let Some(value) = fields.shift_remove(&key) {
+        fields.shift_insert(at.min(fields.len()), word(rng).to_owned(), value);
+    }
+}
+
+fn any_key(fields: &Map<String, Value>, rng: &mut Rng) -> String {
+    fields.keys().nth(rng.usize(..fields.len())).cloned().unwrap_or_default()
+}
+
+fn change_text(text: &mut String, rng: &mut Rng) {
+    let at = text.char_indices().map(|(at, _)| at).nth(rng.usize(..=text.len())).unwrap_or(text.len());
+    match rng.u8(..5) {
+        0 => text.truncate(at),
+        1 => text.insert_str(at, word(rng)),
+        2 => text.insert(
+            at,
+            [',', '\n', ':', '/', '~', '"', '\\', '\u{2028}', '\u{202e}', '\u{e9}', ' ', '\0'][rng.usize(..12)],
+        ),
+        3 => *text = format!("{text},{}", word(rng)),
+        _ => *text = text.repeat(rng.usize(1..=8)),
+    }
+}
+
+/// Writes a member of some object a second time, which no value can hold.
+fn repeat_member(text: &mut Vec<u8>, rng: &mut Rng) {
+    let objects: Vec<usize> =
+        text.windows(2).enumerate().filter(|(_, two)| two == b"{\"").map(|(at, _)| at + 1).collect();
+    if !objects.is_empty() {
+        let at = objects[rng.usize(..objects.len())];
+        let member = format!("{}:{},", Value::from(word(rng)), literal(rng));
+        text.splice(at..at, member.into_bytes());
+    }
+}
+
+fn part_of(value: &Value, rng: &mut Rng) -> Value {
+    let paths = paths(value);
+    value.pointer(&paths[rng.usize(..paths.len())]).cloned().unwrap_or_default()
+}
+
+fn literal(rng: &mut Rng) -> Value {
+    match rng.u8(..8) {
+        0 => Value::Null,
+        1 => Value::Bool(rng.bool()),
+        2 => rng.i64(-2..70_000).into(),
+        3 => serde_json::from_str(word(rng)).unwrap_or_default(),
+        4 => Value::Object(Map::new()),
+        _ => word(rng).into(),
+    }
+}
+
+fn word(rng: &mut Rng) -> &'static str {
+    WORDS[rng.usize(..WORDS.len())]
+}
+
+/// JSON pointers of everything in `value`, with itself in front.
+fn paths(value: &Value) -> Vec<String> {
+    let mut found = vec![String::new()];
+    collect(value, "", &mut found);
+    found
+}
+
+fn collect(value: &Value, path: &str, found: &mut Vec<String>) {
+    let mut child = |token: &str, value: &Value| {
+        let path = format!("{path}/{token}");
+        found.push(path.clone());
+        collect(value, &path, found);
+    };
+    match value {
+        Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| child(&key.replace('~', "~0").replace('/', "~1"), value));
+        }
+        Value::Array(items) => items.iter().enumerate().for_each(|(index, value)| child(&index.to_string(), value)),
+        _ => {}
+    }
+}
+
+// === lines ===
+
+fn change_lines(lines: &mut Vec<String>, rng: &mut Rng) {
+    if lines.is_empty() {
+        lines.push(word(rng).to_owned());
+    }
+    let (at, other) = (rng.usize(..lines.len()), rng.usize(..lines.len()));
+    match rng.u8(..11) {
+        0 => drop(lines.remove(at)),
+        1 => lines.insert(at, lines[other].clone()),
+        2 => lines.swap(at, other),
+        3 => lines[at].insert_str(0, if rng.bool() { "  " } else { " " }),
+        4 => lines[at] = lines[at].strip_prefix(' ').unwrap_or(&lines[at]).to_owned(),
+        5 => lines.insert(at, format!("{}{}", indent(&lines[at]), word(rng))),
+        6 => {
+            let (key, _) = lines[at].split_once([':', '=']).unwrap_or((&lines[at], ""));
+            let sign = if lines[at].contains(": ") { ": " } else { "=" };
+            lines[at] = format!("{key}{sign}{}", word(rng));
+        }
+        7 => {
+            let (_, value) = lines[at].split_once(": ").unwrap_or(("", &lines[at]));
+            lines[at] = format!("{}{}: {value}", indent(&lines[at]), word(rng));
+        }
+        8 => change_text(&mut lines[at], rng),
+        9 => lines[at].push_str([" # note", "\r", "\t", " ", ",", "\\n", " &a", " *a", "'", "\""][rng.usize(..10)]),
+        _ => {
+            let block: Vec<_> = lines[at.min(other)..=at.max(other)].to_vec();
+            for _ in 0..rng.usize(1..=3) {
+                lines.extend(block.iter().take(MOST_REPEATS).cloned());
+            }
+        }
+    }
+}
+
+fn indent(line: &str) -> &str {
+    &line[..line.len() - line.trim_start().len()]
+}

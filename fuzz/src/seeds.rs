@@ -1,0 +1,112 @@
+//! Where fuzzing begins: the golden cases, the samples, the catalogue, the bodies that were made to be dear, and
+//! certificates. Made anew each time, so that they are those of today.
+
+#[path = "../../crates/core/tests/cost/adversaries.rs"]
+#[allow(dead_code)]
+pub(crate) mod adversaries;
+#[cfg(feature = "server")]
+mod certificates;
+
+use native_sidecar_cases::{admission_review, all_cases};
+use native_sidecar_core::catalogue::Catalogue;
+use serde_json::{Value, json};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// The bodies that were made to be dear are about so large.
+const DEAR_BYTES: usize = 3 * 1024;
+
+/// The seeds of a target.
+#[must_use]
+pub fn of(target: &str) -> Vec<Vec<u8>> {
+    let texts = match target {
+        "annotations" => annotations(),
+        "catalogue" => catalogue(),
+        #[cfg(feature = "server")]
+        "certificates" => return certificates::all(),
+        "convert" => manifests(),
+        "proof" => all_cases().into_iter().map(|case| case.pod).collect(),
+        "quantities" => quantities(),
+        "review" => reviews(),
+        _ => Vec::new(),
+    };
+    texts.into_iter().map(String::into_bytes).collect()
+}
+
+/// The pods of the golden cases.
+#[must_use]
+pub fn pods() -> Vec<Value> {
+    all_cases().iter().filter_map(|case| serde_json::from_str(&case.pod).ok()).collect()
+}
+
+fn reviews() -> Vec<String> {
+    let cases = all_cases().into_iter().map(|case| admission_review("0d9f1a30", &case.pod));
+    cases.chain(adversaries::all().into_iter().map(|dear| (dear.write)(DEAR_BYTES))).collect()
+}
+
+fn annotations() -> Vec<String> {
+    let of_pod = |pod: &Value| -> String {
+        let all = pod["metadata"]["annotations"].as_object().into_iter().flatten();
+        all.filter_map(|(key, value)| Some(format!("{key}={}\n", value.as_str()?.replace('\n', "\\n")))).collect()
+    };
+    let asked = "native-sidecar.io/containers=helper,edge,db\nstartup-probe.native-sidecar.io/helper=";
+    let probes = [
+        "none",
+        "readiness",
+        "http:8080/ready",
+        "tcp:80",
+        "grpc:1/db",
+        r#"{"exec":{"command":["true"]},"failureThreshold":7}"#,
+        r#"{"httpGet":{"path":"/x","port":"health","scheme":"HTTPS","httpHeaders":[{"name":"a","value":"b"}]}}"#,
+        r#"{"tcpSocket":{"host":"h","port":1},"terminationGracePeriodSeconds":1}"#,
+        r#"{"grpc":{"port":1,"service":"s"},"periodSeconds":2147483647}"#,
+    ];
+    pods().iter().map(of_pod).chain(probes.map(|probe| format!("{asked}{probe}\n"))).collect()
+}
+
+fn quantities() -> Vec<String> {
+    let texts = "500m 2 0.1 .5 1.5Gi 1k 1e3 1E 12E-1 1n 0 0.0 1Zi 1.2.3 1e99 -1 +1 -0 1Ki 3u 5M 7T 8P 9Ei 1e-3 00 1.";
+    texts.split(' ').map(str::to_owned).chain([texts.replace(' ', "\n")]).collect()
+}
+
+fn catalogue() -> Vec<String> {
+    let whole = Catalogue::built_in_text();
+    let entries = whole.split("\n- name:").skip(1).map(|entry| format!("sidecars:\n- name:{entry}\n"));
+    let documented = read(&root().join("docs/catalogue.md"));
+    let examples: Vec<_> =
+        documented.split("```").skip(1).step_by(2).map(|code| code.replacen("yaml", "", 1)).collect();
+    entries.chain(examples).collect()
+}
+
+fn manifests() -> Vec<String> {
+    let samples = fs::read_dir(root().join("samples")).into_iter().flatten().flatten().map(|file| file.path());
+    let cases = all_cases();
+    let own = cases.iter().map(|case| case.directory.join("pod.yaml")).filter(|path| path.exists());
+    let mut texts: Vec<_> = samples.chain(own).map(|path| read(&path)).collect();
+    // Each in another place of a larger document, as JSON and as YAML.
+    for (number, case) in cases.iter().enumerate() {
+        let Ok(pod) = serde_json::from_str::<Value>(&case.pod) else { continue };
+        let template = json!({"metadata": pod["metadata"], "spec": pod["spec"]});
+        let document = match number % 4 {
+            0 => {
+                json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {"template": template}})
+            }
+            1 => json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "c"},
+                        "spec": {"jobTemplate": {"spec": {"template": template}}}}),
+            2 => json!({"apiVersion": "v1", "kind": "List", "items": [pod, {"apiVersion": "v1", "kind": "Secret"}]}),
+            _ => json!({"apiVersion": "v1", "kind": "PodTemplate", "template": template}),
+        };
+        texts.push(if number % 8 < 4 { document.to_string() } else { native_sidecar_manifest::to_yaml(&document) });
+    }
+    texts
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
