@@ -1,7 +1,7 @@
 //! Annotations of any value on one pod: lines of `KEY=VALUE`. They are read without a panic in linear time, a startup
 //! probe that is taken is one that the API server takes, and what is done to the pod is what a conversion may do.
 
-use crate::{choice, promises, steps::Bound};
+use crate::{choice, promises, review::BOUND};
 use native_sidecar_core::{
     catalogue::Catalogue,
     conversion::{ClusterFacts, Decision, Settings, convert},
@@ -10,9 +10,6 @@ use native_sidecar_core::{
 };
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
-
-/// Measured by `tests/steps.rs`.
-pub const BOUND: Bound = Bound { fixed: 400_000, for_a_byte: 600 };
 
 static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::built_in);
 static FACTS: LazyLock<ClusterFacts> = LazyLock::new(ClusterFacts::default);

@@ -135,7 +135,7 @@ fn rename(fields: &mut Map<String, Value>, rng: &mut Rng) {
     let key = any_key(fields, rng);
     let at = fields.keys().position(|one| *one == key).unwrap_or_default();
     if let Some(value) = fields.shift_remove(&key) {
-        fields.shift_insert(at.min(fields.len()), word(rng).to_owned(), value);
+        fields.shift_insert(at.min(fields.len().saturating_sub(1)), word(rng).to_owned(), value);
     }
 }
 

@@ -12,8 +12,9 @@ use native_sidecar_core::{
 use serde_json::Value;
 use std::sync::LazyLock;
 
-/// Measured by `tests/steps.rs` on the bodies of `crates/core/tests/cost/adversaries.rs`.
-pub const BOUND: Bound = Bound { fixed: 400_000, for_a_byte: 600 };
+/// Measured by `tests/steps.rs` on the bodies of `crates/core/tests/cost/adversaries.rs`, of which none takes half of it.
+/// What is fixed is the advice for misspelt keys, of which there is a bounded number.
+pub const BOUND: Bound = Bound { fixed: 8_000_000, for_a_byte: 200 };
 /// What Kubernetes shows of a warning.
 const LONGEST_WARNING: usize = 256;
 

@@ -71,7 +71,12 @@ fn scale(number: &str, (multiplier, divisor): (i128, i128)) -> Option<i128> {
         return None;
     }
     let places = 10_i128.pow(u32::try_from(fraction.len()).ok()?);
-    let unscaled: i128 = format!("{whole}{fraction}").parse().ok().or_else(|| digits.contains('0').then_some(0))?;
+    let unscaled = format!("{whole}{fraction}");
+    // A second sign or point is no digit either.
+    if !unscaled.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let unscaled: i128 = if unscaled.is_empty() { 0 } else { unscaled.parse().ok()? };
     let value = unscaled.checked_mul(multiplier)?;
     let divisor = places.checked_mul(divisor)?;
     let rounded = value / divisor + i128::from(value % divisor != 0);
@@ -128,6 +133,10 @@ mod tests {
     #[case("\"abc\"")]
     #[case("\"1Zi\"")]
     #[case("\"1.2.3\"")]
+    #[case::found_by_fuzzing("\"0+\"")]
+    #[case("\"1.0.3\"")]
+    #[case("\"10-5\"")]
+    #[case("\"+-5\"")]
     #[case("\"1e99\"")]
     #[case("null")]
     #[case("\"-\"")]
