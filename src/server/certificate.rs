@@ -58,6 +58,9 @@ pub enum CertificateError {
     /// Two halves of different pairs.
     #[error("the private key does not belong to the certificate (the first one, where there is a chain)")]
     Mismatch,
+    /// A certificate that has expired, in place of one that has not.
+    #[error("the certificate expired at {0}, unlike the one that is served; renew it, or check the clock")]
+    Expired(Timestamp),
 }
 
 // === impl CertificateStore ===
@@ -71,11 +74,11 @@ impl CertificateStore {
 
     /// Serves `chain` (PEM, the server's own certificate first) with `key` (PEM: PKCS#8, SEC1 or PKCS#1) from
     /// now on. A certificate that has expired or is not valid yet is served all the same, with a warning in the
-    /// log: the clock may be what is wrong.
+    /// log: the clock may be what is wrong. But one that has expired does not replace one that has not.
     ///
     /// # Errors
     ///
-    /// When the two cannot be served together; what was served before stays.
+    /// When the two cannot be served together, or have expired; what was served before stays.
     pub fn install(&self, chain: &[u8], key: &[u8]) -> Result<Description, CertificateError> {
         let chain = read_chain(chain)?;
         let key = read_key(key)?;
@@ -83,7 +86,11 @@ impl CertificateStore {
         let leaf = chain.first().ok_or(CertificateError::NoCertificate)?;
         let description = Description::of(leaf)?;
         let key = Arc::new(pair(chain, key)?);
-        description.log(Timestamp::now());
+        let now = Timestamp::now();
+        if description.not_after < now && self.expiry().is_some_and(|expiry| expiry >= now) {
+            return Err(CertificateError::Expired(description.not_after));
+        }
+        description.log(now);
         self.served.store(Some(Arc::new(Served { key, description: description.clone() })));
         Ok(description)
     }
@@ -226,16 +233,28 @@ mod tests {
         assert_eq!(store.description(), before);
     }
 
-    #[test]
-    fn an_expired_certificate_is_installed() {
+    fn expired(month: u8) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
         params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(2020, 2, 1);
-        let cert = params.self_signed(&key).unwrap();
+        params.not_after = date_time_ymd(2020, month, 1);
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn an_expired_certificate_replaces_none_that_is_valid() {
         let store = CertificateStore::new();
-        store.install(cert.pem().as_bytes(), key.serialize_pem().as_bytes()).unwrap();
-        assert_eq!(store.expiry(), Some("2020-02-01T00:00:00Z".parse().unwrap()));
+        for month in [3, 2] {
+            let (cert, key) = expired(month);
+            let installed = store.install(cert.as_bytes(), key.as_bytes()).unwrap();
+            assert_eq!(store.expiry(), Some(installed.not_after), "better than none, and no worse than another");
+        }
+        let ((valid, valid_key), (cert, key)) = (signed(), expired(2));
+        store.install(valid.as_bytes(), valid_key.as_bytes()).unwrap();
+        let before = store.description();
+        let refused = store.install(cert.as_bytes(), key.as_bytes());
+        assert_eq!(refused, Err(CertificateError::Expired("2020-02-01T00:00:00Z".parse().unwrap())));
+        assert_eq!(store.description(), before);
     }
 
     #[rstest]

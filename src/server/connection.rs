@@ -59,8 +59,8 @@ const TLS_BUFFER: usize = 16 * 1024;
 /// How long an idle connection that makes room for another may take to finish what its client has just sent.
 const LAST_WORDS: Duration = Duration::from_millis(100);
 /// File descriptors for what is no connection of a client: sockets that listen, the runtimes, files that are looked at,
-/// and calls to the API server. A server that has just started has 20 open.
-const OTHER_DESCRIPTORS: usize = 32;
+/// and calls to the API server. A server that has just started has 17 open.
+const OTHER_DESCRIPTORS: usize = 24;
 /// Connections for health and metrics at a time, more than all kubelets and Prometheus have.
 const HEALTH_CONNECTIONS: usize = 128;
 /// Pause after a failed accept: out of file descriptors, most likely, which does not get better by trying harder.
@@ -427,7 +427,7 @@ impl Default for ConnectionSettings {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(150),
             closing_timeout: Duration::from_secs(1),
-            patience: Duration::from_secs(1),
+            patience: Duration::from_millis(500),
             unread_timeout: Duration::from_secs(10),
         }
     }
@@ -441,9 +441,9 @@ mod tests {
     #[rstest]
     #[case::plenty(1_000_000, (1024, 1536), (128, 128))]
     #[case::usual(4096, (1024, 1536), (128, 128))]
-    #[case::no_room_to_wait(1024, (743, 1), (124, 124))]
-    #[case::few(64, (23, 1), (4, 4))]
-    #[case::next_to_none(32, (1, 1), (2, 2))]
+    #[case::no_room_to_wait(1024, (749, 1), (125, 125))]
+    #[case::few(64, (29, 1), (5, 5))]
+    #[case::next_to_none(32, (3, 1), (2, 2))]
     fn connections_fit_in_descriptors(
         #[case] descriptors: usize,
         #[case] reviews: (usize, usize),

@@ -103,6 +103,11 @@ impl Connection {
         RequestReview(Arc::clone(self))
     }
 
+    /// Whether other connections wait for its place.
+    pub(super) fn others_wait(&self) -> bool {
+        self.place.others_wait()
+    }
+
     /// Whether no request is under way.
     pub(super) fn is_idle(&self) -> bool {
         self.requests().activity() == Activity::Idle

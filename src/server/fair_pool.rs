@@ -4,7 +4,7 @@
 //! first come, first served, but an address that has less than its fair share comes before those that have more. While
 //! somebody waits, others are asked to give up theirs, in this order:
 //!
-//! 1. Who is idle, the longest first.
+//! 1. Who has been idle for [`GRACE`], the longest first.
 //! 2. Who has waited for its client for longer than the pool's patience, the longest first. An ordinary request is over
 //!    in a fraction of that.
 //! 3. For somebody with less than a fair share: the address that has most and more than a fair share, and of what it
@@ -26,7 +26,7 @@ use tokio::{
 };
 
 /// How long a client may be waited for whose address has more than its fair share, while an address with less waits for
-/// what it has.
+/// what it has; and how long anybody may be idle.
 const GRACE: Duration = Duration::from_millis(100);
 /// How long after that a client has for something to come from it.
 const CHANCE: Duration = Duration::from_millis(250);
@@ -317,6 +317,11 @@ impl Holder {
         self.asked().await;
     }
 
+    /// Whether somebody waits for what it has.
+    pub(super) fn others_wait(&self) -> bool {
+        self.pool.waiting() > 0
+    }
+
     /// Begins to do something else, or the same once more. It need not give up any more if it was asked to.
     pub(super) fn begin(&self, activity: Activity) {
         self.pool.settle(|state| state.begin(self.id, activity, Instant::now()));
@@ -490,7 +495,7 @@ impl State {
             .filter_map(|(id, held)| {
                 let within_share = self.held_by(held.address) <= fair_share;
                 match held.activity {
-                    Activity::Idle => Some(((0, within_share, held.since), id, Reason::Idle)),
+                    Activity::Idle if held.is_for(GRACE, now) => Some(((0, within_share, held.since), id, Reason::Idle)),
                     _ if held.is_waiting_for(self.patience.silent, now) => {
                         Some(((1, true, held.since), id, Reason::Slow))
                     }
@@ -541,7 +546,11 @@ impl State {
 
 impl Held {
     fn is_waiting_for(&self, time: Duration, now: Instant) -> bool {
-        self.activity == Activity::Waiting && now.saturating_duration_since(self.since) >= time
+        self.activity == Activity::Waiting && self.is_for(time, now)
+    }
+
+    fn is_for(&self, time: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) >= time
     }
 }
 
@@ -615,11 +624,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn idle_ones_are_asked_first_and_at_once() {
+    async fn idle_ones_are_asked_first() {
         let pool = FairPool::new(3, PATIENCE);
         let held = fill(&pool, 1, 3).await;
         sleep(SILENT).await;
         held[2].holder().begin(Activity::Idle);
+        sleep(GRACE).await;
         let mut newcomer = pin!(pool.acquire(from(1), 1));
         assert!(newcomer.as_mut().now_or_never().is_none());
         assert_eq!(are_asked(&held), [false, false, true]);
@@ -633,6 +643,7 @@ mod tests {
             held[index].holder().begin(Activity::Idle);
             sleep(MOMENT).await;
         }
+        sleep(GRACE).await;
         let mut newcomer = pin!(pool.acquire(from(2), 1));
         assert!(newcomer.as_mut().now_or_never().is_none());
         assert_eq!(are_asked(&held), [false, true, false]);
@@ -741,7 +752,7 @@ mod tests {
     async fn who_is_asked_gives_up_unless_something_comes() {
         let pool = FairPool::new(2, PATIENCE);
         let about = |time: Duration| time..time + 2 * CHANCE;
-        assert!(kept(&pool, 1, Activity::Idle, true).await < LOOK);
+        assert!(kept(&pool, 1, Activity::Idle, true).await < GRACE + 2 * LOOK);
         assert!(about(SILENT + CHANCE).contains(&kept(&pool, 1, Activity::Waiting, false).await));
         // Asked again and again.
         let slow = kept(&pool, 1, Activity::Waiting, true).await;

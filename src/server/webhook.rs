@@ -443,16 +443,17 @@ impl Webhook {
         recovered
     }
 
-    /// The response to an outcome: refusals are counted and logged, and a draining server asks HTTP/1.1 clients to end
-    /// their connections.
+    /// The response to an outcome: refusals are counted and logged, and HTTP/1.1 clients are asked to end their
+    /// connections where the server drains or other connections wait: no request is lost by that.
     fn finish(&self, outcome: Result<Response, Refusal>, version: Version, from: Option<&Connection>) -> Response {
         let mut response = outcome.unwrap_or_else(|refusal| {
             self.metrics.refused(&refusal);
             refusal.log(from.map(|connection| connection.peer));
             refusal.into_response()
         });
+        let is_last = self.lifecycle.phase() > Phase::Serving || from.is_some_and(Connection::others_wait);
         // HTTP/2 has no such header; its connections are sent GOAWAY.
-        if version < Version::HTTP_2 && self.lifecycle.phase() > Phase::Serving {
+        if version < Version::HTTP_2 && is_last {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response
