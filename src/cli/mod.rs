@@ -3,6 +3,7 @@
 pub mod catalogue;
 pub mod convert;
 pub mod explain;
+mod heap;
 pub mod input;
 pub mod known;
 pub mod offline;
@@ -66,6 +67,7 @@ impl Cli {
         let stdout = &mut io::stdout();
         Ok(match self.command {
             Command::Serve(args) => {
+                heap::bound();
                 serve::run(*args)?;
                 ExitCode::SUCCESS
             }
