@@ -90,12 +90,13 @@ fn power(exponent: u32) -> BigInt {
     BigInt::from(10).pow(exponent)
 }
 
-/// Whether a quantity is larger or finer than what has to be read, or has no digit, which Kubernetes takes for zero.
+/// Whether a quantity is larger or finer than what has to be read, or has no digit before its suffix, which Kubernetes takes for
+/// zero.
 fn is_beyond(text: &str, exact: &BigInt) -> bool {
     let unsigned = text.trim_start_matches(['+', '-']);
-    let (_, rest) = digits(unsigned);
+    let (whole, rest) = digits(unsigned);
     let (fraction, suffix) = rest.strip_prefix('.').map_or(("", rest), digits);
-    !text.contains(|c: char| c.is_ascii_digit())
+    whole.is_empty() && fraction.is_empty()
         || exact.magnitude() > BigInt::from(i128::from(MOST) * 1_000).magnitude()
         || fraction.trim_end_matches('0').len() > MOST_PLACES
         || exponent(suffix).is_some_and(|exponent| exponent.unsigned_abs() > MOST_EXPONENT)
