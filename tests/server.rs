@@ -313,7 +313,7 @@ const BEGINNING: usize = 64 * 1024 + 1;
 async fn begin_large_request(stream: &mut TlsStream<TcpStream>, server: &support::Running, length: usize) {
     let head = format!("POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(&[b' '; BEGINNING]).await.unwrap();
+    stream.write_all(&vec![b' '; BEGINNING]).await.unwrap();
     eventually(async || server.metric("native_sidecar_large_bodies_bytes").await > 0).await;
 }
 

@@ -1,11 +1,11 @@
 //! Annotations of any value on one pod: lines of `KEY=VALUE`. They are read without a panic in linear time, a startup
 //! probe that is taken is one that the API server takes, and what is done to the pod is what a conversion may do.
 
-use crate::{choice, promises, review::BOUND};
+use crate::{KNOWN, choice, promises, review::BOUND};
 use native_sidecar_core::{
     catalogue::Catalogue,
     conversion::{ClusterFacts, Decision, Settings, convert},
-    intent::{Intent, StartupProbe},
+    intent::{Intent, Mode, StartupProbe},
     pod::Pod,
 };
 use serde_json::{Map, Value, json};
@@ -58,7 +58,7 @@ pub fn run(lines: &[u8]) -> &'static str {
     let read = Pod::parse(&json).expect("the pod can be read");
     let intent = BOUND.hold(json.len(), || Intent::of(&read));
     assert!(intent.containers.len() <= json.len());
-    let settings = Settings { catalogue: &CATALOGUE, facts: &FACTS, known: choice(lines, 2) == 0, containers: None };
+    let settings = Settings { catalogue: &CATALOGUE, facts: &FACTS, known: KNOWN[choice(lines, 3)], containers: None, mode: Mode::Convert };
     let conversion = BOUND.hold(json.len(), || convert(&json, settings));
     let after = promises::carried_out(&pod, &conversion, &CATALOGUE);
     let again = convert(&after.to_string(), settings).patch;

@@ -4,7 +4,8 @@
 use crate::{choice, promises, seeds, steps::Bound};
 use native_sidecar_core::{
     catalogue::Catalogue,
-    conversion::{ClusterFacts, Decision, Settings, convert},
+    conversion::{ClusterFacts, Decision, Known, Settings, convert},
+    intent::Mode,
 };
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -32,7 +33,7 @@ pub fn run(file: &[u8]) -> &'static str {
             return "refused";
         }
     };
-    let settings = Settings { catalogue: &catalogue, facts: &FACTS, known: true, containers: None };
+    let settings = Settings { catalogue: &catalogue, facts: &FACTS, known: Known::Move, containers: None, mode: Mode::Convert };
     let mut reach = "taken";
     for number in 0..TRIED {
         let pod = &PODS[(choice(file, PODS.len()) + number) % PODS.len()];

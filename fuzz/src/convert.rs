@@ -2,11 +2,12 @@
 //! changed but pod templates, as a conversion may change them, and a second pass changes nothing. A zero byte stands
 //! between two files.
 
-use crate::{choice, promises, steps::Bound};
+use crate::{KNOWN, choice, promises, steps::Bound};
 use native_sidecar::cli::convert::{Output, convert_manifests};
 use native_sidecar_core::{
     catalogue::Catalogue,
     conversion::{ClusterFacts, Decision, Settings, convert},
+    intent::Mode,
 };
 use native_sidecar_manifest::{Document, Manifest, Side};
 use serde_json::{Map, Value};
@@ -27,9 +28,9 @@ static FACTS: LazyLock<ClusterFacts> = LazyLock::new(ClusterFacts::default);
 /// When a promise is broken.
 #[must_use]
 pub fn run(bytes: &[u8]) -> &'static str {
-    let which = choice(bytes, 4);
-    let settings = Settings { catalogue: &CATALOGUE, facts: &FACTS, known: which % 2 == 0, containers: None };
-    let output = [Output::Yaml, Output::Json][which / 2];
+    let which = choice(bytes, 6);
+    let settings = Settings { catalogue: &CATALOGUE, facts: &FACTS, known: KNOWN[which % 3], containers: None, mode: Mode::Convert };
+    let output = [Output::Yaml, Output::Json][which / 3];
     let files = bytes.split(|byte| *byte == 0).take(MOST_FILES);
     let read: Result<Vec<_>, _> = files.map(|file| BOUND.hold(file.len(), || Manifest::read("fuzz", file))).collect();
     let mut manifests = match read {

@@ -5,6 +5,8 @@
 //! A target returns a word for how far the input came, which is counted: a target whose inputs all end at the first
 //! byte proves nothing.
 
+use native_sidecar_core::conversion::Known;
+
 pub mod annotations;
 pub mod catalogue;
 #[cfg(feature = "server")]
@@ -19,6 +21,9 @@ pub mod reach;
 pub mod review;
 pub mod seeds;
 pub mod steps;
+
+/// All that a namespace can have a server do about known sidecars.
+const KNOWN: [Known; 3] = [Known::Stay, Known::Observed, Known::Move];
 
 /// A target: its name and its function.
 pub type Target = (&'static str, fn(&[u8]) -> &'static str);

@@ -1,10 +1,11 @@
 //! The conversion of any pod: the patch was proved on as much of the pod as it touches, and here it is applied to the
 //! whole, where nothing but the promised changes may be found. A second pass finds nothing to do.
 
-use crate::{choice, promises};
+use crate::{KNOWN, choice, promises};
 use native_sidecar_core::{
     catalogue::Catalogue,
     conversion::{ClusterFacts, Conversion, Settings, Version, convert},
+    intent::Mode,
 };
 use serde_json::Value;
 use std::sync::LazyLock;
@@ -23,12 +24,13 @@ static FACTS: LazyLock<[ClusterFacts; 4]> = LazyLock::new(|| {
 #[must_use]
 pub fn run(json: &[u8]) -> &'static str {
     let Ok(text) = std::str::from_utf8(json) else { return "no-text" };
-    let which = choice(json, 8);
+    let which = choice(json, FACTS.len() * KNOWN.len());
     let settings = Settings {
         catalogue: &CATALOGUE,
         facts: &FACTS[which % FACTS.len()],
-        known: which < FACTS.len(),
+        known: KNOWN[which / FACTS.len()],
         containers: None,
+        mode: Mode::Convert,
     };
     let conversion = convert(text, settings);
     let Ok(pod) = serde_json::from_str::<Value>(text) else { return conversion.decision.as_str() };

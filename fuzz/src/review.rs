@@ -4,7 +4,7 @@
 use crate::{choice, steps::Bound};
 use json_patch::{Patch, PatchOperation};
 use native_sidecar_core::{
-    admission::{Context, DECISIONS, Reviewed, Route, decoded_patch, memory_needed, review},
+    admission::{Context, DECISIONS, Reviewed, Route, decoded_patch, memory_needed, observe, review},
     catalogue::Catalogue,
     conversion::ClusterFacts,
     findings::{Code, Finding},
@@ -28,7 +28,8 @@ static FACTS: LazyLock<ClusterFacts> = LazyLock::new(ClusterFacts::default);
 /// When a promise is broken.
 #[must_use]
 pub fn run(body: &[u8]) -> &'static str {
-    let route = [Route::Known, Route::Annotated][choice(body, 2)];
+    let route = [Route::Known, Route::Annotated, Route::Observed][choice(body, 3)];
+    assert_only_observed(body, route);
     let Some(answer) = answer(body, route) else { return "refused" };
     let patch = assert_sound(&answer);
     // A string that is only skipped may hold what no `Value` can.
@@ -44,6 +45,14 @@ pub fn run(body: &[u8]) -> &'static str {
     let again = patch_for(&request, route);
     assert!(again.is_none(), "a second call changes more: {again:?}");
     answer.decision
+}
+
+/// A server that observes writes to no pod, whatever that says of itself.
+fn assert_only_observed(body: &[u8], route: Route) {
+    let context = Context { catalogue: &CATALOGUE, facts: &FACTS };
+    if let Ok(answer) = observe(body, route, context) {
+        assert!(assert_sound(&answer).is_empty());
+    }
 }
 
 /// The answer to `body`, where it is understood.

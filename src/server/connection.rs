@@ -30,7 +30,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use socket2::SockRef;
-use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -106,6 +106,14 @@ pub(super) struct Listener {
 enum Protocol {
     Http1,
     Http2,
+}
+
+/// How a connection ends that has not ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LetGo {
+    AtOnce,
+    /// Once those are answered that are under way.
+    AfterRequests,
 }
 
 /// A service that answers every request.
@@ -280,30 +288,25 @@ impl Service {
         let withdrawn = async {
             match client {
                 Some(client) => client.withdrawn().await,
-                None => std::future::pending().await,
+                None => future::pending().await,
             }
         };
-        let mut withdrawn = pin!(withdrawn);
-        // In all of these, the connection comes first: what it has already received must not be lost to a shutdown.
+        let let_go = async {
+            tokio::select! {
+                let_go = self.let_go(&begun, last_phase) => let_go,
+                () = withdrawn => LetGo::AfterRequests,
+            }
+        };
+        // The connection comes first: what it has already received must not be lost to a shutdown.
         let ended = tokio::select! {
             biased;
-            ended = known.unless_it_has_to_end(connection.as_mut()) => Some(ended),
-            () = begun.notified() => None,
-            () = &mut withdrawn => None,
-            () = self.first_request_is_overdue() => return,
+            ended = known.unless_it_has_to_end(connection.as_mut()) => Ok(ended),
+            let_go = let_go => Err(let_go),
         };
         let ended = match ended {
-            Some(ended) => Some(ended),
-            None => tokio::select! {
-                biased;
-                ended = known.unless_it_has_to_end(connection.as_mut()) => Some(ended),
-                () = self.lifecycle.reached(last_phase) => None,
-                () = &mut withdrawn => None,
-            },
-        };
-        let ended = match ended {
-            Some(ended) => ended,
-            None => {
+            Ok(ended) => ended,
+            Err(LetGo::AtOnce) => return,
+            Err(LetGo::AfterRequests) => {
                 connection.as_mut().graceful_shutdown();
                 known.unless_it_has_to_end(connection.as_mut()).await
             }
@@ -338,6 +341,16 @@ impl Service {
             request.extensions_mut().insert(Arc::clone(&connection));
             request
         })
+    }
+
+    /// Waits until a connection is to end, of which `begun` says when its first request begins.
+    async fn let_go(&self, begun: &Notify, last_phase: Phase) -> LetGo {
+        tokio::select! {
+            () = begun.notified() => {}
+            () = self.first_request_is_overdue() => return LetGo::AtOnce,
+        }
+        self.lifecycle.reached(last_phase).await;
+        LetGo::AfterRequests
     }
 
     /// When a connection has had enough time for its first request.

@@ -495,7 +495,9 @@ impl State {
             .filter_map(|(id, held)| {
                 let within_share = self.held_by(held.address) <= fair_share;
                 match held.activity {
-                    Activity::Idle if held.is_for(GRACE, now) => Some(((0, within_share, held.since), id, Reason::Idle)),
+                    Activity::Idle if held.is_for(GRACE, now) => {
+                        Some(((0, within_share, held.since), id, Reason::Idle))
+                    }
                     _ if held.is_waiting_for(self.patience.silent, now) => {
                         Some(((1, true, held.since), id, Reason::Slow))
                     }
@@ -655,9 +657,9 @@ mod tests {
         let held = fill(&pool, 1, 3).await;
         held[0].holder().begin(Activity::Working);
         let mut newcomer = pin!(pool.acquire(from(1), 1));
-        assert!(tokio::time::timeout(SILENT - 10 * MOMENT, newcomer.as_mut()).await.is_err());
+        assert!(tokio::time::timeout(SILENT / 2, newcomer.as_mut()).await.is_err());
         assert_eq!(are_asked(&held), [false; 3]);
-        assert!(tokio::time::timeout(2 * LOOK, newcomer.as_mut()).await.is_err());
+        assert!(tokio::time::timeout(SILENT / 2 + LOOK, newcomer.as_mut()).await.is_err());
         assert_eq!(are_asked(&held), [false, true, false]);
     }
 

@@ -15,7 +15,7 @@ use rustls::{
     },
     version::{TLS12, TLS13},
 };
-use std::sync::Arc;
+use std::{future, sync::Arc};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use x509_parser::parse_x509_certificate;
@@ -144,7 +144,7 @@ impl ClientCertificates {
                 return;
             }
         }
-        std::future::pending().await
+        future::pending::<()>().await;
     }
 
     fn is_admitted_by(&self, clients: &dyn ClientCertVerifier) -> bool {

@@ -140,9 +140,11 @@ pub fn router(webhook: Arc<Webhook>) -> Router {
         .route("/mutate", post(|State(webhook), request| answer(webhook, Route::Annotated, request)))
         .route("/mutate/known", post(|State(webhook), request| answer(webhook, Route::Known, request)))
         .route("/mutate/observe", post(|State(webhook), request| answer(webhook, Route::Observed, request)))
-        .fallback(async |State(webhook), request| refuse(webhook, request, Refusal::UnknownPath).await)
-        .method_not_allowed_fallback(async |State(webhook), request| {
-            refuse(webhook, request, Refusal::WrongMethod).await
+        .fallback(async |State::<Arc<Webhook>>(webhook), request: Request| {
+            refuse(&webhook, request, Refusal::UnknownPath)
+        })
+        .method_not_allowed_fallback(async |State::<Arc<Webhook>>(webhook), request: Request| {
+            refuse(&webhook, request, Refusal::WrongMethod)
         })
         .with_state(webhook)
 }
@@ -153,7 +155,7 @@ async fn answer(webhook: Arc<Webhook>, route: Route, request: Request) -> Respon
     webhook.finish(answered.unwrap_or(Err(Refusal::TooSlow)), version, connection.as_deref())
 }
 
-async fn refuse(webhook: Arc<Webhook>, request: Request, refusal: Refusal) -> Response {
+fn refuse(webhook: &Webhook, request: Request, refusal: Refusal) -> Response {
     let (version, connection) = (request.version(), connection(&request));
     drain(request.into_body(), webhook.timeouts.body);
     webhook.finish(Err(refusal), version, connection.as_deref())

@@ -260,7 +260,7 @@ impl Client {
 
     /// A keep-alive connection.
     pub async fn connect(&self, address: SocketAddr) -> Result<Connection, AnyError> {
-        self.connect_on(TcpStream::connect(address).await?).await
+        Box::pin(self.connect_on(TcpStream::connect(address).await?)).await
     }
 
     /// The same, on a connection that is there already.
