@@ -4,4 +4,4 @@
 
 use native_sidecar_fuzz::{catalogue, mutate};
 
-native_sidecar_fuzz::fuzz!(catalogue::run, mutate::lines, mutate::cross_lines);
+native_sidecar_fuzz::fuzz!(catalogue::run, mutate::yaml, mutate::cross_yaml);

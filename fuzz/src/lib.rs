@@ -58,7 +58,8 @@ macro_rules! fuzz {
         });
         libfuzzer_sys::fuzz_crossover!(|one: &[u8], other: &[u8], out: &mut [u8], seed: u32| {
             let crossed = $cross(one, other, seed).filter(|crossed| crossed.len() <= out.len());
-            let crossed = crossed.unwrap_or_else(|| one[..one.len().min(out.len())].to_vec());
+            // Nothing at all lets libFuzzer try something else.
+            let crossed = crossed.unwrap_or_default();
             out[..crossed.len()].copy_from_slice(&crossed);
             crossed.len()
         });

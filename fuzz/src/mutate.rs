@@ -4,6 +4,7 @@
 //! Every other change is left to libFuzzer, which knows the bytes that comparisons look for; `None` says so.
 
 use fastrand::Rng;
+use native_sidecar_manifest::{Manifest, Side};
 use serde_json::{Map, Value};
 use std::sync::LazyLock;
 
@@ -35,18 +36,49 @@ pub fn json(bytes: &[u8], most: usize, seed: u32) -> Option<Vec<u8>> {
     (text.len() <= most).then_some(text)
 }
 
-/// Puts a part of the JSON text `other` into the JSON text `one`, in the same place where it has that.
+/// Puts a part of the JSON text `other` into the JSON text `one`, in a place of its kind where there is one.
 #[must_use]
 pub fn cross_json(one: &[u8], other: &[u8], seed: u32) -> Option<Vec<u8>> {
-    let mut rng = Rng::with_seed(seed.into());
-    let mut value: Value = serde_json::from_slice(one).ok()?;
-    let other: Value = serde_json::from_slice(other).ok()?;
-    let paths = paths(&value);
-    let path = &paths[rng.usize(..paths.len())];
-    let same = other.pointer(path).filter(|_| rng.bool());
-    let part = same.cloned().unwrap_or_else(|| part_of(&other, &mut rng));
-    *value.pointer_mut(path)? = part;
+    let (mut value, other): (Value, Value) = (serde_json::from_slice(one).ok()?, serde_json::from_slice(other).ok()?);
+    cross(&mut value, &other, &mut Rng::with_seed(seed.into()))?;
     Some(value.to_string().into_bytes())
+}
+
+/// Changes a YAML document; half of the time it loses its comments and its style.
+#[must_use]
+pub fn yaml(bytes: &[u8], most: usize, seed: u32) -> Option<Vec<u8>> {
+    let mut rng = Rng::with_seed(seed.into());
+    if rng.bool() {
+        return lines(bytes, most, seed);
+    }
+    let mut value = read_yaml(bytes)?;
+    for _ in 0..rng.usize(1..=MOST_CHANGES) {
+        if rng.u8(..4) == 0 {
+            change(&mut value, &mut rng);
+        } else {
+            let same = value.clone();
+            cross(&mut value, &same, &mut rng)?;
+        }
+    }
+    let text = native_sidecar_manifest::to_yaml(&value).into_bytes();
+    (text.len() <= most).then_some(text)
+}
+
+/// Puts a part of the YAML document `other` into `one`, in a place of its kind where there is one.
+#[must_use]
+pub fn cross_yaml(one: &[u8], other: &[u8], seed: u32) -> Option<Vec<u8>> {
+    let mut rng = Rng::with_seed(seed.into());
+    if rng.u8(..3) == 0 {
+        return cross_lines(one, other, seed);
+    }
+    let (mut value, other) = (read_yaml(one)?, read_yaml(other)?);
+    cross(&mut value, &other, &mut rng)?;
+    Some(native_sidecar_manifest::to_yaml(&value).into_bytes())
+}
+
+fn read_yaml(bytes: &[u8]) -> Option<Value> {
+    let manifest = Manifest::read("yaml", bytes).ok()?;
+    Some(manifest.documents().first()?.value(Side::Before).clone())
 }
 
 /// Changes lines.
@@ -85,6 +117,22 @@ pub fn manifest(bytes: &[u8], most: usize, seed: u32) -> Option<Vec<u8>> {
 }
 
 // === JSON ===
+
+/// Puts a part of `other` into `value`: one from a place of the same kind, or else any.
+fn cross(value: &mut Value, other: &Value, rng: &mut Rng) -> Option<()> {
+    let (places, parts) = (paths(value), paths(other));
+    let place = &places[rng.usize(..places.len())];
+    let kind = kind(place);
+    let alike: Vec<_> = parts.iter().filter(|path| self::kind(path) == kind).collect();
+    let part = if alike.is_empty() { &parts[rng.usize(..parts.len())] } else { alike[rng.usize(..alike.len())] };
+    *value.pointer_mut(place)? = other.pointer(part)?.clone();
+    Some(())
+}
+
+/// A path without the numbers in it.
+fn kind(path: &str) -> String {
+    path.split('/').map(|token| if token.parse::<usize>().is_ok() { "*" } else { token }).collect::<Vec<_>>().join("/")
+}
 
 fn change(value: &mut Value, rng: &mut Rng) {
     let paths = paths(value);

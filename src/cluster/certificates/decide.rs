@@ -129,11 +129,23 @@ pub(super) fn decide(contents: &Contents, situation: Situation<'_>, settings: &K
 // === impl Draft ===
 
 impl Draft {
-    /// Makes what is not there yet.
+    /// Makes what is not there yet; and a new CA, where a pair that the CA signs would not be trusted by it.
     pub(super) fn make(self, now: Timestamp, settings: &KeeperSettings) -> Result<Material, MakeError> {
-        let authority = self.authority.map_or_else(|| make_authority(now, settings), Ok)?;
-        let serving = self.serving.map_or_else(|| make_serving(now, settings, &self.names, &authority), Ok)?;
-        Ok(Material { authority, previous: self.previous, serving })
+        let Self { mut authority, previous, mut serving, names, .. } = self;
+        if serving.is_none()
+            && let Some(read) = &authority
+        {
+            let made = make_serving(now, settings, &names, read).ok();
+            serving = made.filter(|pair| pair.issuer(std::slice::from_ref(&read.certificate), now).is_some());
+            if serving.is_none() {
+                // Damaged, or with a name that is written differently here: nobody would trust what it signs, and the
+                // next look would find a pair to replace again.
+                authority = None;
+            }
+        }
+        let authority = authority.map_or_else(|| make_authority(now, settings), Ok)?;
+        let serving = serving.map_or_else(|| make_serving(now, settings, &names, &authority), Ok)?;
+        Ok(Material { authority, previous, serving })
     }
 }
 

@@ -57,8 +57,11 @@ fn multiplier(suffix: &str) -> Option<(i128, i128)> {
 /// The suffix of `1e3` and `1E-2`; exponents beyond 18 exceed what Kubernetes stores.
 fn exponential(suffix: &str) -> Option<(i128, i128)> {
     let exponent: i32 = suffix.strip_prefix(['e', 'E'])?.parse().ok()?;
-    let power = 10_i128.checked_pow(exponent.unsigned_abs())?;
-    (exponent.abs() <= 18).then_some(if exponent < 0 { (1_000, power) } else { (1_000 * power, 1) })
+    if exponent.unsigned_abs() > 18 {
+        return None;
+    }
+    let power = 10_i128.pow(exponent.unsigned_abs());
+    Some(if exponent < 0 { (1_000, power) } else { (1_000 * power, 1) })
 }
 
 /// `number * multiplier`, rounded away from zero.
@@ -138,6 +141,7 @@ mod tests {
     #[case("\"10-5\"")]
     #[case("\"+-5\"")]
     #[case("\"1e99\"")]
+    #[case::found_by_fuzzing("\"1e36\"")]
     #[case("null")]
     #[case("\"-\"")]
     fn refuses_what_is_no_quantity(#[case] json: &str) {
