@@ -224,8 +224,7 @@ impl Metrics {
     fn name_server(&mut self) {
         let registry = self.registry.sub_registry_with_prefix("native_sidecar");
         registry.register("ready", "Whether /readyz answers 200: 1 or 0", self.ready.clone());
-        let evictions =
-            "Connections closed for others' sake: too many, or one whose client does not read a large answer";
+        let evictions = "Connections closed for others' sake: idle or slow ones, those of too many, or whose client takes no answer";
         registry.register("connections_evicted", evictions, self.evictions.clone());
         let tasks = "Background tasks that ended, after which the server drains and the process ends";
         registry.register("task_failures", tasks, self.task_failures.clone());
