@@ -181,6 +181,13 @@ const fn canonical(peer: SocketAddr) -> SocketAddr {
     SocketAddr::new(peer.ip().to_canonical(), peer.port())
 }
 
+/// Waits until everything is read that has come from the client of a connection, or a request is under way.
+async fn until_read(connection: &Connection) {
+    while connection.is_idle() && connection.has_unread() {
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
 fn log_panic(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(error = error.to_string(), "a connection ended in a panic; please report this bug");
@@ -221,9 +228,8 @@ impl Service {
         let Some(place) = self.places.acquire(peer.ip(), 1).await else {
             return self.note_eviction(peer);
         };
-        let permit = ConnectionPermit::new(peer, place);
+        let (permit, stream) = ConnectionPermit::new(peer, place, stream);
         let connection = permit.connection();
-        let stream = Watched::new(stream, connection);
         let Some(tls) = &self.tls else {
             return self.serve_http(stream, Protocol::Http1, None, connection).await;
         };
@@ -307,8 +313,16 @@ impl Service {
             Ok(ended) => ended,
             Err(LetGo::AtOnce) => return,
             Err(LetGo::AfterRequests) => {
-                connection.as_mut().graceful_shutdown();
-                known.unless_it_has_to_end(connection.as_mut()).await
+                // hyper closes an idle connection without looking whether a request has come meanwhile.
+                let unread = timeout(LAST_WORDS, until_read(known));
+                tokio::select! {
+                    biased;
+                    ended = known.unless_it_has_to_end(connection.as_mut()) => ended,
+                    _ = unread => {
+                        connection.as_mut().graceful_shutdown();
+                        known.unless_it_has_to_end(connection.as_mut()).await
+                    }
+                }
             }
         };
         match ended {

@@ -1,15 +1,17 @@
 //! What the server knows of a connection while it lasts, and when that may be ended for the sake of others.
 
 use super::fair_pool::{Activity, FairPermit, Holder, Progress};
+use socket2::SockRef;
 use std::{
-    io::{self, IoSlice},
-    net::SocketAddr,
+    io::{self, ErrorKind, IoSlice},
+    mem::MaybeUninit,
+    net::{Shutdown, SocketAddr},
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -30,13 +32,17 @@ pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     place: Holder,
     requests: Mutex<Requests>,
-    reads: Reads,
+    client: Client,
     end: Notify,
 }
 
-/// How often something has come from the client.
-#[derive(Debug, Default)]
-struct Reads(AtomicUsize);
+/// What has come from the client.
+#[derive(Debug)]
+struct Client {
+    /// How often something was read.
+    reads: AtomicUsize,
+    stream: Weak<TcpStream>,
+}
 
 /// The requests of a connection that are under way.
 #[derive(Debug, Default)]
@@ -56,25 +62,29 @@ pub(super) struct ActiveRequest(Arc<Connection>);
 #[must_use = "the request is being reviewed until this is dropped"]
 pub(super) struct RequestReview(Arc<Connection>);
 
-/// A socket that tells its [`Connection`] what arrives.
+/// A connection's socket, which tells it what is read, and which it can look into.
 #[derive(Debug)]
 pub(super) struct Watched {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     connection: Arc<Connection>,
 }
 
 // === impl ConnectionPermit ===
 
 impl ConnectionPermit {
-    pub(super) fn new(peer: SocketAddr, place: FairPermit) -> Self {
+    /// A place for the connection from `peer`, and its socket.
+    pub(super) fn new(peer: SocketAddr, place: FairPermit, stream: TcpStream) -> (Self, Watched) {
+        let stream = Arc::new(stream);
         let connection = Connection {
             peer,
             place: place.holder().clone(),
             requests: Mutex::default(),
-            reads: Reads::default(),
+            client: Client { reads: AtomicUsize::new(0), stream: Arc::downgrade(&stream) },
             end: Notify::new(),
         };
-        Self { connection: Arc::new(connection), _place: place }
+        let connection = Arc::new(connection);
+        let stream = Watched { stream, connection: Arc::clone(&connection) };
+        (Self { connection, _place: place }, stream)
     }
 
     pub(super) const fn connection(&self) -> &Arc<Connection> {
@@ -113,6 +123,11 @@ impl Connection {
         self.requests().activity() == Activity::Idle
     }
 
+    /// Whether something has come from the client that is not read yet.
+    pub(super) fn has_unread(&self) -> bool {
+        self.client.has_unread()
+    }
+
     /// Ends the connection, whatever it is doing.
     pub(super) fn end(&self) {
         self.end.notify_one();
@@ -123,7 +138,7 @@ impl Connection {
     pub(super) async fn unless_it_has_to_end<F: Future>(&self, future: Pin<&mut F>) -> Option<F::Output> {
         tokio::select! {
             biased;
-            outcome = self.place.unless_given_up(future, &self.reads) => outcome,
+            outcome = self.place.unless_given_up(future, &self.client) => outcome,
             () = self.end.notified() => None,
         }
     }
@@ -134,11 +149,18 @@ impl Connection {
     }
 }
 
-// === impl Reads ===
+// === impl Client ===
 
-impl Progress for Reads {
+impl Progress for Client {
     fn progress(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// Asks the system: on a busy machine the runtime may not have come to look.
+    fn has_unread(&self) -> bool {
+        let stream = self.stream.upgrade();
+        let peeked = stream.map(|stream| SockRef::from(&*stream).peek(&mut [MaybeUninit::uninit()]));
+        matches!(peeked, Some(Ok(1..)))
     }
 }
 
@@ -176,48 +198,60 @@ impl Drop for RequestReview {
 
 // === impl Watched ===
 
-impl Watched {
-    pub(super) fn new(stream: TcpStream, connection: &Arc<Connection>) -> Self {
-        Self { stream, connection: Arc::clone(connection) }
-    }
-}
-
 impl AsyncRead for Watched {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if outcome.is_ready() {
-            self.connection.reads.0.fetch_add(1, Ordering::Relaxed);
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(context))?;
+            match self.stream.try_read(buffer.initialize_unfilled()) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                outcome => {
+                    self.connection.client.reads.fetch_add(1, Ordering::Relaxed);
+                    return Poll::Ready(outcome.map(|length| buffer.advance(length)));
+                }
+            }
         }
-        outcome
     }
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write_when_ready(context, |stream| stream.try_write(bytes))
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        self.write_when_ready(context, |stream| stream.try_write_vectored(slices))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Nothing is kept back.
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(SockRef::from(&*self.stream).shutdown(Shutdown::Write))
+    }
+}
+
+impl Watched {
+    fn write_when_ready(
+        &self,
+        context: &mut Context<'_>,
+        write: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(context))?;
+            match write(&self.stream) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                outcome => return Poll::Ready(outcome),
+            }
+        }
     }
 }

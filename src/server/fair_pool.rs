@@ -10,8 +10,9 @@
 //! 3. For somebody with less than a fair share: the address that has most and more than a fair share, and of what it
 //!    has, what has waited for its client for longest, but at least for [`GRACE`].
 //!
-//! Who is idle gives up at once. Others have another [`CHANCE`]: whose client sends something meanwhile need not give up,
-//! unless it has been at it for as long as the pool excuses.
+//! Who is idle gives up at once, unless something has just come from its client. Others have another [`CHANCE`]: whose client
+//! sends something meanwhile need not give up, nor whose client has sent something that was not read yet (then it is the
+//! server that is slow), unless it has been at it for as long as the pool excuses.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -81,8 +82,13 @@ pub(super) enum Activity {
 
 /// What comes from the client of a holder.
 pub(super) trait Progress {
-    /// A number that grows with what comes.
+    /// A number that grows with what is read.
     fn progress(&self) -> usize;
+
+    /// Whether something has come that is not read yet.
+    fn has_unread(&self) -> bool {
+        false
+    }
 }
 
 /// Why a holder is asked to give up.
@@ -289,12 +295,13 @@ impl Holder {
     /// Waits until it is asked to give up what it has, and nothing excuses it.
     async fn has_to_give_up(&self, client: &impl Progress) {
         loop {
-            let before = match self.asked().await {
-                Reason::Idle => return,
-                Reason::Slow | Reason::MoreThanFairShare => client.progress(),
-            };
-            sleep(CHANCE).await;
-            let has_come = client.progress() != before;
+            let reason = self.asked().await;
+            let mut has_come = client.has_unread();
+            if reason != Reason::Idle {
+                let before = client.progress();
+                sleep(CHANCE).await;
+                has_come = client.has_unread() || client.progress() != before;
+            }
             let excused = self.pool.settle(|state| state.excuse(self.id, has_come, Instant::now()));
             if !excused {
                 return;
@@ -431,12 +438,13 @@ impl State {
         let excused_for = match held.reason {
             // It has begun something else meanwhile.
             None => return true,
-            Some(Reason::Idle) => Duration::ZERO,
+            Some(Reason::Idle) => Duration::MAX,
             Some(Reason::Slow) => self.patience.slow,
             Some(Reason::MoreThanFairShare) => EXCUSE,
         };
         let excused = has_come && now.saturating_duration_since(held.began) < excused_for;
         if excused {
+            held.activity = Activity::Waiting;
             (held.reason, held.since) = (None, now);
             self.asked -= held.amount;
         }

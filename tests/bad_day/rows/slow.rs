@@ -23,6 +23,9 @@ use tokio::{
 /// A server that has not taken a request for so long takes no more of them.
 const FULL: Duration = Duration::from_secs(1);
 
+/// Connections at a time, by default.
+const CONNECTIONS: usize = 1024;
+
 /// Good calls while strangers do what they do.
 async fn among<F>(
     form: Form,
@@ -37,7 +40,9 @@ where
     let caller = program.caller(form).shaped(shape);
     caller.learn().await;
     let strangers = Strangers::come(count, program, source, act).await;
-    let mut report = Report::of(caller.stream(Load::steady(form.calls())).await);
+    // Where there are more of them than connections, each good call has to wait for its turn.
+    let calls = if count > CONNECTIONS { form.calls() / 5 } else { form.calls() };
+    let mut report = Report::of(caller.stream(Load::steady(calls)).await);
     report.figure("they came", strangers.came());
     report.figure("evicted", program.metric("native_sidecar_connections_evicted_total").await);
     program.conclude(&mut report);
