@@ -10,7 +10,7 @@ use native_sidecar_core::{
     intent::Mode,
 };
 use native_sidecar_manifest::{Document, Manifest, Side};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 use std::sync::LazyLock;
 
 /// Of reading, measured by `tests/steps.rs`.
@@ -54,13 +54,34 @@ pub fn run(bytes: &[u8]) -> &'static str {
     let written = read_again(&converted.output);
     let values: Vec<_> = documents(&manifests).map(|document| document.value(Side::After)).collect();
     let again: Vec<_> = written.documents().iter().map(|document| document.value(Side::Before)).collect();
-    assert_eq!(values, again, "what is written is what was meant:\n{}", converted.output);
+    let is_meant = values.len() == again.len() && values.iter().zip(&again).all(|(one, other)| is_same(one, other));
+    assert!(is_meant, "what is written is what was meant: {values:?} became {again:?}");
     assert_settled(written, &converted.output, settings, output);
     reach
 }
 
 fn documents(manifests: &[Manifest]) -> impl Iterator<Item = &Document> {
     manifests.iter().flat_map(Manifest::documents)
+}
+
+/// Whether two values are equal. A number may be spelt in another way: JSON's `1e3` is 1000 in YAML.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let same = |(key, one): (&String, &Value)| other.get(key).is_some_and(|other| is_same(one, other));
+            one.len() == other.len() && one.iter().all(same)
+        }
+        (Value::Number(one), Value::Number(other)) => one == other || is_same_fraction(one, other),
+        _ => one == other,
+    }
+}
+
+fn is_same_fraction(one: &Number, other: &Number) -> bool {
+    let is_whole = |number: &Number| number.to_string().bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    !(is_whole(one) && is_whole(other)) && one.as_f64() == other.as_f64()
 }
 
 fn read_again(output: &str) -> Manifest {

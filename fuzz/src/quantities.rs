@@ -7,9 +7,9 @@ use serde_json::json;
 
 /// What Kubernetes stores at most, in units.
 const MOST: i64 = i64::MAX;
-/// More digits behind the point than these are not told apart.
-const MOST_PLACES: usize = 18;
-/// Nor are larger exponents.
+/// More digits than these need not be told apart.
+const MOST_DIGITS: usize = 17;
+/// Nor have larger exponents to be read.
 const MOST_EXPONENT: u64 = 18;
 
 /// Runs one input.
@@ -98,7 +98,7 @@ fn is_beyond(text: &str, exact: &BigInt) -> bool {
     let (fraction, suffix) = rest.strip_prefix('.').map_or(("", rest), digits);
     whole.is_empty() && fraction.is_empty()
         || exact.magnitude() > BigInt::from(i128::from(MOST) * 1_000).magnitude()
-        || fraction.trim_end_matches('0').len() > MOST_PLACES
+        || whole.trim_start_matches('0').len() + fraction.trim_end_matches('0').len() > MOST_DIGITS
         || exponent(suffix).is_some_and(|exponent| exponent.unsigned_abs() > MOST_EXPONENT)
 }
 
