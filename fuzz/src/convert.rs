@@ -75,6 +75,8 @@ fn is_same(one: &Value, other: &Value) -> bool {
             one.len() == other.len() && one.iter().all(same)
         }
         (Value::Number(one), Value::Number(other)) => one == other || is_same_fraction(one, other),
+        // What no number can hold is a string in YAML, and refused by Kubernetes in JSON.
+        (Value::Number(number), Value::String(_)) => number.as_f64().is_none_or(f64::is_infinite),
         _ => one == other,
     }
 }

@@ -8,6 +8,7 @@ use native_sidecar_core::{
     intent::{BLOCKED, CONVERTED},
 };
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 const LISTS: [&str; 2] = ["containers", "initContainers"];
 /// What may become different in a container that moves.
@@ -32,6 +33,15 @@ pub fn carried_out(pod: &Value, conversion: &Conversion, catalogue: &Catalogue) 
         _ => assert!(conversion.patch.is_empty(), "{:?} changes nothing", conversion.decision),
     }
     after
+}
+
+/// Whether two containers have the same name, or none. The API server refuses such a pod, and where the second copy of a
+/// container is all that goes from it, another pass may find a pod that can be converted.
+#[must_use]
+pub fn has_name_twice(pod: &Value) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut containers = LISTS.iter().flat_map(|field| list(pod, field));
+    !containers.all(|container| seen.insert(container["name"].as_str().unwrap_or_default()))
 }
 
 /// What is said about a pod is bounded, on one line, and never that we are to blame.

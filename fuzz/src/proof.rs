@@ -38,7 +38,9 @@ pub fn run(json: &[u8]) -> &'static str {
     let unique = pod.to_string();
     let again = if unique == text { conversion } else { convert(&unique, settings) };
     let after = promises::carried_out(&pod, &again, &CATALOGUE);
-    assert_settled(&after, settings);
+    if !promises::has_name_twice(&pod) {
+        assert_settled(&after, settings);
+    }
     again.decision.as_str()
 }
 
