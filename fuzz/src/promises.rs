@@ -8,7 +8,7 @@ use native_sidecar_core::{
     intent::{BLOCKED, CONVERTED},
 };
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const LISTS: [&str; 2] = ["containers", "initContainers"];
 /// What may become different in a container that moves.
@@ -137,7 +137,7 @@ fn is_native_form(old: &Value, new: &Value) -> bool {
 }
 
 /// Hooks that no version of ours knows; null is none.
-fn other_hooks(container: &Value) -> Vec<(&String, &Value)> {
+fn other_hooks(container: &Value) -> BTreeMap<&String, &Value> {
     let hooks = container["lifecycle"].as_object().into_iter().flatten();
     hooks.filter(|(name, hook)| !HOOKS.contains(&name.as_str()) && !hook.is_null()).collect()
 }

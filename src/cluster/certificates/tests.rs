@@ -418,17 +418,19 @@ fn a_ca_that_somebody_else_made_is_used() {
     assert!(world.keeps());
 }
 
-/// Found by fuzzing: the pair it signed was found to be of a foreign CA, and replaced at every look.
-#[test]
-fn a_ca_that_nobody_would_trust_is_replaced() {
+/// Found by fuzzing: the pair that it signed was taken for that of a foreign CA and replaced at every look, or to sign
+/// panicked.
+#[rstest]
+#[case::length(1, 9)]
+#[case::identifier(6, 0x56)]
+fn a_ca_that_nobody_would_trust_is_replaced(#[case] place: usize, #[case] change: u8) {
     let mut world = World::running();
-    let der = world.material().authority.certificate.der().to_vec();
-    // The subject is the second name; the length of its first part is no longer true.
+    let mut der = world.material().authority.certificate.der().to_vec();
+    // A common name, for the second time: that of the subject.
     let is_name = |bytes: &[u8]| bytes[0] == 0x31 && bytes[2] == 0x30 && bytes[4..9] == [0x06, 0x03, 0x55, 0x04, 0x03];
     let subject = der.windows(9).enumerate().filter(|(_, bytes)| is_name(bytes)).nth(1).unwrap().0;
-    let mut damaged = der;
-    damaged[subject + 1] += 9;
-    let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &damaged);
+    der[subject + place] += change;
+    let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &der);
     let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
     world = world.set("ca.crt", pem).restarted();
     assert_eq!(whys(&world.step()), ["the serving pair was signed by no CA of the bundle"]);

@@ -246,6 +246,9 @@ pub(super) fn make_serving(
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
     let signer = read_key(authority.key_pem.as_bytes()).map_err(|_| rcgen::Error::CouldNotParseKeyPair)?;
+    if !has_writable_name(&authority.certificate.der) {
+        return Err(MakeError(rcgen::Error::CouldNotParseCertificate));
+    }
     let issuer = Issuer::from_ca_cert_der(&authority.certificate.der, signer)?;
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, &issuer)?;
@@ -264,6 +267,20 @@ fn named(common_name: &str) -> DistinguishedName {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, common_name);
     name
+}
+
+/// Whether the name of a CA can be written into what it signs. rcgen panics where a part of it is empty, or of a type that
+/// no object identifier can be (ITU-T X.660: the first number is at most 2, and below 2 the second is at most 39).
+fn has_writable_name(der: &CertificateDer<'_>) -> bool {
+    let Ok((_, x509)) = parse_x509_certificate(der) else { return false };
+    let is_type = |numbers: &[u64]| matches!(numbers, [0 | 1, 0..40, ..] | [2, 0..=0xffff_ffff, ..]);
+    x509.subject().iter_rdn().all(|part| {
+        let mut attributes = part.iter().peekable();
+        attributes.peek().is_some()
+            && attributes.all(|attribute| {
+                attribute.attr_type().iter().is_some_and(|numbers| is_type(&numbers.collect::<Vec<_>>()))
+            })
+    })
 }
 
 /// What was made, read back: it is exactly what another replica will see.
