@@ -120,25 +120,87 @@ pub fn manifest(bytes: &[u8], most: usize, seed: u32) -> Option<Vec<u8>> {
 
 /// Puts a part of `other` into `value`: one from a place of the same kind, or else any.
 fn cross(value: &mut Value, other: &Value, rng: &mut Rng) -> Option<()> {
-    let (places, parts) = (paths(value), paths(other));
-    let place = &places[rng.usize(..places.len())];
-    let kind = kind(place);
-    let alike: Vec<_> = parts.iter().filter(|path| self::kind(path) == kind).collect();
-    let part = if alike.is_empty() { &parts[rng.usize(..parts.len())] } else { alike[rng.usize(..alike.len())] };
-    *value.pointer_mut(place)? = other.pointer(part)?.clone();
+    let mut place = Vec::new();
+    let (number, all) = (rng.usize(..count(value)), count(other));
+    path_to(value, &mut { number }, &mut place);
+    let mut alike = Vec::new();
+    alike_at(other, &place, &mut alike);
+    let part = if alike.is_empty() { nth(other, &mut rng.usize(..all))? } else { alike[rng.usize(..alike.len())] };
+    *nth_mut(value, &mut { number })? = part.clone();
     Some(())
 }
 
-/// A path without the numbers in it.
-fn kind(path: &str) -> String {
-    path.split('/').map(|token| if token.parse::<usize>().is_ok() { "*" } else { token }).collect::<Vec<_>>().join("/")
+/// How many values there are in `value`, itself among them.
+fn count(value: &Value) -> usize {
+    match value {
+        Value::Object(fields) => 1 + fields.values().map(count).sum::<usize>(),
+        Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+/// The one of them that `number` others are in front of; `number` is what is left to count.
+fn nth<'v>(value: &'v Value, number: &mut usize) -> Option<&'v Value> {
+    if *number == 0 {
+        return Some(value);
+    }
+    *number -= 1;
+    match value {
+        Value::Object(fields) => fields.values().find_map(|value| nth(value, number)),
+        Value::Array(items) => items.iter().find_map(|value| nth(value, number)),
+        _ => None,
+    }
+}
+
+fn nth_mut<'v>(value: &'v mut Value, number: &mut usize) -> Option<&'v mut Value> {
+    if *number == 0 {
+        return Some(value);
+    }
+    *number -= 1;
+    match value {
+        Value::Object(fields) => fields.values_mut().find_map(|value| nth_mut(value, number)),
+        Value::Array(items) => items.iter_mut().find_map(|value| nth_mut(value, number)),
+        _ => None,
+    }
+}
+
+/// The keys on the way to it, `None` for an item of a list.
+fn path_to<'v>(value: &'v Value, number: &mut usize, path: &mut Vec<Option<&'v str>>) -> bool {
+    if *number == 0 {
+        return true;
+    }
+    *number -= 1;
+    let mut below = |token: Option<&'v str>, value: &'v Value| {
+        path.push(token);
+        let is_there = path_to(value, number, path);
+        if !is_there {
+            path.pop();
+        }
+        is_there
+    };
+    match value {
+        Value::Object(fields) => fields.iter().any(|(key, value)| below(Some(key), value)),
+        Value::Array(items) => items.iter().any(|value| below(None, value)),
+        _ => false,
+    }
+}
+
+/// Everything in `value` that such keys lead to.
+fn alike_at<'v>(value: &'v Value, path: &[Option<&str>], found: &mut Vec<&'v Value>) {
+    match (path.split_first(), value) {
+        (None, value) => found.push(value),
+        (Some((Some(key), rest)), Value::Object(fields)) => {
+            fields.get(*key).into_iter().for_each(|value| alike_at(value, rest, found));
+        }
+        (Some((None, rest)), Value::Array(items)) => items.iter().for_each(|value| alike_at(value, rest, found)),
+        _ => {}
+    }
 }
 
 fn change(value: &mut Value, rng: &mut Rng) {
-    let paths = paths(value);
-    let path = &paths[rng.usize(..paths.len())];
-    let part = part_of(value, rng);
-    let Some(place) = value.pointer_mut(path) else { return };
+    let all = count(value);
+    let part = nth(value, &mut rng.usize(..all)).cloned().unwrap_or_default();
+    let Some(place) = nth_mut(value, &mut rng.usize(..all)) else { return };
     match (rng.u8(..10), place) {
         (0, place) => *place = literal(rng),
         (1, place) => *place = part,
@@ -216,11 +278,6 @@ fn repeat_member(text: &mut Vec<u8>, rng: &mut Rng) {
     }
 }
 
-fn part_of(value: &Value, rng: &mut Rng) -> Value {
-    let paths = paths(value);
-    value.pointer(&paths[rng.usize(..paths.len())]).cloned().unwrap_or_default()
-}
-
 fn literal(rng: &mut Rng) -> Value {
     match rng.u8(..8) {
         0 => Value::Null,
@@ -234,28 +291,6 @@ fn literal(rng: &mut Rng) -> Value {
 
 fn word(rng: &mut Rng) -> &'static str {
     WORDS[rng.usize(..WORDS.len())]
-}
-
-/// JSON pointers of everything in `value`, with itself in front.
-fn paths(value: &Value) -> Vec<String> {
-    let mut found = vec![String::new()];
-    collect(value, "", &mut found);
-    found
-}
-
-fn collect(value: &Value, path: &str, found: &mut Vec<String>) {
-    let mut child = |token: &str, value: &Value| {
-        let path = format!("{path}/{token}");
-        found.push(path.clone());
-        collect(value, &path, found);
-    };
-    match value {
-        Value::Object(fields) => {
-            fields.iter().for_each(|(key, value)| child(&key.replace('~', "~0").replace('/', "~1"), value));
-        }
-        Value::Array(items) => items.iter().enumerate().for_each(|(index, value)| child(&index.to_string(), value)),
-        _ => {}
-    }
 }
 
 // === lines ===
