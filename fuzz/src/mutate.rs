@@ -221,11 +221,11 @@ fn change(value: &mut Value, rng: &mut Rng) {
 
 fn change_items(items: &mut Vec<Value>, part: Value, rng: &mut Rng) {
     let at = rng.usize(..items.len());
-    match rng.u8(..5) {
-        0 => drop(items.remove(at)),
-        1 => items.insert(at, part),
-        2 => items.swap(at, 0),
-        3 => items.push(items[at].clone()),
+    match rng.u8(..16) {
+        0..4 => drop(items.remove(at)),
+        4..8 => items.insert(at, part),
+        8..12 => items.swap(at, 0),
+        12..15 => items.push(items[at].clone()),
         _ => {
             for number in 0..rng.usize(..MOST_REPEATS) {
                 let mut item = items[at].clone();
