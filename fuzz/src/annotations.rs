@@ -58,7 +58,13 @@ pub fn run(lines: &[u8]) -> &'static str {
     let read = Pod::parse(&json).expect("the pod can be read");
     let intent = BOUND.hold(json.len(), || Intent::of(&read));
     assert!(intent.containers.len() <= json.len());
-    let settings = Settings { catalogue: &CATALOGUE, facts: &FACTS, known: KNOWN[choice(lines, 3)], containers: None, mode: Mode::Convert };
+    let settings = Settings {
+        catalogue: &CATALOGUE,
+        facts: &FACTS,
+        known: KNOWN[choice(lines, 3)],
+        containers: None,
+        mode: Mode::Convert,
+    };
     let conversion = BOUND.hold(json.len(), || convert(&json, settings));
     let after = promises::carried_out(&pod, &conversion, &CATALOGUE);
     let again = convert(&after.to_string(), settings).patch;

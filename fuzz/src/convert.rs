@@ -29,7 +29,13 @@ static FACTS: LazyLock<ClusterFacts> = LazyLock::new(ClusterFacts::default);
 #[must_use]
 pub fn run(bytes: &[u8]) -> &'static str {
     let which = choice(bytes, 6);
-    let settings = Settings { catalogue: &CATALOGUE, facts: &FACTS, known: KNOWN[which % 3], containers: None, mode: Mode::Convert };
+    let settings = Settings {
+        catalogue: &CATALOGUE,
+        facts: &FACTS,
+        known: KNOWN[which % 3],
+        containers: None,
+        mode: Mode::Convert,
+    };
     let output = [Output::Yaml, Output::Json][which / 3];
     let files = bytes.split(|byte| *byte == 0).take(MOST_FILES);
     let read: Result<Vec<_>, _> = files.map(|file| BOUND.hold(file.len(), || Manifest::read("fuzz", file))).collect();
