@@ -4,7 +4,8 @@
 //! first come, first served, but an address that has less than its fair share comes before those that have more. While
 //! somebody waits, others are asked to give up theirs, in this order:
 //!
-//! 1. Who has been idle for [`GRACE`], the longest first.
+//! 1. Who has been idle for [`GRACE`], the longest first, once somebody has waited for as long: clients that come in a crowd
+//!    use what they have idle too.
 //! 2. Who has waited for its client for longer than the pool's patience, the longest first. An ordinary request is over
 //!    in a fraction of that.
 //! 3. For somebody with less than a fair share: the address that has most and more than a fair share, and of what it
@@ -140,6 +141,7 @@ struct Held {
 struct Waiting {
     address: IpAddr,
     amount: usize,
+    since: Instant,
     grant: oneshot::Sender<FairPermit>,
 }
 
@@ -222,7 +224,7 @@ impl FairPool {
     fn place(self: &Arc<Self>, address: IpAddr, amount: usize) -> Place<'_> {
         let (grant, granted) = oneshot::channel();
         let mut state = self.state();
-        let id = state.wait(address, amount, grant);
+        let id = state.wait(address, amount, grant, Instant::now());
         let changes_nothing = state.waiting.len() > 1 && state.held_by(address) >= state.fair_share();
         drop(state);
         if !changes_nothing {
@@ -391,12 +393,12 @@ impl State {
         self.change_address(held.address, |address| address.held -= held.amount);
     }
 
-    fn wait(&mut self, address: IpAddr, amount: usize, grant: oneshot::Sender<FairPermit>) -> u64 {
+    fn wait(&mut self, address: IpAddr, amount: usize, grant: oneshot::Sender<FairPermit>, since: Instant) -> u64 {
         let amount = amount.min(self.capacity);
         self.next_id += 1;
         self.wanted += amount;
         self.addresses.entry(address).or_default().waiting += 1;
-        self.waiting.insert(self.next_id, Waiting { address, amount, grant });
+        self.waiting.insert(self.next_id, Waiting { address, amount, since, grant });
         self.next_id
     }
 
@@ -498,12 +500,13 @@ impl State {
         if missing == 0 {
             return;
         }
+        let somebody_waits = self.waiting.values().next().is_some_and(|first| is_past(first.since, GRACE, now));
         let mut candidates: Vec<_> = self
             .unasked()
             .filter_map(|(id, held)| {
                 let within_share = self.held_by(held.address) <= fair_share;
                 match held.activity {
-                    Activity::Idle if held.is_for(GRACE, now) => {
+                    Activity::Idle if somebody_waits && held.is_for(GRACE, now) => {
                         Some(((0, within_share, held.since), id, Reason::Idle))
                     }
                     _ if held.is_waiting_for(self.patience.silent, now) => {
@@ -552,6 +555,10 @@ impl State {
     }
 }
 
+fn is_past(since: Instant, time: Duration, now: Instant) -> bool {
+    now.saturating_duration_since(since) >= time
+}
+
 // === impl Held ===
 
 impl Held {
@@ -560,7 +567,7 @@ impl Held {
     }
 
     fn is_for(&self, time: Duration, now: Instant) -> bool {
-        now.saturating_duration_since(self.since) >= time
+        is_past(self.since, time, now)
     }
 }
 
@@ -639,9 +646,12 @@ mod tests {
         let held = fill(&pool, 1, 3).await;
         sleep(SILENT).await;
         held[2].holder().begin(Activity::Idle);
-        sleep(GRACE).await;
         let mut newcomer = pin!(pool.acquire(from(1), 1));
-        assert!(newcomer.as_mut().now_or_never().is_none());
+        assert!(tokio::time::timeout(GRACE / 2, newcomer.as_mut()).await.is_err());
+        assert_eq!(are_asked(&held), [true, false, false], "only who is slow");
+        assert!(tokio::time::timeout(GRACE, newcomer.as_mut()).await.is_err());
+        held[0].holder().begin(Activity::Waiting);
+        assert!(tokio::time::timeout(2 * LOOK, newcomer.as_mut()).await.is_err());
         assert_eq!(are_asked(&held), [false, false, true]);
     }
 
@@ -655,7 +665,7 @@ mod tests {
         }
         sleep(GRACE).await;
         let mut newcomer = pin!(pool.acquire(from(2), 1));
-        assert!(newcomer.as_mut().now_or_never().is_none());
+        assert!(tokio::time::timeout(GRACE + LOOK, newcomer.as_mut()).await.is_err());
         assert_eq!(are_asked(&held), [false, true, false]);
     }
 
