@@ -6,7 +6,8 @@
 //!
 //! | Pool | For | Released |
 //! |---|---|---|
-//! | small bodies | the first [`SMALL_BODY`] of any body | after the review, or once the body is a large one |
+//! | beginnings | the first [`BEGINNING`] of any body | after the review, or once there is more of it |
+//! | small bodies | a body of which more than that has come, up to [`SMALL_BODY`] | the same |
 //! | large bodies | a body of which more than that has come, with all that it may become | after the review |
 //! | small reviews | reviews of bodies up to [`SMALL_BODY`] | after the review |
 //! | large reviews | all others, two at a time, by what [`memory_needed`] says | after the review |
@@ -17,7 +18,8 @@
 //! Nearly every review needs next to nothing beside its body, since it points into it. The pools for reviews are for
 //! those who send bodies that are made to need more, and a large one may be made to need many times its size.
 //!
-//! They are acquired in this order and never the other way round, so there is no deadlock.
+//! They are acquired in this order and never the other way round, so there is no deadlock. A body counts by what has come
+//! of it, and not by what it is said to become, so that who promises much and sends little holds little.
 
 use super::fair_pool::{Activity, FairPermit, FairPool, Holder, Patience, Progress};
 use axum::body::Bytes;
@@ -29,7 +31,11 @@ use std::{fmt, net::IpAddr, pin::Pin, str::FromStr, sync::Arc, time::Duration};
 pub const BODY_LIMIT: usize = 8 * MIB;
 /// A body above this size is a large one.
 pub(super) const SMALL_BODY: usize = 64 * KIB;
-/// What all small bodies together may take: 1,600 ordinary ones, of 10 KiB.
+/// What the first part of a body may take. An ordinary one is all of it.
+const BEGINNING: usize = 16 * KIB;
+/// What the beginnings of all bodies together may take: one for each of as many connections as there are by default.
+const BEGINNINGS: usize = 16 * MIB;
+/// What all small bodies together may take.
 const SMALL_BODIES: usize = 16 * MIB;
 /// Answers above this size are counted; smaller ones find room in what the system sends at a time. An ordinary one takes
 /// less than 1 KiB.
@@ -60,11 +66,20 @@ pub struct LargeBodyMemory(usize);
 /// The memory that requests may use.
 #[derive(Debug)]
 pub struct MemoryBudget {
+    beginnings: Arc<FairPool>,
     small_bodies: Arc<FairPool>,
     large_bodies: Arc<FairPool>,
     small_reviews: Arc<FairPool>,
     large_reviews: Arc<FairPool>,
     answers: Arc<FairPool>,
+}
+
+/// How much of a body has come, by which its memory is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Beginning,
+    Small,
+    Large,
 }
 
 /// Memory that was acquired; released when dropped.
@@ -94,6 +109,7 @@ impl MemoryBudget {
     pub fn new(LargeBodyMemory(memory): LargeBodyMemory) -> Self {
         let bodies = memory / 3;
         Self {
+            beginnings: FairPool::new(BEGINNINGS, PATIENCE),
             small_bodies: FairPool::new(SMALL_BODIES, PATIENCE),
             large_bodies: FairPool::new(bodies, PATIENCE),
             small_reviews: FairPool::new(SMALL_REVIEWS, PATIENCE),
@@ -102,15 +118,15 @@ impl MemoryBudget {
         }
     }
 
-    /// Waits for the memory for the beginning of a body of `declared` bytes, or all of it where that is small.
-    pub(super) async fn acquire_for_body(&self, declared: Option<usize>, client: IpAddr) -> MemoryPermit {
-        MemoryPermit::of(&self.small_bodies, client, declared.unwrap_or(SMALL_BODY).min(SMALL_BODY)).await
-    }
-
-    /// Waits for the memory for a body of `declared` bytes of which more than [`SMALL_BODY`] has come. One whose length
-    /// is not declared counts as the largest.
-    pub(super) async fn acquire_for_large_body(&self, declared: Option<usize>, client: IpAddr) -> MemoryPermit {
-        MemoryPermit::of(&self.large_bodies, client, declared.unwrap_or(BODY_LIMIT)).await
+    /// Waits for the memory for a body of `declared` bytes that has come to `stage`. One whose length is not declared
+    /// counts as the longest.
+    pub(super) async fn acquire_for_body(&self, stage: Stage, declared: Option<usize>, client: IpAddr) -> MemoryPermit {
+        let pool = match stage {
+            Stage::Beginning => &self.beginnings,
+            Stage::Small => &self.small_bodies,
+            Stage::Large => &self.large_bodies,
+        };
+        MemoryPermit::of(pool, client, declared.unwrap_or(BODY_LIMIT).min(stage.limit())).await
     }
 
     /// Waits for the memory for the review of `body`. `None` where the whole pool is not enough.
@@ -151,6 +167,21 @@ impl MemoryBudget {
 impl Default for MemoryBudget {
     fn default() -> Self {
         Self::new(LargeBodyMemory::default())
+    }
+}
+
+// === impl Stage ===
+
+impl Stage {
+    pub(super) const ALL: [Self; 3] = [Self::Beginning, Self::Small, Self::Large];
+
+    /// The most bytes of it.
+    pub(super) const fn limit(self) -> usize {
+        match self {
+            Self::Beginning => BEGINNING,
+            Self::Small => SMALL_BODY,
+            Self::Large => BODY_LIMIT,
+        }
     }
 }
 
@@ -268,10 +299,12 @@ mod tests {
     #[tokio::test]
     async fn small_bodies_do_not_wait_for_large_ones() {
         let budget = MemoryBudget::new(LargeBodyMemory::mebibytes(LEAST / MIB).unwrap());
-        let large = budget.acquire_for_large_body(None, HERE).await;
+        let large = budget.acquire_for_body(Stage::Large, None, HERE).await;
         assert_eq!(budget.large_body_bytes(), BODY_LIMIT);
-        assert!(budget.acquire_for_large_body(Some(SMALL_BODY + 1), HERE).now_or_never().is_none());
-        assert!(budget.acquire_for_body(Some(BODY_LIMIT), HERE).now_or_never().is_some());
+        assert!(budget.acquire_for_body(Stage::Large, Some(SMALL_BODY + 1), HERE).now_or_never().is_none());
+        for stage in [Stage::Beginning, Stage::Small] {
+            assert!(budget.acquire_for_body(stage, Some(BODY_LIMIT), HERE).now_or_never().is_some());
+        }
         drop(large);
         assert_eq!(budget.large_body_bytes(), 0);
     }

@@ -4,7 +4,7 @@ use super::{
     connection_permit::Connection,
     fair_pool::{Holder, Progress},
     lifecycle::{Lifecycle, Phase},
-    memory_budget::{BODY_LIMIT, MemoryBudget, MemoryPermit, ReviewPermit, SMALL_BODY},
+    memory_budget::{BODY_LIMIT, MemoryBudget, MemoryPermit, ReviewPermit, Stage},
     metrics::Metrics,
     refusal::Refusal,
     running_reviews::{RunningReview, RunningReviews, RunsOn},
@@ -352,23 +352,35 @@ impl Webhook {
     }
 
     async fn collect(&self, incoming: &mut IncomingBody, client: IpAddr) -> Result<MemoryPermit, Refusal> {
-        let RequestTimeouts { memory: memory_timeout, body: body_timeout, .. } = self.timeouts;
-        let acquired = timeout(memory_timeout, self.memory.acquire_for_body(incoming.declared, client)).await;
-        let mut permit = acquired.map_err(|_| self.overloaded())?;
-        // Only from here on: while it waits for memory, nobody reads what the client sends.
-        let mut end = Instant::now() + body_timeout;
-        if self.receive(incoming, SMALL_BODY, &permit, end).await? == Received::All {
-            return Ok(permit);
+        let mut end = Instant::now() + self.timeouts.body;
+        let mut held = None;
+        for stage in Stage::ALL {
+            let began = Instant::now();
+            let acquiring = self.memory.acquire_for_body(stage, incoming.declared, client);
+            let permit = self.acquire(acquiring, held.as_ref(), &incoming.blocks).await?;
+            // While it waits for memory, nobody reads what the client sends.
+            end += began.elapsed();
+            if self.receive(incoming, stage.limit(), &permit, end).await? == Received::All {
+                return Ok(permit);
+            }
+            held = Some(permit);
         }
-        let began = Instant::now();
-        permit.begin_work();
-        let acquired = timeout(memory_timeout, self.memory.acquire_for_large_body(incoming.declared, client)).await;
-        permit = acquired.map_err(|_| self.overloaded())?;
-        end += began.elapsed();
-        match self.receive(incoming, BODY_LIMIT, &permit, end).await? {
-            Received::All => Ok(permit),
-            Received::MoreThanLimit => Err(Refusal::BodyTooLarge(BODY_LIMIT)),
-        }
+        Err(Refusal::BodyTooLarge(BODY_LIMIT))
+    }
+
+    /// Waits for more memory for a body; unless others ask for what it has `held` until now.
+    async fn acquire(
+        &self,
+        acquiring: impl Future<Output = MemoryPermit>,
+        held: Option<&MemoryPermit>,
+        blocks: &Blocks,
+    ) -> Result<MemoryPermit, Refusal> {
+        let mut acquiring = pin!(timeout(self.timeouts.memory, acquiring));
+        let acquired = match held {
+            Some(held) => held.unless_given_up(acquiring, blocks).await,
+            None => Some(acquiring.as_mut().await),
+        };
+        acquired.and_then(Result::ok).ok_or_else(|| self.overloaded())
     }
 
     /// Receives until the end of the body, or until more than `limit` has come; unless others ask for its memory while

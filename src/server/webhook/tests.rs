@@ -186,7 +186,7 @@ async fn a_panic_leaves_the_pod_unchanged(#[case] review: String) {
 #[tokio::test(start_paused = true)]
 async fn the_wait_for_memory_is_not_the_bodys_time() {
     let memory = MemoryBudget::new(LargeBodyMemory::mebibytes(24).unwrap());
-    let permit = memory.acquire_for_large_body(None, UNKNOWN).await;
+    let permit = memory.acquire_for_body(Stage::Large, None, UNKNOWN).await;
     let second = Duration::from_secs(1);
     let timeouts = RequestTimeouts { memory: 3 * second, body: 2 * second, ..PATIENT };
     let webhook = Arc::new(Webhook { memory, timeouts, ..webhook() });
@@ -194,7 +194,7 @@ async fn the_wait_for_memory_is_not_the_bodys_time() {
         tokio::time::sleep(second).await;
         Bytes::from(REVIEW)
     });
-    let large = futures::stream::iter([Bytes::from(" ".repeat(SMALL_BODY + 1))]);
+    let large = futures::stream::iter([Bytes::from(" ".repeat(Stage::Small.limit() + 1))]);
     let body = Body::from_stream(large.chain(end).map(Ok::<_, std::io::Error>));
     let answer = tokio::spawn(router(Arc::clone(&webhook)).oneshot(post("/mutate").body(body).unwrap()));
     tokio::time::sleep(5 * second / 2).await;
