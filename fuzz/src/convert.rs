@@ -46,6 +46,9 @@ pub fn run(bytes: &[u8]) -> &'static str {
             return "refused";
         }
     };
+    if documents(&manifests).any(|document| has_number_beyond(document.value(Side::Before))) {
+        return "beyond";
+    }
     let Ok(converted) = convert_manifests(&mut manifests, settings, Some(output), true) else { return "odd-list" };
     let mut reach = if documents(&manifests).next().is_none() { "empty" } else { "read" };
     for manifest in &manifests {
@@ -70,7 +73,18 @@ fn documents(manifests: &[Manifest]) -> impl Iterator<Item = &Document> {
     manifests.iter().flat_map(Manifest::documents)
 }
 
-/// Whether two values are equal. A number may be spelt in another way: JSON's `1e3` is 1000 in YAML.
+/// Whether there is a number in `value` that no number can hold: a string in YAML, and refused by Kubernetes in JSON.
+fn has_number_beyond(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(has_number_beyond),
+        Value::Object(fields) => fields.values().any(has_number_beyond),
+        Value::Number(number) => number.as_f64().is_none_or(f64::is_infinite),
+        _ => false,
+    }
+}
+
+/// Whether two values are equal. A number may be spelt in another way: JSON's `1e3` is 1000
+/// in YAML, and `-0` is 0.
 fn is_same(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Array(one), Value::Array(other)) => {
@@ -80,16 +94,16 @@ fn is_same(one: &Value, other: &Value) -> bool {
             let same = |(key, one): (&String, &Value)| other.get(key).is_some_and(|other| is_same(one, other));
             one.len() == other.len() && one.iter().all(same)
         }
-        (Value::Number(one), Value::Number(other)) => one == other || is_same_fraction(one, other),
-        // What no number can hold is a string in YAML, and refused by Kubernetes in JSON.
-        (Value::Number(number), Value::String(_)) => number.as_f64().is_none_or(f64::is_infinite),
+        (Value::Number(one), Value::Number(other)) => one == other || is_same_number(one, other),
         _ => one == other,
     }
 }
 
-fn is_same_fraction(one: &Number, other: &Number) -> bool {
+fn is_same_number(one: &Number, other: &Number) -> bool {
     let is_whole = |number: &Number| number.to_string().bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-    !(is_whole(one) && is_whole(other)) && one.as_f64() == other.as_f64()
+    let is_zero = |number: &Number| number.as_i64() == Some(0);
+    let is_exact = is_whole(one) && is_whole(other);
+    (is_zero(one) && is_zero(other)) || (!is_exact && one.as_f64() == other.as_f64())
 }
 
 fn read_again(output: &str) -> Manifest {

@@ -7,7 +7,7 @@ pub(crate) mod adversaries;
 #[cfg(feature = "server")]
 mod certificates;
 
-use native_sidecar_cases::{admission_review, all_cases};
+use native_sidecar_cases::{Case, admission_review};
 use native_sidecar_core::catalogue::Catalogue;
 use serde_json::{Value, json};
 use std::{
@@ -18,18 +18,19 @@ use std::{
 /// The bodies that were made to be dear are about so large.
 const DEAR_BYTES: usize = 3 * 1024;
 
-/// The seeds of a target.
+/// The seeds of a target; of those that are made of golden cases at most so many, evenly, since to read a case takes Miri
+/// seconds.
 #[must_use]
-pub fn of(target: &str) -> Vec<Vec<u8>> {
+pub fn of(target: &str, most: usize) -> Vec<Vec<u8>> {
     let texts = match target {
-        "annotations" => annotations(),
+        "annotations" => annotations(&cases(most)),
         "catalogue" => catalogue(),
         #[cfg(feature = "server")]
         "certificates" => return certificates::all(),
-        "convert" => manifests(),
-        "proof" => all_cases().into_iter().map(|case| case.pod).collect(),
+        "convert" => manifests(&cases(most)),
+        "proof" => cases(most).into_iter().map(|case| case.pod).collect(),
         "quantities" => quantities(),
-        "review" => reviews(),
+        "review" => reviews(&cases(most)),
         _ => Vec::new(),
     };
     texts.into_iter().map(String::into_bytes).collect()
@@ -38,15 +39,26 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
 /// The pods of the golden cases.
 #[must_use]
 pub fn pods() -> Vec<Value> {
-    all_cases().iter().filter_map(|case| serde_json::from_str(&case.pod).ok()).collect()
+    cases(usize::MAX).iter().filter_map(pod).collect()
 }
 
-fn reviews() -> Vec<String> {
-    let cases = all_cases().into_iter().map(|case| admission_review("0d9f1a30", &case.pod));
+fn cases(most: usize) -> Vec<Case> {
+    let folders = fs::read_dir(root().join("tests/cases")).into_iter().flatten().flatten();
+    let mut folders: Vec<_> = folders.map(|folder| folder.path()).filter(|path| path.is_dir()).collect();
+    folders.sort();
+    folders.iter().step_by(folders.len().div_ceil(most)).map(|folder| Case::read(folder)).collect()
+}
+
+fn pod(case: &Case) -> Option<Value> {
+    serde_json::from_str(&case.pod).ok()
+}
+
+fn reviews(cases: &[Case]) -> Vec<String> {
+    let cases = cases.iter().map(|case| admission_review("0d9f1a30", &case.pod));
     cases.chain(adversaries::all().into_iter().map(|dear| (dear.write)(DEAR_BYTES))).collect()
 }
 
-fn annotations() -> Vec<String> {
+fn annotations(cases: &[Case]) -> Vec<String> {
     let of_pod = |pod: &Value| -> String {
         let all = pod["metadata"]["annotations"].as_object().into_iter().flatten();
         all.filter_map(|(key, value)| Some(format!("{key}={}\n", value.as_str()?.replace('\n', "\\n")))).collect()
@@ -63,7 +75,12 @@ fn annotations() -> Vec<String> {
         r#"{"tcpSocket":{"host":"h","port":1},"terminationGracePeriodSeconds":1}"#,
         r#"{"grpc":{"port":1,"service":"s"},"periodSeconds":2147483647}"#,
     ];
-    pods().iter().map(of_pod).chain(probes.map(|probe| format!("{asked}{probe}\n"))).collect()
+    cases
+        .iter()
+        .filter_map(pod)
+        .map(|pod| of_pod(&pod))
+        .chain(probes.map(|probe| format!("{asked}{probe}\n")))
+        .collect()
 }
 
 fn quantities() -> Vec<String> {
@@ -80,14 +97,13 @@ fn catalogue() -> Vec<String> {
     entries.chain(examples).collect()
 }
 
-fn manifests() -> Vec<String> {
+fn manifests(cases: &[Case]) -> Vec<String> {
     let samples = fs::read_dir(root().join("samples")).into_iter().flatten().flatten().map(|file| file.path());
-    let cases = all_cases();
     let own = cases.iter().map(|case| case.directory.join("pod.yaml")).filter(|path| path.exists());
     let mut texts: Vec<_> = samples.chain(own).map(|path| read(&path)).collect();
     // Each in another place of a larger document, as JSON and as YAML.
     for (number, case) in cases.iter().enumerate() {
-        let Ok(pod) = serde_json::from_str::<Value>(&case.pod) else { continue };
+        let Some(pod) = pod(case) else { continue };
         let template = json!({"metadata": pod["metadata"], "spec": pod["spec"]});
         let document = match number % 4 {
             0 => {

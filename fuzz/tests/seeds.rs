@@ -12,8 +12,8 @@ fn the_seeds_keep_all_promises() {
     let chosen = env::var("NATIVE_SIDECAR_TARGETS").ok();
     let is_chosen = |name: &str| chosen.as_ref().is_none_or(|chosen| chosen.split(',').any(|one| one == name));
     for (name, run) in TARGETS.iter().filter(|(name, _)| is_chosen(name)) {
-        let seeds = seeds::of(name);
-        assert!(seeds.len() >= 20, "{name} has {} seeds", seeds.len());
+        let seeds = seeds::of(name, most);
+        assert!(!seeds.is_empty(), "{name} has no seeds");
         let mut reach: BTreeMap<&str, usize> = BTreeMap::new();
         for seed in seeds.iter().step_by(seeds.len().div_ceil(most)) {
             *reach.entry(run(seed)).or_default() += 1;

@@ -11,7 +11,7 @@ fn main() -> io::Result<()> {
     for target in arguments {
         let folder = Path::new(&folder).join(&target);
         fs::create_dir_all(&folder)?;
-        for (number, seed) in seeds::of(&target).into_iter().enumerate() {
+        for (number, seed) in seeds::of(&target, usize::MAX).into_iter().enumerate() {
             fs::write(folder.join(format!("seed-{number}")), seed)?;
         }
     }
