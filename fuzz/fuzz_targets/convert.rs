@@ -4,4 +4,4 @@
 
 use native_sidecar_fuzz::{convert, mutate};
 
-native_sidecar_fuzz::fuzz!(convert::run, mutate::manifest, mutate::cross_lines);
+native_sidecar_fuzz::fuzz!(convert::run, mutate::manifest, mutate::cross_manifest);

@@ -96,6 +96,12 @@ pub fn lines(bytes: &[u8], most: usize, seed: u32) -> Option<Vec<u8>> {
     (text.len() <= most).then_some(text)
 }
 
+/// Puts a part of one manifest into another.
+#[must_use]
+pub fn cross_manifest(one: &[u8], other: &[u8], seed: u32) -> Option<Vec<u8>> {
+    cross_json(one, other, seed).or_else(|| cross_yaml(one, other, seed))
+}
+
 /// Puts some lines of `other` between those of `one`.
 #[must_use]
 pub fn cross_lines(one: &[u8], other: &[u8], seed: u32) -> Option<Vec<u8>> {
@@ -110,10 +116,10 @@ pub fn cross_lines(one: &[u8], other: &[u8], seed: u32) -> Option<Vec<u8>> {
     Some(lines.join("\n").into_bytes())
 }
 
-/// Changes a manifest, which is JSON or lines.
+/// Changes a manifest, which is JSON or YAML.
 #[must_use]
 pub fn manifest(bytes: &[u8], most: usize, seed: u32) -> Option<Vec<u8>> {
-    if bytes.first() == Some(&b'{') { json(bytes, most, seed) } else { lines(bytes, most, seed) }
+    if bytes.first() == Some(&b'{') { json(bytes, most, seed) } else { yaml(bytes, most, seed) }
 }
 
 // === JSON ===

@@ -1,5 +1,6 @@
 //! How far inputs came, counted over all executions and written to a file now and then.
 
+use crate::choice;
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::PathBuf, sync::Mutex};
 
 /// The environment variable with the file to write to.
@@ -13,6 +14,11 @@ struct Counts {
     by_word: BTreeMap<&'static str, u64>,
     file: Option<PathBuf>,
 }
+
+/// How far inputs come that are not even read.
+const AT_THE_DOOR: [&str; 4] = ["no-text", "not-applicable", "not-understood", "refused"];
+/// One in so many of them is kept.
+const FEW: usize = 8;
 
 static COUNTS: Mutex<Option<Counts>> = Mutex::new(None);
 
@@ -34,4 +40,11 @@ pub fn note(word: &'static str) {
         // Nothing depends on it.
         let _ = fs::write(file, text);
     }
+}
+
+/// Whether an input may be kept and changed further. What is not read is found to be something new for each error there
+/// is, and what is made of it is not read either.
+#[must_use]
+pub fn is_kept(word: &str, bytes: &[u8]) -> bool {
+    !AT_THE_DOOR.contains(&word) || choice(bytes, FEW) == 0
 }
