@@ -2,8 +2,8 @@
 //! probe that is taken is one that the API server takes, and what is done to the pod is what a conversion may do.
 
 use crate::{KNOWN, choice, promises, review::BOUND};
+use native_sidecar_cases::catalogue;
 use native_sidecar_core::{
-    catalogue::Catalogue,
     conversion::{ClusterFacts, Decision, Settings, convert},
     intent::{Intent, Mode, StartupProbe},
     pod::Pod,
@@ -11,7 +11,6 @@ use native_sidecar_core::{
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
-static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::built_in);
 static FACTS: LazyLock<ClusterFacts> = LazyLock::new(ClusterFacts::default);
 /// Containers of each kind that an annotation can be about.
 static POD: LazyLock<Value> = LazyLock::new(|| {
@@ -59,14 +58,14 @@ pub fn run(lines: &[u8]) -> &'static str {
     let intent = BOUND.hold(json.len(), || Intent::of(&read));
     assert!(intent.containers.len() <= json.len());
     let settings = Settings {
-        catalogue: &CATALOGUE,
+        catalogue: catalogue(),
         facts: &FACTS,
         known: KNOWN[choice(lines, 3)],
         containers: None,
         mode: Mode::Convert,
     };
     let conversion = BOUND.hold(json.len(), || convert(&json, settings));
-    let after = promises::carried_out(&pod, &conversion, &CATALOGUE);
+    let after = promises::carried_out(&pod, &conversion, catalogue());
     let again = convert(&after.to_string(), settings).patch;
     assert!(again.is_empty(), "a second pass changes more: {again}");
     if conversion.decision == Decision::Converted {

@@ -4,8 +4,8 @@
 
 use crate::{KNOWN, choice, promises, steps::Bound};
 use native_sidecar::cli::convert::{Output, convert_manifests};
+use native_sidecar_cases::catalogue;
 use native_sidecar_core::{
-    catalogue::Catalogue,
     conversion::{ClusterFacts, Decision, Settings, convert},
     intent::Mode,
 };
@@ -18,7 +18,6 @@ pub const BOUND: Bound = Bound { fixed: 400_000, for_a_byte: 4_000 };
 /// More files are not given at once.
 const MOST_FILES: usize = 3;
 
-static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::built_in);
 static FACTS: LazyLock<ClusterFacts> = LazyLock::new(ClusterFacts::default);
 
 /// Runs one input.
@@ -30,7 +29,7 @@ static FACTS: LazyLock<ClusterFacts> = LazyLock::new(ClusterFacts::default);
 pub fn run(bytes: &[u8]) -> &'static str {
     let which = choice(bytes, 6);
     let settings = Settings {
-        catalogue: &CATALOGUE,
+        catalogue: catalogue(),
         facts: &FACTS,
         known: KNOWN[which % 3],
         containers: None,

@@ -2,15 +2,14 @@
 //! whole, where nothing but the promised changes may be found. A second pass finds nothing to do.
 
 use crate::{KNOWN, choice, promises};
+use native_sidecar_cases::catalogue;
 use native_sidecar_core::{
-    catalogue::Catalogue,
     conversion::{ClusterFacts, Conversion, Settings, Version, convert},
     intent::Mode,
 };
 use serde_json::Value;
 use std::sync::LazyLock;
 
-static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::built_in);
 static FACTS: LazyLock<[ClusterFacts; 4]> = LazyLock::new(|| {
     let at = |minor| ClusterFacts::all_at(Version::new(1, minor, 0));
     [ClusterFacts::default(), at(29), at(32), at(37)]
@@ -26,7 +25,7 @@ pub fn run(json: &[u8]) -> &'static str {
     let Ok(text) = std::str::from_utf8(json) else { return "no-text" };
     let which = choice(json, FACTS.len() * KNOWN.len());
     let settings = Settings {
-        catalogue: &CATALOGUE,
+        catalogue: catalogue(),
         facts: &FACTS[which % FACTS.len()],
         known: KNOWN[which / FACTS.len()],
         containers: None,
@@ -37,7 +36,7 @@ pub fn run(json: &[u8]) -> &'static str {
     // Values have each key once, as the API server's own JSON does.
     let unique = pod.to_string();
     let again = if unique == text { conversion } else { convert(&unique, settings) };
-    let after = promises::carried_out(&pod, &again, &CATALOGUE);
+    let after = promises::carried_out(&pod, &again, catalogue());
     if !promises::has_name_twice(&pod) {
         assert_settled(&after, settings);
     }

@@ -3,9 +3,9 @@
 
 use crate::{choice, promises, steps::Bound};
 use json_patch::{Patch, PatchOperation};
+use native_sidecar_cases::catalogue;
 use native_sidecar_core::{
     admission::{Context, DECISIONS, Reviewed, Route, decoded_patch, memory_needed, observe, review},
-    catalogue::Catalogue,
     conversion::ClusterFacts,
     findings::{Code, Finding},
 };
@@ -18,7 +18,6 @@ pub const BOUND: Bound = Bound { fixed: 8_000_000, for_a_byte: 200 };
 /// What Kubernetes shows of a warning.
 const LONGEST_WARNING: usize = 256;
 
-static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(Catalogue::built_in);
 static FACTS: LazyLock<ClusterFacts> = LazyLock::new(ClusterFacts::default);
 
 /// Runs one input.
@@ -50,7 +49,7 @@ pub fn run(body: &[u8]) -> &'static str {
 
 /// A server that observes writes to no pod, whatever that says of itself.
 fn assert_only_observed(body: &[u8], route: Route) {
-    let context = Context { catalogue: &CATALOGUE, facts: &FACTS };
+    let context = Context { catalogue: catalogue(), facts: &FACTS };
     if let Ok(answer) = observe(body, route, context) {
         assert!(assert_sound(&answer).is_empty());
     }
@@ -58,7 +57,7 @@ fn assert_only_observed(body: &[u8], route: Route) {
 
 /// The answer to `body`, where it is understood.
 fn answer(body: &[u8], route: Route) -> Option<Reviewed> {
-    let context = Context { catalogue: &CATALOGUE, facts: &FACTS };
+    let context = Context { catalogue: catalogue(), facts: &FACTS };
     // So that what is made once is no part of the first one.
     assert!(!context.catalogue.entries().is_empty());
     let mut answer = None;
