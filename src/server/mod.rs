@@ -13,7 +13,8 @@
 //! ```
 //!
 //! What a review does to the rest is bounded: [`MemoryBudget`] for its memory, [`RunningReviews`] for its time, and
-//! health is served on a thread of its own. What has to run all the time is among the [`BackgroundTasks`].
+//! health and log lines have threads of their own. Connections and memory are given out by one rule, that of
+//! `FairPool`. What has to run all the time is among the [`BackgroundTasks`].
 
 mod background;
 mod certificate;

@@ -81,7 +81,7 @@ impl Tls {
     }
 
     /// From now on only clients with a certificate of one of the CAs in `bundle` (PEM) may connect. Connections that
-    /// others have open are [withdrawn](ClientCertificates::withdrawn).
+    /// others have open are ended.
     ///
     /// # Errors
     ///
