@@ -152,6 +152,10 @@ impl Listener {
                 Some(ended) = connections.join_next() => log_panic(ended),
                 () = &mut closing => break,
             }
+            // All of them: what has ended takes memory until it is joined, and in a flood there is always one to accept.
+            while let Some(ended) = connections.try_join_next() {
+                log_panic(ended);
+            }
         }
         // The system has accepted these on our behalf, so their clients may have sent a request already.
         while let Ok(Some(Ok(accepted))) = timeout(settings.closing_timeout, service.accept_waiting(&socket)).await {
