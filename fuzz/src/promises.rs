@@ -50,7 +50,7 @@ fn assert_said_well(conversion: &Conversion) {
         assert_ne!(finding.code, Code::UnsoundPatch, "no input leads to a patch that has to be held back: {finding}");
         assert!(finding.to_string().chars().count() <= LONGEST_MESSAGE, "{finding}");
     }
-    let is_held = matches!(conversion.decision, Decision::Blocked | Decision::Denied);
+    let is_held = matches!(conversion.decision, Decision::Blocked | Decision::Denied | Decision::WouldBlock);
     assert_eq!(is_held, !conversion.reasons.is_empty(), "whoever is held back is told why, and nobody else");
 }
 
