@@ -86,18 +86,11 @@ impl Unread {
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        support::signal(&self.child, name);
     }
 
     async fn ended(&mut self) -> ExitStatus {
-        let mut status = None;
-        eventually(async || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        })
-        .await;
-        status.unwrap()
+        support::ended(&mut self.child).await
     }
 }
 

@@ -4,7 +4,7 @@ use super::{
     caller::{Caller, Target},
     group::Group,
     report::{Form, Report, mebibytes},
-    support::{Client, eventually, get},
+    support::{self, Client, eventually, get},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -177,13 +177,7 @@ impl Program {
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {
-        let mut status = None;
-        eventually(async || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        })
-        .await;
-        status.unwrap()
+        support::ended(&mut self.child).await
     }
 
     /// Bytes of the log so far; none where it does not go to a file.

@@ -26,7 +26,14 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
 };
 use serde_json::{Value, json};
-use std::{error, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    error, io,
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, ExitStatus},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{net::TcpStream, sync::mpsc, task::JoinHandle, time};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -230,21 +237,7 @@ pub fn post(body: impl Into<Bytes>) -> Request<Full<Bytes>> {
 impl Client {
     /// Trusts `ca`, speaks `protocol` (`h2` or `http/1.1`), and shows `identity` if the server asks for one.
     pub fn new(ca: &str, protocol: &str, identity: Option<&Pair>) -> Self {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut config = match identity {
-            None => builder.with_no_client_auth(),
-            Some(pair) => {
-                let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
-                builder.with_client_auth_cert(vec![pair.der()], key).unwrap()
-            }
-        };
-        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
-        Self { config }
+        Self { config: client_config(ca, protocol, identity) }
     }
 
     /// The TLS handshake alone.
@@ -358,4 +351,40 @@ pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
         }
     })
     .await;
+}
+
+/// Waits until a program has ended by itself.
+pub async fn ended(child: &mut Child) -> ExitStatus {
+    let mut status = None;
+    eventually(async || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    })
+    .await;
+    status.unwrap()
+}
+
+/// Sends a program a signal, called as `kill` calls it.
+pub fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// A client's side of TLS: trusts all of `ca`, speaks `protocol`, and shows `identity` if the server asks for one.
+pub fn client_config(ca: &str, protocol: &str, identity: Option<&Pair>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(ca.as_bytes()).map(Result::unwrap));
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(pair) => {
+            let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+            builder.with_client_auth_cert(vec![pair.der()], key).unwrap()
+        }
+    };
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    config
 }
