@@ -30,7 +30,7 @@ use std::{fmt, net::IpAddr, pin::Pin, str::FromStr, sync::Arc, time::Duration};
 /// JSON; and nothing but a pod is ever sent here.
 pub const BODY_LIMIT: usize = 8 * MIB;
 /// A body above this size is a large one.
-pub(super) const SMALL_BODY: usize = 64 * KIB;
+const SMALL_BODY: usize = 64 * KIB;
 /// What the first part of a body may take. An ordinary one is all of it.
 const BEGINNING: usize = 16 * KIB;
 /// What the beginnings of all bodies together may take: one for each of as many connections as there are by default.
