@@ -45,15 +45,7 @@ pub const TARGETS: &[Target] = &[
 #[macro_export]
 macro_rules! fuzz {
     ($run:path, $change:path, $cross:path) => {
-        libfuzzer_sys::fuzz_target!(|bytes: &[u8]| -> libfuzzer_sys::Corpus {
-            let word = $run(bytes);
-            $crate::reach::note(word);
-            if $crate::reach::is_kept(word, bytes) {
-                libfuzzer_sys::Corpus::Keep
-            } else {
-                libfuzzer_sys::Corpus::Reject
-            }
-        });
+        $crate::fuzz!($run);
         libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
             let changed = $change(&data[..size], max_size, seed).filter(|changed| changed.len() <= max_size);
             match changed {
