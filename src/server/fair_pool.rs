@@ -4,8 +4,8 @@
 //! first come, first served, but an address that has less than its fair share comes before those that have more. While
 //! somebody waits, others are asked to give up theirs, in this order:
 //!
-//! 1. Who has been idle for [`GRACE`], the longest first, once somebody has waited for as long: clients that come in a crowd
-//!    use what they have idle too.
+//! 1. Who has been idle for [`IDLE`], the longest first, once somebody has waited for as long: clients that come in a crowd
+//!    use what they have idle too, and on a busy machine not at once.
 //! 2. Who has waited for its client for longer than the pool's patience, the longest first. An ordinary request is over
 //!    in a fraction of that.
 //! 3. For somebody with less than a fair share: the address that has most and more than a fair share, and of what it
@@ -27,8 +27,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
+/// How long somebody may be idle while others wait for as long.
+const IDLE: Duration = Duration::from_millis(500);
 /// How long a client may be waited for whose address has more than its fair share, while an address with less waits for
-/// what it has; and how long anybody may be idle.
+/// what it has.
 const GRACE: Duration = Duration::from_millis(100);
 /// How long after that a client has for something to come from it.
 const CHANCE: Duration = Duration::from_millis(250);
@@ -504,13 +506,13 @@ impl State {
         if missing == 0 {
             return;
         }
-        let somebody_waits = self.waiting.values().next().is_some_and(|first| is_past(first.since, GRACE, now));
+        let somebody_waits = self.waiting.values().next().is_some_and(|first| is_past(first.since, IDLE, now));
         let mut candidates: Vec<_> = self
             .unasked()
             .filter_map(|(id, held)| {
                 let within_share = self.held_by(held.address) <= fair_share;
                 match held.activity {
-                    Activity::Idle if somebody_waits && held.is_for(GRACE, now) => {
+                    Activity::Idle if somebody_waits && held.is_for(IDLE, now) => {
                         Some(((0, within_share, held.since), id, Reason::Idle))
                     }
                     _ if held.is_waiting_for(self.patience.silent, now) => {
@@ -651,9 +653,9 @@ mod tests {
         sleep(SILENT).await;
         held[2].holder().begin(Activity::Idle);
         let mut newcomer = pin!(pool.acquire(from(1), 1));
-        assert!(tokio::time::timeout(GRACE / 2, newcomer.as_mut()).await.is_err());
+        assert!(tokio::time::timeout(IDLE / 2, newcomer.as_mut()).await.is_err());
         assert_eq!(are_asked(&held), [true, false, false], "only who is slow");
-        assert!(tokio::time::timeout(GRACE, newcomer.as_mut()).await.is_err());
+        assert!(tokio::time::timeout(IDLE, newcomer.as_mut()).await.is_err());
         held[0].holder().begin(Activity::Waiting);
         assert!(tokio::time::timeout(2 * LOOK, newcomer.as_mut()).await.is_err());
         assert_eq!(are_asked(&held), [false, false, true]);
@@ -667,9 +669,9 @@ mod tests {
             held[index].holder().begin(Activity::Idle);
             sleep(MOMENT).await;
         }
-        sleep(GRACE).await;
+        sleep(IDLE).await;
         let mut newcomer = pin!(pool.acquire(from(2), 1));
-        assert!(tokio::time::timeout(GRACE + LOOK, newcomer.as_mut()).await.is_err());
+        assert!(tokio::time::timeout(IDLE + LOOK, newcomer.as_mut()).await.is_err());
         assert_eq!(are_asked(&held), [false, true, false]);
     }
 
@@ -776,7 +778,7 @@ mod tests {
     async fn who_is_asked_gives_up_unless_something_comes() {
         let pool = FairPool::new(2, PATIENCE);
         let about = |time: Duration| time..time + 2 * CHANCE;
-        assert!(kept(&pool, 1, Activity::Idle, true).await < GRACE + 2 * LOOK);
+        assert!(kept(&pool, 1, Activity::Idle, true).await < IDLE + 2 * LOOK);
         assert!(about(SILENT + CHANCE).contains(&kept(&pool, 1, Activity::Waiting, false).await));
         // Asked again and again.
         let slow = kept(&pool, 1, Activity::Waiting, true).await;
