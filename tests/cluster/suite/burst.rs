@@ -8,7 +8,7 @@
 use super::{
     balancer::Balancer,
     cluster::{Cluster, Namespace, eventually, note},
-    pods::annotated,
+    pods::{annotated, named},
     process::{Process, free_port},
     stand_in::{NAME, StandIn, converted},
     webhook::is_converted,
@@ -105,11 +105,12 @@ impl Burst {
         }
     }
 
-    /// Creates pods until there are enough and the replicas have been restarted.
+    /// Creates pods until there are enough and the replicas have been restarted. Their names are counted: of five thousand
+    /// that an API server makes up, two are often the same, and older ones refuse the second.
     async fn flow(&self, namespace: &Namespace<'_>, pods: usize) {
         while self.begun.get() < pods || !self.restarted.get() {
             self.begun.set(self.begun.get() + 1);
-            let reply = namespace.create(annotated()).await;
+            let reply = namespace.create(named(annotated(), &format!("pod-{}", self.begun.get()))).await;
             if !reply.exists() {
                 *self.refused.borrow_mut().entry(reply.status).or_default() += 1;
             } else if is_converted(&reply.object) {

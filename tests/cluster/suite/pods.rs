@@ -41,6 +41,12 @@ pub(crate) fn annotate(mut pod: Value, key: &str, value: &str) -> Value {
     pod
 }
 
+/// The pod under a name of its own instead of one that the API server makes up.
+pub(crate) fn named(mut pod: Value, name: &str) -> Value {
+    pod["metadata"]["name"] = name.into();
+    pod
+}
+
 /// The pod's value of an annotation.
 pub(crate) fn annotation<'p>(pod: &'p Value, key: &str) -> &'p str {
     pod["metadata"]["annotations"][key].as_str().unwrap_or_default()

@@ -2,7 +2,7 @@
 
 use super::{
     cluster::{Cluster, note, within},
-    pods::{annotated, asking, blocked, with_sidecars},
+    pods::{annotated, asking, blocked, named, with_sidecars},
     webhook::Webhook,
 };
 use serde_json::Value;
@@ -53,11 +53,6 @@ async fn the_audit_log_tells_the_decision() {
     let left = of("blocked").await;
     assert_eq!(left["annotated.native-sidecar.io/decision"], "blocked");
     assert!(left["annotated.native-sidecar.io/findings"].as_str().unwrap().contains("host-port"));
-}
-
-fn named(mut pod: Value, name: &str) -> Value {
-    pod["metadata"]["name"] = name.into();
-    pod
 }
 
 /// `None`, with a line that says so, where the audit log cannot be read.
