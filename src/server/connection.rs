@@ -458,7 +458,7 @@ impl Default for ConnectionSettings {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(150),
             closing_timeout: Duration::from_secs(1),
-            patience: Duration::from_millis(500),
+            patience: Duration::from_millis(750),
             unread_timeout: Duration::from_secs(10),
         }
     }

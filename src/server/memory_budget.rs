@@ -52,7 +52,7 @@ const SMALL_REVIEWS: usize = 16 * SMALL_REVIEW;
 const LARGE_REVIEWS: usize = 2;
 
 /// How long whoever holds memory may keep others waiting. A large body that does come has all the time of a body.
-const PATIENCE: Patience = Patience { silent: Duration::from_millis(500), slow: Duration::MAX };
+const PATIENCE: Patience = Patience { silent: Duration::from_millis(750), slow: Duration::MAX };
 
 /// A third is for bodies, where the largest one must fit, and the rest for reviews.
 const LEAST: usize = 3 * BODY_LIMIT;
