@@ -16,15 +16,16 @@
 //! server that is slow), unless it has been at it for as long as the pool excuses.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    convert::Infallible,
     net::IpAddr,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, oneshot},
-    time::{Instant, sleep},
+    sync::{self, Notify, oneshot},
+    time::{Instant, sleep, sleep_until},
 };
 
 /// How long somebody may be idle while others wait for as long.
@@ -36,7 +37,7 @@ const GRACE: Duration = Duration::from_millis(100);
 const CHANCE: Duration = Duration::from_millis(250);
 /// How long something that comes excuses a client whose address has more than its fair share.
 const EXCUSE: Duration = Duration::from_secs(2);
-/// How often somebody who waits looks for others who have become too slow.
+/// How often one of those who wait looks for others who have become too slow.
 const LOOK: Duration = Duration::from_millis(50);
 /// A fair share is at least the whole divided by this, however many addresses there are: otherwise whoever has many
 /// addresses would leave nothing to an API server, which has one.
@@ -57,6 +58,8 @@ pub(super) struct FairPool {
     state: Mutex<State>,
     /// Somebody has stopped to wait.
     fewer_wait: Notify,
+    /// Held by the one who looks, for all who wait.
+    lookout: sync::Mutex<()>,
 }
 
 /// A part of the pool; goes back when dropped.
@@ -104,7 +107,7 @@ enum Reason {
 
 /// A place among those who wait; given up when dropped.
 struct Place<'p> {
-    pool: &'p FairPool,
+    pool: &'p Arc<FairPool>,
     id: u64,
     granted: oneshot::Receiver<FairPermit>,
 }
@@ -116,7 +119,7 @@ struct State {
     free: usize,
     next_id: u64,
     held: BTreeMap<u64, Held>,
-    /// In the order in which they came.
+    /// By number, and so in the order in which they came.
     waiting: BTreeMap<u64, Waiting>,
     addresses: HashMap<IpAddr, Address>,
     /// The amounts of all who wait.
@@ -151,7 +154,8 @@ struct Waiting {
 #[derive(Debug, Default)]
 struct Address {
     held: usize,
-    waiting: usize,
+    /// The numbers of those who wait.
+    waiting: BTreeSet<u64>,
 }
 
 /// Somebody's wait is over, as [`State`] knows it.
@@ -166,7 +170,8 @@ struct Grant {
 impl FairPool {
     /// A pool of `capacity`, in any unit.
     pub(super) fn new(capacity: usize, patience: Patience) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(State::new(capacity, patience)), fewer_wait: Notify::new() })
+        let state = Mutex::new(State::new(capacity, patience));
+        Arc::new(Self { state, fewer_wait: Notify::new(), lookout: sync::Mutex::default() })
     }
 
     /// Waits for `amount`, or for all of the pool where that is less. `None` if it was
@@ -176,12 +181,10 @@ impl FairPool {
             return Some(permit);
         }
         let mut place = self.place(address, amount);
-        loop {
-            tokio::select! {
-                biased;
-                granted = &mut place.granted => return granted.ok(),
-                () = sleep(LOOK) => self.look(),
-            }
+        tokio::select! {
+            biased;
+            granted = &mut place.granted => granted.ok(),
+            never = self.look_out() => match never {},
         }
     }
 
@@ -215,8 +218,8 @@ impl FairPool {
 
     /// Ends the wait of the last who came from the address from which most wait, if these are more than `limit`. Whether
     /// there was one.
-    pub(super) fn turn_away_from_most(&self, limit: usize) -> bool {
-        let turned_away = self.state().turn_away_from_most(limit);
+    pub(super) fn turn_away_from_most(self: &Arc<Self>, limit: usize) -> bool {
+        let turned_away = self.settle(|state| state.turn_away_from_most(limit));
         if turned_away.is_some() {
             self.fewer_wait.notify_one();
         }
@@ -225,22 +228,16 @@ impl FairPool {
 
     fn place(self: &Arc<Self>, address: IpAddr, amount: usize) -> Place<'_> {
         let (grant, granted) = oneshot::channel();
-        let mut state = self.state();
-        let id = state.wait(address, amount, grant, Instant::now());
-        let changes_nothing = state.waiting.len() > 1 && state.held_by(address) >= state.fair_share();
-        drop(state);
-        if !changes_nothing {
-            self.settle(|_| ());
-        }
+        let id = self.settle(|state| state.wait(address, amount, grant, Instant::now()));
         Place { pool: self, id, granted }
     }
 
-    /// Looks for those who have become too slow, unless somebody has just done so.
-    fn look(self: &Arc<Self>) {
-        let now = Instant::now();
-        let due = self.state().last_look.is_none_or(|last| now.duration_since(last) >= LOOK);
-        if due {
-            self.settle(|_| ());
+    /// Looks for those who have become too slow, for as long as nobody else does it.
+    async fn look_out(&self) -> Infallible {
+        let _lookout = self.lookout.lock().await;
+        loop {
+            let next = self.state().look(Instant::now());
+            sleep_until(next).await;
         }
     }
 
@@ -248,7 +245,7 @@ impl FairPool {
     fn settle<T>(self: &Arc<Self>, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
         let outcome = change(&mut state);
-        let grants = if state.waiting.is_empty() { Vec::new() } else { state.settle(Instant::now()) };
+        let grants = state.grants(Instant::now());
         drop(state);
         for Grant { id, asked, to } in grants {
             // What nobody takes any more is dropped, and so goes to the next.
@@ -306,7 +303,7 @@ impl Holder {
                 sleep(CHANCE).await;
                 has_come = client.has_unread() || client.progress() != before;
             }
-            let excused = self.pool.settle(|state| state.excuse(self.id, has_come, Instant::now()));
+            let excused = self.pool.state().excuse(self.id, has_come, Instant::now());
             if !excused {
                 return;
             }
@@ -335,7 +332,7 @@ impl Holder {
 
     /// Begins to do something else, or the same once more. It need not give up any more if it was asked to.
     pub(super) fn begin(&self, activity: Activity) {
-        self.pool.settle(|state| state.begin(self.id, activity, Instant::now()));
+        self.pool.state().begin(self.id, activity, Instant::now());
     }
 }
 
@@ -343,7 +340,7 @@ impl Holder {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        if self.pool.state().leave(self.id).is_some() {
+        if self.pool.settle(|state| state.leave(self.id)).is_some() {
             self.pool.fewer_wait.notify_one();
         }
     }
@@ -399,7 +396,7 @@ impl State {
         let amount = amount.min(self.capacity);
         self.next_id += 1;
         self.wanted += amount;
-        self.addresses.entry(address).or_default().waiting += 1;
+        self.addresses.entry(address).or_default().waiting.insert(self.next_id);
         self.waiting.insert(self.next_id, Waiting { address, amount, since, grant });
         self.next_id
     }
@@ -407,7 +404,7 @@ impl State {
     fn leave(&mut self, id: u64) -> Option<Waiting> {
         let waiting = self.waiting.remove(&id)?;
         self.wanted -= waiting.amount;
-        self.change_address(waiting.address, |address| address.waiting -= 1);
+        self.change_address(waiting.address, |address| _ = address.waiting.remove(&id));
         Some(waiting)
     }
 
@@ -416,18 +413,15 @@ impl State {
         if self.waiting.len() <= limit {
             return None;
         }
-        let (&most, Address { waiting, .. }) = self.addresses.iter().max_by_key(|(_, address)| address.waiting)?;
-        if *waiting <= limit {
-            return None;
-        }
-        let (&last, _) = self.waiting.iter().rev().find(|(_, waiting)| waiting.address == most)?;
+        let most = self.addresses.values().map(|address| &address.waiting).max_by_key(|waiting| waiting.len())?;
+        let last = *most.last().filter(|_| most.len() > limit)?;
         self.leave(last)
     }
 
     fn change_address(&mut self, ip: IpAddr, change: impl FnOnce(&mut Address)) {
         let address = self.addresses.entry(ip).or_default();
         change(address);
-        if (address.held, address.waiting) == (0, 0) {
+        if address.held == 0 && address.waiting.is_empty() {
             self.addresses.remove(&ip);
         }
     }
@@ -459,20 +453,28 @@ impl State {
         excused
     }
 
-    /// Gives out what there is to those who wait, and asks others to give up if that is not enough.
-    fn settle(&mut self, now: Instant) -> Vec<Grant> {
+    /// Gives out what there is to those who wait.
+    fn grants(&mut self, now: Instant) -> Vec<Grant> {
         let mut grants = Vec::new();
-        while let Some((id, address, amount)) = self.next_in_line() {
-            if amount > self.free {
-                self.last_look = Some(now);
-                self.ask_idle_and_slow(now);
-                self.ask_address_with_most(address, amount, now);
-                break;
-            }
+        while let Some((id, address, amount)) = self.next_in_line().filter(|(.., amount)| *amount <= self.free) {
             let Some(Waiting { grant: to, .. }) = self.leave(id) else { break };
             grants.push(Grant { id, asked: self.take(id, address, amount, now), to });
         }
         grants
+    }
+
+    /// Asks others to give up for those who wait, unless that was just done. When to do it the next time.
+    fn look(&mut self, now: Instant) -> Instant {
+        let due = self.last_look.map_or(now, |last| last + LOOK);
+        if now < due {
+            return due;
+        }
+        self.last_look = Some(now);
+        if let Some((_, address, amount)) = self.next_in_line() {
+            self.ask_idle_and_slow(now);
+            self.ask_address_with_most(address, amount, now);
+        }
+        now + LOOK
     }
 
     fn fair_share(&self) -> usize {
@@ -486,17 +488,10 @@ impl State {
     /// The first who has less than a fair share; else the first.
     fn next_in_line(&self) -> Option<(u64, IpAddr, usize)> {
         let fair_share = self.fair_share();
-        // Those who wait tend to be of one address.
-        let mut has_more = None;
-        let mut first_with_less = self.waiting.iter().filter(|(_, waiting)| {
-            if has_more == Some(waiting.address) {
-                return false;
-            }
-            let has_less = self.held_by(waiting.address) < fair_share;
-            has_more = (!has_less).then_some(waiting.address);
-            has_less
-        });
-        let (id, waiting) = first_with_less.next().or_else(|| self.waiting.iter().next())?;
+        let with_less = self.addresses.values().filter(|address| address.held < fair_share);
+        let first_with_less = with_less.filter_map(|address| address.waiting.first()).min();
+        let id = first_with_less.or_else(|| self.waiting.keys().next())?;
+        let waiting = self.waiting.get(id)?;
         Some((*id, waiting.address, waiting.amount))
     }
 
@@ -580,9 +575,9 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::FutureExt;
+    use futures::{FutureExt, future::join_all};
     use std::{
-        future::pending,
+        future::{pending, poll_fn},
         pin::pin,
         sync::atomic::{AtomicUsize, Ordering},
     };
@@ -647,6 +642,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_stops_waiting_lets_the_next_go_ahead() {
+        let pool = FairPool::new(2, PATIENCE);
+        let _held = fill(&pool, 1, 1).await;
+        let mut large = Box::pin(pool.acquire(from(1), 2));
+        let mut small = pin!(pool.acquire(from(1), 1));
+        assert!(large.as_mut().now_or_never().is_none() && small.as_mut().now_or_never().is_none());
+        drop(large);
+        assert!(small.now_or_never().unwrap().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn idle_ones_are_asked_first() {
         let pool = FairPool::new(3, PATIENCE);
         let held = fill(&pool, 1, 3).await;
@@ -697,8 +703,28 @@ mod tests {
             assert!(newcomer.as_mut().now_or_never().is_none());
         }
         sleep(LOOK).await;
-        pool.look();
+        pool.state().look(Instant::now());
         assert_eq!(are_asked(&held), [true, true, false]);
+    }
+
+    /// Whoever has many wait does not thereby keep the processors busy.
+    #[tokio::test(start_paused = true)]
+    async fn one_looks_for_all_who_wait() {
+        const WAITING: usize = 1_000;
+        let pool = FairPool::new(1, PATIENCE);
+        let held = fill(&pool, 1, 1).await;
+        held[0].holder().begin(Activity::Working);
+        let polls = AtomicUsize::new(0);
+        let newcomers = (0..WAITING).map(|_| {
+            let (mut newcomer, polls) = (Box::pin(pool.acquire(from(1), 1)), &polls);
+            poll_fn(move |context| {
+                polls.fetch_add(1, Ordering::Relaxed);
+                newcomer.poll_unpin(context)
+            })
+        });
+        assert!(tokio::time::timeout(10 * LOOK, join_all(newcomers)).await.is_err());
+        let polls = polls.into_inner();
+        assert!((WAITING..WAITING + 12).contains(&polls), "{polls} polls");
     }
 
     #[tokio::test(start_paused = true)]
