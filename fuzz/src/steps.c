@@ -1,4 +1,4 @@
-/* What a target did since the program began, in steps. In C, because no code that is instrumented can count itself.
+/* What a thread did since it began, in steps. In C, because no code that is instrumented can count itself.
  *
  * A step is an edge of the control flow that was taken, or sixteen bytes that the C library was asked to copy, fill,
  * compare or move. The linker puts these functions in front of the real ones (build.rs). */
@@ -9,7 +9,8 @@
 #define BYTES_OF_A_STEP 16
 #define RATES 64
 
-static uint64_t steps;
+/* Of this thread alone: what others do meanwhile is not the target's work. */
+static _Thread_local uint64_t steps;
 
 /* libFuzzer takes a byte that was never set before for something new: it keeps inputs that are dearer than others. */
 __attribute__((section("__libfuzzer_extra_counters"))) static uint8_t rates[RATES];

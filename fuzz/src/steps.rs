@@ -33,7 +33,7 @@ fn native_sidecar_rate(_: u64) {}
 /// So much in the scale of `steps.c` is everything that is allowed.
 const WHOLE_RATE: u64 = 48;
 
-/// What `work` returns, and the steps it took.
+/// What `work` returns, and the steps it took in this thread.
 pub fn counted<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = native_sidecar_steps();
     let result = black_box(work());
