@@ -30,7 +30,15 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use socket2::SockRef;
-use std::{convert::Infallible, future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future,
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -173,6 +181,8 @@ async fn begin(accepted: io::Result<(TcpStream, SocketAddr)>, service: &Arc<Serv
             let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(service.settings.unread_timeout));
             all.spawn(Arc::clone(service).handle(stream, canonical(peer)));
         }
+        // Its client gave it up before we came to it.
+        Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
         Err(error) => {
             tracing::warn!(error = error.to_string(), "cannot accept a connection");
             sleep(ACCEPT_PAUSE).await;
@@ -245,7 +255,7 @@ impl Service {
                 self.serve_http(stream, protocol, Some(client), connection).await;
             }
             Some(Ok(Err(error))) => self.note_failed_handshake(&error, peer),
-            Some(Err(_)) => self.note_failed_handshake(&io::Error::from(io::ErrorKind::TimedOut), peer),
+            Some(Err(_)) => self.note_failed_handshake(&io::Error::from(ErrorKind::TimedOut), peer),
             None => self.note_eviction(peer),
         }
     }
@@ -264,7 +274,7 @@ impl Service {
 
     fn note_failed_handshake(&self, error: &io::Error, peer: SocketAddr) {
         // Load balancers and `tcpSocket` probes connect and leave without a word.
-        if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) {
+        if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) {
             return;
         }
         self.metrics.handshake_failed();
