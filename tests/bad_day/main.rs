@@ -16,6 +16,8 @@
     reason = "in tests a panic is the report"
 )]
 
+#[path = "../server/balancer.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod balancer;
 mod caller;
 mod frames;
@@ -26,6 +28,7 @@ mod mock;
 mod program;
 mod report;
 mod rows;
+mod service;
 mod strangers;
 #[path = "../server/support.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]

@@ -1,10 +1,10 @@
-//! Two replicas behind a balancer, of which one goes.
+//! Two replicas of a Service, of which one goes.
 
 use crate::{
-    balancer::Balancer,
     caller::{Caller, Load, Target},
     program::{Program, Setup},
     report::{Form, Report},
+    service::Service,
     support::{Authority, eventually, get},
 };
 use rustix::process::Signal;
@@ -12,13 +12,13 @@ use std::{sync::Arc, time::Duration};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-/// How often the balancer asks.
+/// How often the Service asks.
 const PERIOD: Duration = Duration::from_secs(1);
 
 struct Replicas {
     setup: Setup,
     programs: Vec<Program>,
-    balancer: Balancer,
+    service: Service,
     caller: Arc<Caller>,
     /// Of the certificate.
     _folder: TempDir,
@@ -32,10 +32,10 @@ impl Replicas {
         authority.server().write(folder.path());
         let setup = Setup::default().files(folder.path(), &authority.pem()).with(&["--drain-delay", drain_delay]);
         let programs = vec![setup.start().await, setup.start().await];
-        let balancer = Balancer::between(&programs).await;
-        let caller = Arc::new(Caller::new(Target::new(balancer.address, &authority.pem()), form));
+        let service = Service::of(&programs);
+        let caller = Arc::new(Caller::new(Target::new(service.address(), &authority.pem()), form));
         caller.learn().await;
-        Self { setup, programs, balancer, caller, _folder: folder }
+        Self { setup, programs, service, caller, _folder: folder }
     }
 
     fn concluded(&mut self, mut report: Report) -> Report {
@@ -49,7 +49,7 @@ impl Replicas {
 /// Each replica in its turn is told to stop, is no longer sent to once it says so, and comes back as another.
 pub(crate) async fn rolling_restart(form: Form) -> Report {
     let mut replicas = Replicas::new(form, form.pick("2s", "5s")).await;
-    let Replicas { setup, programs, balancer, caller, .. } = &mut replicas;
+    let Replicas { setup, programs, service, caller, .. } = &mut replicas;
     let rounds = form.pick(1, 5);
     let mut ended_well = true;
     let restarts = async {
@@ -58,10 +58,10 @@ pub(crate) async fn rolling_restart(form: Form) -> Report {
             program.signal(Signal::TERM);
             let health = program.health;
             eventually(async || get(health, "/readyz").await.0 == 503).await;
-            balancer.send_to(index, false);
+            service.leave_out(index);
             ended_well &= program.ended().await.success();
             let next = setup.start().await;
-            balancer.replace(index, &next);
+            service.replace(index, &next);
             *program = next;
         }
     };
@@ -72,11 +72,11 @@ pub(crate) async fn rolling_restart(form: Form) -> Report {
     replicas.concluded(report)
 }
 
-/// Killed without a word; the balancer sends to it until its next question.
+/// Killed without a word; the Service sends to it until its next question.
 pub(crate) async fn killed(form: Form) -> Report {
     let mut replicas = Replicas::new(form, "0s").await;
-    replicas.balancer.watch(PERIOD);
-    let Replicas { setup, programs, balancer, caller, .. } = &mut replicas;
+    replicas.service.watch(PERIOD);
+    let Replicas { setup, programs, service, caller, .. } = &mut replicas;
     let times = form.pick(1, 10);
     let kills = async {
         for _ in 0..times {
@@ -84,7 +84,7 @@ pub(crate) async fn killed(form: Form) -> Report {
             programs[0].ended().await;
             sleep(2 * PERIOD).await;
             programs[0] = setup.start().await;
-            balancer.replace(0, &programs[0]);
+            service.replace(0, &programs[0]);
             sleep(PERIOD).await;
         }
     };
@@ -93,10 +93,10 @@ pub(crate) async fn killed(form: Form) -> Report {
     replicas.concluded(report)
 }
 
-/// Stopped and continued: those it holds wait, and those that come are sent to the other once the balancer knows.
+/// Stopped and continued: those it holds wait, and those that come are sent to the other once the Service knows.
 pub(crate) async fn stopped(form: Form) -> Report {
     let mut replicas = Replicas::new(form, "0s").await;
-    replicas.balancer.watch(PERIOD);
+    replicas.service.watch(PERIOD);
     let Replicas { programs, caller, .. } = &mut replicas;
     let time = Duration::from_secs(form.pick(2, 10));
     let stop = async {

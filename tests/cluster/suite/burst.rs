@@ -59,7 +59,9 @@ impl<'s> Replicas<'s> {
     fn start(stand_in: &'s StandIn) -> Self {
         let running = vec![replica(stand_in), replica(stand_in)];
         let addresses: Vec<_> = running.iter().map(|(_, address)| *address).collect();
-        let balancer = Balancer::listen(stand_in.address, 443, &addresses);
+        // Where the API server looks for the webhook.
+        let balancer = Balancer::listen((stand_in.address, 443).into());
+        balancer.choose_from(&addresses);
         Self { stand_in, balancer, running }
     }
 

@@ -18,6 +18,8 @@
 //! | `KUBECTL` | the kubectl to render the manifests with, by default the one in the `PATH` |
 
 // The harness: a cluster, our webhook in it, and other people's webhooks.
+#[path = "../../server/balancer.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
 mod balancer;
 mod certificates;
 mod cluster;

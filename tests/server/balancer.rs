@@ -1,8 +1,8 @@
-//! What stands between an API server and two replicas: each connection goes to one of them, in turn.
+//! What stands between an API server and replicas: each connection goes to one of them, in turn.
 
 use std::{
-    io,
-    net::{IpAddr, SocketAddr},
+    io::{self, ErrorKind},
+    net::SocketAddr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -22,6 +22,7 @@ const BACKLOG: u32 = 4096;
 /// take is closed. It has threads of its own: the end of a connection must not wait behind the test's thousand requests,
 /// or the API server would go on using what a replica has closed.
 pub(crate) struct Balancer {
+    address: SocketAddr,
     state: Arc<State>,
     runtime: Option<Runtime>,
 }
@@ -40,21 +41,24 @@ struct Open(Arc<State>);
 // === impl Balancer ===
 
 impl Balancer {
-    /// Listens where the API server looks for the webhook.
-    pub(crate) fn listen(address: IpAddr, port: u16, endpoints: &[SocketAddr]) -> Self {
+    /// Listens where the API server looks for the webhook. There are no replicas yet.
+    pub(crate) fn listen(address: SocketAddr) -> Self {
         let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let state = Arc::new(State::default());
         let listener = {
             let _inside = runtime.enter();
             let socket = TcpSocket::new_v4().unwrap();
             socket.set_reuseaddr(true).unwrap();
-            socket.bind((address, port).into()).unwrap();
+            socket.bind(address).unwrap();
             socket.listen(BACKLOG).unwrap()
         };
+        let address = listener.local_addr().unwrap();
         runtime.spawn(accept(listener, Arc::clone(&state)));
-        let balancer = Self { state, runtime: Some(runtime) };
-        balancer.choose_from(endpoints);
-        balancer
+        Self { address, state, runtime: Some(runtime) }
+    }
+
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// New connections go to these; those that are open stay where they are.
@@ -84,7 +88,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 }
 
 async fn pass_on(mut client: TcpStream, open: Open) -> io::Result<()> {
-    let endpoint = open.0.next();
+    let endpoint = open.0.next().ok_or(ErrorKind::ConnectionRefused)?;
     let mut replica = TcpStream::connect(endpoint).await?;
     client.set_nodelay(true)?;
     replica.set_nodelay(true)?;
@@ -95,9 +99,10 @@ async fn pass_on(mut client: TcpStream, open: Open) -> io::Result<()> {
 // === impl State ===
 
 impl State {
-    fn next(&self) -> SocketAddr {
+    fn next(&self) -> Option<SocketAddr> {
         let endpoints = self.endpoints.lock().unwrap();
-        endpoints[self.next.fetch_add(1, Ordering::Relaxed) % endpoints.len()]
+        let turn = self.next.fetch_add(1, Ordering::Relaxed).checked_rem(endpoints.len())?;
+        endpoints.get(turn).copied()
     }
 }
 
