@@ -130,10 +130,10 @@ async fn slow_callers_make_room(#[case] address: fn(u8) -> [u8; 4]) {
 #[tokio::test]
 async fn too_many_of_one_address_are_turned_away_and_others_are_not() {
     let (ca, folder) = certified();
-    let connections = ConnectionSettings { max_connections: 4, max_waiting_of_one_address: 4, ..CONNECTIONS };
+    let connections = ConnectionSettings { max_connections: 4, max_waiting: 100, ..CONNECTIONS };
     let server = start(limited(folder.path(), connections)).await;
     let mut silent = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..120 {
         silent.push(connect_from(EVIL, server.address).await.unwrap());
     }
     let client = Client::new(&ca.pem(), "http/1.1", None);

@@ -820,6 +820,25 @@ async fn what_has_begun_is_finished(#[case] sent: usize) {
     soon(server.ended).await.unwrap().unwrap();
 }
 
+/// The answer says it to HTTP/1.1; HTTP/2 has frames for that.
+#[rstest]
+#[case::http1("http/1.1", true)]
+#[case::http2("h2", false)]
+#[tokio::test]
+async fn a_draining_server_asks_clients_to_let_go(#[case] protocol: &str, #[case] asked: bool) {
+    let (ca, folder) = certified();
+    let drain = Drain { delay: NEVER, timeout: NEVER };
+    let server = start(ServerSettings { drain, ..settings(files(folder.path())) }).await;
+    let answered = async || {
+        let client = Client::new(&ca.pem(), protocol, None);
+        client.connect(server.address).await.unwrap().send(request("u-1")).await.unwrap()
+    };
+    assert!(!answered().await.headers().contains_key("connection"));
+    server.stop.send(()).await.unwrap();
+    eventually(async || get(server.health, "/readyz").await.0 == 503).await;
+    assert_eq!(answered().await.headers().contains_key("connection"), asked);
+}
+
 /// Idle connections of the API server must not keep a pod from ending.
 #[rstest]
 #[case::http1("http/1.1")]

@@ -10,7 +10,7 @@
 
 use super::{
     connection_permit::{Connection, ConnectionPermit, Watched},
-    fair_pool::{FairPool, Patience},
+    fair_pool::{FairPool, Patience, Place},
     lifecycle::{Lifecycle, Phase},
     metrics::Metrics,
     refusal::Refusal,
@@ -22,8 +22,8 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     response::Response,
 };
-use futures::FutureExt;
-use http::Request;
+use futures::{FutureExt, TryFutureExt};
+use http::{HeaderValue, Request, header};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -42,8 +42,8 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Notify,
-    task::JoinSet,
+    sync::{Notify, Semaphore},
+    task::{JoinSet, unconstrained},
     time::{sleep, timeout},
 };
 use tokio_rustls::server::TlsStream;
@@ -51,6 +51,9 @@ use tower::ServiceExt;
 
 /// How much a request line and headers may take. The API server's take less than 1 KiB.
 const HEADER_BYTES: u32 = 16 * 1024;
+/// HTTP/2 is for clients that are no API servers: those speak HTTP/1.1 to webhooks. Each of its connections may keep many
+/// times as much waiting, so they are at most one in so many.
+const CONNECTIONS_FOR_ONE_OF_HTTP2: usize = 16;
 /// Requests at a time on one HTTP/2 connection; the API server opens another where these are not enough.
 const HTTP2_STREAMS: u32 = 32;
 /// How much of one HTTP/2 request's body may be under way before it is read: an ordinary pod in one go.
@@ -71,6 +74,8 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 const OTHER_DESCRIPTORS: usize = 24;
 /// Connections for health and metrics at a time, more than all kubelets and Prometheus have.
 const HEALTH_CONNECTIONS: usize = 128;
+/// More connections than these that wait and are of one address are a crowd.
+const A_CROWD: usize = 96;
 /// Pause after a failed accept: out of file descriptors, most likely, which does not get better by trying harder.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -81,9 +86,6 @@ pub struct ConnectionSettings {
     pub max_connections: usize,
     /// Connections that are accepted and wait to be served. More of them wait in the system's backlog.
     pub max_waiting: usize,
-    /// Those of one address among them: the last of more are closed, so that the others have not to wait in the backlog
-    /// behind them.
-    pub max_waiting_of_one_address: usize,
     /// Longest TLS handshake.
     pub handshake_timeout: Duration,
     /// Longest time from the handshake to the end of the first request's headers.
@@ -135,6 +137,7 @@ struct Service {
     lifecycle: Lifecycle,
     metrics: Arc<Metrics>,
     places: Arc<FairPool>,
+    http2_places: Semaphore,
     http1: auto::Builder<TokioExecutor>,
     http2: auto::Builder<TokioExecutor>,
 }
@@ -166,9 +169,12 @@ impl Listener {
             }
         }
         // The system has accepted these on our behalf, so their clients may have sent a request already.
-        while let Ok(Some(Ok(accepted))) = timeout(settings.closing_timeout, service.accept_waiting(&socket)).await {
-            begin(Ok(accepted), &service, &mut connections).await;
-        }
+        let _ = timeout(settings.closing_timeout, async {
+            while let Some(accepted) = service.accept_waiting(&socket).await {
+                begin(accepted, &service, &mut connections).await;
+            }
+        })
+        .await;
         connections
     }
 }
@@ -179,7 +185,10 @@ async fn begin(accepted: io::Result<(TcpStream, SocketAddr)>, service: &Arc<Serv
             // Answers are small and awaited; without this they wait for more to come.
             let _ = stream.set_nodelay(true);
             let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(service.settings.unread_timeout));
-            all.spawn(Arc::clone(service).handle(stream, canonical(peer)));
+            let peer = canonical(peer);
+            // Now, or more would be accepted than are to wait.
+            let place = service.places.place(peer.ip(), 1);
+            all.spawn(Arc::clone(service).handle(stream, peer, place));
         }
         // Its client gave it up before we came to it.
         Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
@@ -222,24 +231,34 @@ impl Service {
         let (http1, http2) = (builder.clone().http1_only(), builder.http2_only());
         let patience = Patience { silent: settings.patience, slow: 2 * settings.patience };
         let places = FairPool::new(settings.max_connections, patience);
-        Self { tls, router, settings, lifecycle, metrics, places, http1, http2 }
+        let http2_places = Semaphore::new((settings.max_connections / CONNECTIONS_FOR_ONE_OF_HTTP2).max(1));
+        Self { tls, router, settings, lifecycle, metrics, places, http2_places, http1, http2 }
     }
 
     /// The next connection, once those that wait for a place are not too many.
     async fn accept(&self, socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
-        self.places.turn_away_from_most(self.settings.max_waiting_of_one_address);
-        self.places.until_fewer_wait(self.settings.max_waiting).await;
+        self.until_fewer_wait().await;
         socket.accept().await
     }
 
     /// The same, if there is one at once.
     async fn accept_waiting(&self, socket: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-        self.places.until_fewer_wait(self.settings.max_waiting).await;
-        socket.accept().now_or_never()
+        self.until_fewer_wait().await;
+        // However many there have been: they are not to be taken for the last.
+        unconstrained(socket.accept()).now_or_never()
     }
 
-    async fn handle(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let Some(place) = self.places.acquire(peer.ip(), 1).await else {
+    /// Where too many wait, the last of a crowd is turned away: otherwise all others would have to wait behind it in the
+    /// backlog.
+    async fn until_fewer_wait(&self) {
+        if self.places.waiting() >= self.settings.max_waiting {
+            self.places.turn_away_from_most(A_CROWD);
+        }
+        self.places.until_fewer_wait(self.settings.max_waiting).await;
+    }
+
+    async fn handle(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, place: Place) {
+        let Some(place) = place.granted().await else {
             return self.note_eviction(peer);
         };
         let (permit, stream) = ConnectionPermit::new(peer, place, stream);
@@ -247,12 +266,16 @@ impl Service {
         let Some(tls) = &self.tls else {
             return self.serve_http(stream, Protocol::Http1, None, connection).await;
         };
-        let mut handshake = pin!(timeout(self.settings.handshake_timeout, tls.acceptor().accept(stream)));
+        let mut http2_place = self.http2_places.try_acquire().ok();
+        let acceptor = tls.acceptor(http2_place.is_some());
+        let mut handshake = pin!(timeout(self.settings.handshake_timeout, acceptor.accept(stream)));
         match connection.unless_it_has_to_end(handshake.as_mut()).await {
             Some(Ok(Ok(mut stream))) => {
                 stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
                 let (protocol, client) = (Protocol::of(&stream), tls.client(stream.get_ref().1));
+                http2_place = http2_place.filter(|_| protocol == Protocol::Http2);
                 self.serve_http(stream, protocol, Some(client), connection).await;
+                drop(http2_place);
             }
             Some(Ok(Err(error))) => self.note_failed_handshake(&error, peer),
             Some(Err(_)) => self.note_failed_handshake(&io::Error::from(ErrorKind::TimedOut), peer),
@@ -301,7 +324,7 @@ impl Service {
         let draining = self.lifecycle.phase() > Phase::Serving;
         let last_phase = if draining { Phase::Closing } else { protocol.last_phase() };
         let begun = Arc::new(Notify::new());
-        let service = self.requests(&begun, known);
+        let service = self.requests(&begun, protocol, known);
         let connection =
             self.builder(protocol).serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
         let mut connection = pin!(connection);
@@ -353,15 +376,28 @@ impl Service {
         }
     }
 
-    /// What answers the requests of a connection.
-    fn requests<B>(&self, begun: &Arc<Notify>, connection: &Arc<Connection>) -> impl Answers<B> + use<B>
+    /// What answers the requests of a connection. HTTP/1.1 clients are asked to end it where the server drains or other
+    /// connections wait: no request is lost by that. HTTP/2 has no such header; its connections are sent GOAWAY.
+    fn requests<B>(
+        &self,
+        begun: &Arc<Notify>,
+        protocol: Protocol,
+        connection: &Arc<Connection>,
+    ) -> impl Answers<B> + use<B>
     where
         B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
         let (begun, connection, counted) = (Arc::clone(begun), Arc::clone(connection), Arc::clone(connection));
+        let lifecycle = self.lifecycle.clone();
         let router = ServiceExt::<Request<Body>>::map_future(self.router.clone(), move |answer| {
-            let active = counted.begin_request();
-            answer.inspect(move |_| drop(active))
+            let (active, lifecycle) = (counted.begin_request(), lifecycle.clone());
+            answer.map_ok(move |mut response: Response| {
+                let is_last = lifecycle.phase() > Phase::Serving || active.connection().others_wait();
+                if protocol == Protocol::Http1 && is_last {
+                    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                response
+            })
         });
         router.map_request(move |request: Request<B>| {
             begun.notify_one();
@@ -447,8 +483,7 @@ impl ConnectionSettings {
     pub(super) fn within(self, descriptors: usize) -> (Self, Self) {
         let all = descriptors.saturating_sub(OTHER_DESCRIPTORS);
         let places = (all / 8).clamp(2, HEALTH_CONNECTIONS);
-        let health =
-            Self { max_connections: places, max_waiting: places, max_waiting_of_one_address: places / 2, ..self };
+        let health = Self { max_connections: places, max_waiting: places, ..self };
         let left = all.saturating_sub(2 * places).max(2);
         let max_connections = self.max_connections.min(left - 1);
         let max_waiting = self.max_waiting.min(left - max_connections);
@@ -463,7 +498,6 @@ impl Default for ConnectionSettings {
         Self {
             max_connections: 1024,
             max_waiting: 1536,
-            max_waiting_of_one_address: 1024,
             handshake_timeout: Duration::from_secs(10),
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(150),

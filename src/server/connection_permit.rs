@@ -178,11 +178,20 @@ impl Requests {
 
 // === impl ActiveRequest ===
 
+impl ActiveRequest {
+    pub(super) const fn connection(&self) -> &Arc<Connection> {
+        &self.0
+    }
+}
+
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
         let mut requests = self.0.requests();
         requests.active -= 1;
-        self.0.place.begin(requests.activity());
+        // That one of several is over is no excuse for the others.
+        if requests.active == 0 {
+            self.0.place.begin(requests.activity());
+        }
     }
 }
 

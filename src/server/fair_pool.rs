@@ -106,8 +106,10 @@ enum Reason {
 }
 
 /// A place among those who wait; given up when dropped.
-struct Place<'p> {
-    pool: &'p Arc<FairPool>,
+#[derive(Debug)]
+#[must_use = "the place is given up when this is dropped"]
+pub(super) struct Place {
+    pool: Arc<FairPool>,
     id: u64,
     granted: oneshot::Receiver<FairPermit>,
 }
@@ -180,12 +182,14 @@ impl FairPool {
         if let Some(permit) = self.try_acquire(address, amount) {
             return Some(permit);
         }
-        let mut place = self.place(address, amount);
-        tokio::select! {
-            biased;
-            granted = &mut place.granted => granted.ok(),
-            never = self.look_out() => match never {},
-        }
+        self.place(address, amount).granted().await
+    }
+
+    /// A place among those who wait for `amount`, if only for a moment.
+    pub(super) fn place(self: &Arc<Self>, address: IpAddr, amount: usize) -> Place {
+        let (grant, granted) = oneshot::channel();
+        let id = self.settle(|state| state.wait(address, amount, grant, Instant::now()));
+        Place { pool: Arc::clone(self), id, granted }
     }
 
     /// The same where there is enough at the moment, and nobody waits.
@@ -224,12 +228,6 @@ impl FairPool {
             self.fewer_wait.notify_one();
         }
         turned_away.is_some()
-    }
-
-    fn place(self: &Arc<Self>, address: IpAddr, amount: usize) -> Place<'_> {
-        let (grant, granted) = oneshot::channel();
-        let id = self.settle(|state| state.wait(address, amount, grant, Instant::now()));
-        Place { pool: self, id, granted }
     }
 
     /// Looks for those who have become too slow, for as long as nobody else does it.
@@ -338,8 +336,24 @@ impl Holder {
 
 // === impl Place ===
 
-impl Drop for Place<'_> {
+impl Place {
+    /// Waits for what it is a place for. `None` if it was [turned away](FairPool::turn_away_from_most).
+    pub(super) async fn granted(mut self) -> Option<FairPermit> {
+        let pool = Arc::clone(&self.pool);
+        tokio::select! {
+            biased;
+            granted = &mut self.granted => granted.ok(),
+            never = pool.look_out() => match never {},
+        }
+    }
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
+        // Nearly all have been given what they waited for.
+        if !self.pool.state().waiting.contains_key(&self.id) {
+            return;
+        }
         if self.pool.settle(|state| state.leave(self.id)).is_some() {
             self.pool.fewer_wait.notify_one();
         }
@@ -446,11 +460,15 @@ impl State {
         };
         let excused = has_come && now.saturating_duration_since(held.began) < excused_for;
         if excused {
-            held.activity = Activity::Waiting;
-            (held.reason, held.since) = (None, now);
+            (held.activity, held.since) = (Activity::Waiting, now);
+        }
+        // Those for whom it was asked may have been given others meanwhile.
+        let stays = excused || self.waiting.is_empty();
+        if stays {
+            held.reason = None;
             self.asked -= held.amount;
         }
-        excused
+        stays
     }
 
     /// Gives out what there is to those who wait.
@@ -487,10 +505,11 @@ impl State {
 
     /// The first who has less than a fair share; else the first.
     fn next_in_line(&self) -> Option<(u64, IpAddr, usize)> {
+        let first = self.waiting.keys().next()?;
         let fair_share = self.fair_share();
         let with_less = self.addresses.values().filter(|address| address.held < fair_share);
         let first_with_less = with_less.filter_map(|address| address.waiting.first()).min();
-        let id = first_with_less.or_else(|| self.waiting.keys().next())?;
+        let id = first_with_less.unwrap_or(first);
         let waiting = self.waiting.get(id)?;
         Some((*id, waiting.address, waiting.amount))
     }

@@ -86,6 +86,9 @@ impl Default for Drain {
 /// When the system does not let us handle signals.
 pub fn signals() -> std::io::Result<mpsc::Receiver<()>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    // Once received, it never ends the process any more, as it would where the heap's settings could not be set: std's
+    // `exec` undoes what std's beginning has done about it.
+    let _ = signal(SignalKind::pipe())?;
     // Two: the first begins the drain, the second ends it; nobody looks at a third.
     let (sender, receiver) = mpsc::channel(2);
     tokio::spawn(async move {

@@ -152,10 +152,11 @@ impl MemoryBudget {
         if let Some(permit) = self.answers.try_acquire(client, bytes) {
             return Some(MemoryPermit(Some(permit)));
         }
-        if self.answers.waiting() >= WAITING_ANSWERS {
+        // Whoever has several wait makes room for the others.
+        if self.answers.waiting() >= WAITING_ANSWERS && !self.answers.turn_away_from_most(1) {
             return None;
         }
-        Some(MemoryPermit::of(&self.answers, client, bytes).await)
+        Some(MemoryPermit(Some(self.answers.acquire(client, bytes).await?)))
     }
 
     /// Bytes that large bodies have acquired.
@@ -275,7 +276,7 @@ mod tests {
     use super::*;
     use futures::FutureExt;
     use rstest::rstest;
-    use std::net::Ipv4Addr;
+    use std::{iter, net::Ipv4Addr};
 
     #[rstest]
     #[case("24Mi", Some(24))]
@@ -348,11 +349,25 @@ mod tests {
     async fn answers_that_wait_are_few() {
         let budget = MemoryBudget::default();
         let _all = budget.acquire_for_answer(ANSWERS, HERE).await.unwrap();
-        let mut waiting: Vec<_> =
-            (0..=WAITING_ANSWERS).map(|_| Box::pin(budget.acquire_for_answer(SMALL_ANSWER + 1, HERE))).collect();
-        let outcomes: Vec<_> =
-            waiting.iter_mut().map(|answer| answer.as_mut().now_or_never().map(|a| a.is_some())).collect();
-        assert_eq!(outcomes[..WAITING_ANSWERS], [None; WAITING_ANSWERS]);
-        assert_eq!(outcomes[WAITING_ANSWERS], Some(false));
+        let mut waiting = Vec::new();
+        let mut wait = |client: IpAddr| {
+            let mut answer = Box::pin(budget.acquire_for_answer(SMALL_ANSWER + 1, client));
+            let outcome = answer.as_mut().now_or_never().map(|permit| permit.is_some());
+            waiting.push(answer);
+            outcome
+        };
+        let others = || (1..).map(|host| IpAddr::from([10, 0, 0, host]));
+        for client in iter::repeat_n(HERE, WAITING_ANSWERS).chain(others().take(WAITING_ANSWERS - 1)) {
+            assert_eq!(wait(client), None, "{client} has to wait");
+        }
+        let one_more = others().nth(WAITING_ANSWERS).unwrap();
+        assert_eq!(wait(one_more), Some(false), "each has one that waits");
+        // The others have come in the place of all but the first of the one who had all.
+        let turned_away: Vec<_> = waiting[..WAITING_ANSWERS]
+            .iter_mut()
+            .map(|answer| answer.as_mut().now_or_never().map(|permit| permit.is_some()))
+            .collect();
+        assert_eq!(turned_away[0], None);
+        assert_eq!(turned_away[1..], [Some(false); WAITING_ANSWERS - 1]);
     }
 }

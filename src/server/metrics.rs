@@ -19,7 +19,7 @@ use std::{
     fmt::{self, Debug},
     hash::Hash,
     sync::atomic::AtomicU64,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Seconds. A review of an ordinary pod takes a fraction of a millisecond.
@@ -64,6 +64,13 @@ pub(super) struct Snapshot {
     pub(super) in_flight: usize,
     /// Those of them that will not end.
     pub(super) endless: usize,
+}
+
+/// A request whose body has come and that has no answer yet.
+#[must_use = "its time is over when this is dropped"]
+pub(super) struct ReviewTimer {
+    began: Instant,
+    durations: Histogram,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -140,9 +147,9 @@ impl Metrics {
         text
     }
 
-    /// Notes how long a review took.
-    pub(super) fn review_took(&self, duration: Duration) {
-        self.durations.observe(duration.as_secs_f64());
+    /// The body of a request has come. Notes how long the rest takes, until what is returned is dropped.
+    pub(super) fn time_review(&self) -> ReviewTimer {
+        ReviewTimer { began: Instant::now(), durations: self.durations.clone() }
     }
 
     /// Counts an answer.
@@ -204,11 +211,11 @@ impl Metrics {
         let registry = self.registry.sub_registry_with_prefix("native_sidecar");
         registry.register_with_unit(
             "review_duration",
-            "Time from the last byte of a request to its answer",
+            "Time from the last byte of a request to its answer, with all that it waits for",
             Unit::Seconds,
             self.durations.clone(),
         );
-        registry.register("reviews_in_flight", "AdmissionReviews being answered", self.in_flight.clone());
+        registry.register("reviews_in_flight", "Reviews that run at the moment", self.in_flight.clone());
         let endless = "Reviews that have run for so long that they will not end; /livez fails while there is one";
         registry.register("reviews_endless", endless, self.endless.clone());
         registry.register_with_unit("request_body", "Size of request bodies", Unit::Bytes, self.bodies.clone());
@@ -279,4 +286,11 @@ where
     let counters = labels.into_iter().map(|label| family.get_or_create(&label).clone()).collect();
     registry.register(name, help, family);
     counters
+}
+// === impl ReviewTimer ===
+
+impl Drop for ReviewTimer {
+    fn drop(&mut self) {
+        self.durations.observe(self.began.elapsed().as_secs_f64());
+    }
 }

@@ -101,7 +101,7 @@ impl Refusal {
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for &Refusal {
     fn into_response(self) -> Response {
         let text = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
         (self.status(), text, format!("{self}\n")).into_response()

@@ -24,11 +24,18 @@ use x509_parser::parse_x509_certificate;
 /// moment of each handshake.
 #[derive(Debug)]
 pub struct Tls {
-    config: ArcSwap<ServerConfig>,
+    configs: ArcSwap<Configs>,
     certificates: Arc<CertificateStore>,
     client_names: Vec<String>,
     /// Who vouches for clients at the moment; nobody where they need no certificate.
     clients: watch::Sender<Option<Arc<dyn ClientCertVerifier>>>,
+}
+
+/// The same with and without HTTP/2, and with one cache of sessions.
+#[derive(Debug)]
+struct Configs {
+    both: Arc<ServerConfig>,
+    http1_only: Arc<ServerConfig>,
 }
 
 /// How the client of a connection has proved who it is.
@@ -71,9 +78,9 @@ impl Tls {
     ///
     /// When the TLS library refuses its settings.
     pub fn new(certificates: Arc<CertificateStore>, client_names: Vec<String>) -> Result<Self, TlsError> {
-        let config = config(Arc::clone(&certificates), WebPkiClientVerifier::no_client_auth())?;
+        let configs = Configs::new(Arc::clone(&certificates), WebPkiClientVerifier::no_client_auth())?;
         Ok(Self {
-            config: ArcSwap::from_pointee(config),
+            configs: ArcSwap::from_pointee(configs),
             certificates,
             client_names,
             clients: watch::Sender::new(None),
@@ -90,7 +97,7 @@ impl Tls {
         let clients = self.verifier(bundle)?;
         // A new configuration comes with a new session cache, so no client gets in by resuming a session
         // which a CA that is no longer trusted has opened.
-        self.config.store(Arc::new(config(Arc::clone(&self.certificates), Arc::clone(&clients))?));
+        self.configs.store(Arc::new(Configs::new(Arc::clone(&self.certificates), Arc::clone(&clients))?));
         self.clients.send_replace(Some(clients));
         Ok(())
     }
@@ -105,8 +112,9 @@ impl Tls {
     }
 
     /// What accepts the next connection.
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.config.load_full())
+    pub(super) fn acceptor(&self, offers_http2: bool) -> TlsAcceptor {
+        let configs = self.configs.load();
+        TlsAcceptor::from(Arc::clone(if offers_http2 { &configs.both } else { &configs.http1_only }))
     }
 
     fn verifier(&self, bundle: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
@@ -124,13 +132,19 @@ impl Tls {
     }
 }
 
-fn config(certificates: Arc<CertificateStore>, clients: Arc<dyn ClientCertVerifier>) -> Result<ServerConfig, TlsError> {
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13, &TLS12])?
-        .with_client_cert_verifier(clients)
-        .with_cert_resolver(certificates);
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+// === impl Configs ===
+
+impl Configs {
+    fn new(certificates: Arc<CertificateStore>, clients: Arc<dyn ClientCertVerifier>) -> Result<Self, TlsError> {
+        let mut http1_only = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13, &TLS12])?
+            .with_client_cert_verifier(clients)
+            .with_cert_resolver(certificates);
+        http1_only.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let mut both = http1_only.clone();
+        both.alpn_protocols.insert(0, b"h2".to_vec());
+        Ok(Self { both: Arc::new(both), http1_only: Arc::new(http1_only) })
+    }
 }
 
 // === impl ClientCertificates ===

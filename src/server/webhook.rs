@@ -3,7 +3,7 @@
 use super::{
     connection_permit::Connection,
     fair_pool::{Holder, Progress},
-    lifecycle::{Lifecycle, Phase},
+    lifecycle::Lifecycle,
     memory_budget::{BODY_LIMIT, MemoryBudget, MemoryPermit, ReviewPermit, Stage},
     metrics::Metrics,
     refusal::Refusal,
@@ -141,24 +141,25 @@ pub fn router(webhook: Arc<Webhook>) -> Router {
         .route("/mutate/known", post(|State(webhook), request| answer(webhook, Route::Known, request)))
         .route("/mutate/observe", post(|State(webhook), request| answer(webhook, Route::Observed, request)))
         .fallback(async |State::<Arc<Webhook>>(webhook), request: Request| {
-            refuse(&webhook, request, Refusal::UnknownPath)
+            refuse(&webhook, request, &Refusal::UnknownPath)
         })
         .method_not_allowed_fallback(async |State::<Arc<Webhook>>(webhook), request: Request| {
-            refuse(&webhook, request, Refusal::WrongMethod)
+            refuse(&webhook, request, &Refusal::WrongMethod)
         })
         .with_state(webhook)
 }
 
 async fn answer(webhook: Arc<Webhook>, route: Route, request: Request) -> Response {
-    let (version, connection) = (request.version(), connection(&request));
+    let connection = connection(&request);
     let answered = timeout(webhook.timeouts.request, respond(&webhook, route, request, connection.as_ref())).await;
-    webhook.finish(answered.unwrap_or(Err(Refusal::TooSlow)), version, connection.as_deref())
+    let answered = answered.unwrap_or(Err(Refusal::TooSlow));
+    answered.unwrap_or_else(|refusal| webhook.refused(&refusal, connection.as_deref()))
 }
 
-fn refuse(webhook: &Webhook, request: Request, refusal: Refusal) -> Response {
-    let (version, connection) = (request.version(), connection(&request));
+fn refuse(webhook: &Webhook, request: Request, refusal: &Refusal) -> Response {
+    let connection = connection(&request);
     drain(request.into_body(), webhook.timeouts.body);
-    webhook.finish(Err(refusal), version, connection.as_deref())
+    webhook.refused(refusal, connection.as_deref())
 }
 
 /// None in tests that have no socket.
@@ -180,6 +181,7 @@ async fn respond(
     let client = connection.map_or(UNKNOWN, |connection| connection.peer.ip());
     let (body, permit) = webhook.read(request.into_body(), client).await?;
     let _reviewed = connection.map(Connection::begin_review);
+    let _timed = webhook.metrics.time_review();
     webhook.metrics.body(body.len());
     if version == Version::HTTP_2 {
         run_woken_task().await;
@@ -429,7 +431,6 @@ impl Webhook {
         let outcome = self.guarded(route, body, &running);
         let elapsed = running.elapsed();
         drop(running);
-        self.metrics.review_took(elapsed);
         let reviewed = outcome?;
         self.metrics.answered(&reviewed);
         log(&reviewed, route, elapsed);
@@ -457,20 +458,11 @@ impl Webhook {
         recovered
     }
 
-    /// The response to an outcome: refusals are counted and logged, and HTTP/1.1 clients are asked to end their
-    /// connections where the server drains or other connections wait: no request is lost by that.
-    fn finish(&self, outcome: Result<Response, Refusal>, version: Version, from: Option<&Connection>) -> Response {
-        let mut response = outcome.unwrap_or_else(|refusal| {
-            self.metrics.refused(&refusal);
-            refusal.log(from.map(|connection| connection.peer));
-            refusal.into_response()
-        });
-        let is_last = self.lifecycle.phase() > Phase::Serving || from.is_some_and(Connection::others_wait);
-        // HTTP/2 has no such header; its connections are sent GOAWAY.
-        if version < Version::HTTP_2 && is_last {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+    /// The response to a request that is refused, which is counted and logged.
+    fn refused(&self, refusal: &Refusal, from: Option<&Connection>) -> Response {
+        self.metrics.refused(refusal);
+        refusal.log(from.map(|connection| connection.peer));
+        refusal.into_response()
     }
 
     const fn overloaded(&self) -> Refusal {

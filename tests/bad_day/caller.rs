@@ -116,7 +116,7 @@ impl Target {
 // === impl Shape ===
 
 impl Shape {
-    fn review(self, uid: &str) -> Value {
+    pub(crate) fn review(self, uid: &str) -> Value {
         let mut review = support::review(uid);
         let pod = &mut review["request"]["object"];
         match self {

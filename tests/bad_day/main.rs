@@ -16,6 +16,9 @@
     reason = "in tests a panic is the report"
 )]
 
+#[path = "../../crates/core/tests/cost/adversaries.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod adversaries;
 #[path = "../server/balancer.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod balancer;

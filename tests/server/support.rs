@@ -47,7 +47,6 @@ pub const NEVER: Duration = Duration::from_hours(1);
 pub const CONNECTIONS: ConnectionSettings = ConnectionSettings {
     max_connections: 128,
     max_waiting: 1024,
-    max_waiting_of_one_address: 1024,
     handshake_timeout: NEVER,
     header_timeout: NEVER,
     idle_timeout: NEVER,

@@ -217,20 +217,6 @@ async fn a_panic_without_a_uid_is_an_error(#[case] twice: bool) {
     assert!(webhook.metrics.encode(Snapshot::default()).contains("native_sidecar_panics_total 1\n"));
 }
 
-#[rstest]
-#[case::http1(Version::HTTP_11, true)]
-#[case::http2(Version::HTTP_2, false)]
-#[tokio::test]
-async fn a_draining_server_asks_http1_clients_to_let_go(#[case] version: Version, #[case] asked: bool) {
-    let webhook = Arc::new(webhook());
-    let request = || post("/mutate").version(version).body(Body::from(REVIEW)).unwrap();
-    let (serving, _) = send(&webhook, request()).await;
-    assert!(!serving.headers().contains_key(header::CONNECTION));
-    webhook.lifecycle.advance(Phase::Draining);
-    let (draining, _) = send(&webhook, request()).await;
-    assert_eq!(draining.headers().contains_key(header::CONNECTION), asked);
-}
-
 #[tokio::test]
 async fn answers_are_counted() {
     let review = |_: &[u8], _, _: Context<'_>| Ok(reviewed("blocked"));

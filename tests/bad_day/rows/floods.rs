@@ -2,7 +2,7 @@
 //! share with the program and with those who call it.
 
 use crate::{
-    caller::{Load, probe},
+    caller::{Load, Shape, probe},
     frames::{
         CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
         post, post_of, window,
@@ -24,8 +24,15 @@ use tokio::{
 
 /// Senders of a flood.
 const SENDERS: usize = 4;
+/// Those who have as many answers kept for them as they can.
+const HOLDERS: usize = 256;
+/// What the program may take for all of that.
+const HELD_LIMIT: u64 = 64 * MIB;
+const MIB: u64 = 1024 * 1024;
 /// Frames that are sent at once.
 const FRAMES: usize = 64;
+/// Less than the time after which a connection counts as idle.
+const NEARLY_IDLE: Duration = Duration::from_millis(300);
 /// Lines that a flood may cost, beside those of the good calls, however much of it there is: strangers are summed up.
 const LOG_LIMIT: u64 = 64 * 1024;
 
@@ -147,6 +154,25 @@ pub(crate) async fn health_held(form: Form) -> Report {
     flood(form, &mut program, (200, 1), act).await
 }
 
+/// As many, none of which is idle for long or slow.
+pub(crate) async fn health_busy(form: Form) -> Report {
+    let mut program = Program::start().await;
+    let health = program.health;
+    let act = move |stranger: Stranger| async move {
+        let mut stream = stranger.tcp_to(health).await?;
+        let mut answer = vec![0; 4096];
+        loop {
+            stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+            if stream.read(&mut answer).await? == 0 {
+                return Ok(());
+            }
+            stranger.in_place();
+            sleep(NEARLY_IDLE).await;
+        }
+    };
+    flood(form, &mut program, (200, 1), act).await
+}
+
 pub(crate) async fn metrics(form: Form) -> Report {
     let mut program = Program::start().await;
     let health = program.health;
@@ -248,7 +274,7 @@ pub(crate) async fn pings_unread(form: Form) -> Report {
 
 /// Answers that have no room in the window, and a byte more of it now and then.
 pub(crate) async fn windows(form: Form) -> Report {
-    let review = support::review("w").to_string();
+    let review = Shape::LargeAnswer.review("w").to_string();
     let act = move |stranger: Stranger| {
         let review = review.clone();
         async move {
@@ -267,7 +293,11 @@ pub(crate) async fn windows(form: Form) -> Report {
             frames.flood(&stranger, next).await
         }
     };
-    during(form, 64, act).await
+    let mut program = Program::start().await;
+    let mut report = flood(form, &mut program, (HOLDERS, HOLDERS), act).await;
+    let peak = program.memory("VmHWM");
+    report.require(peak < HELD_LIMIT, format!("{} MiB are less than 64", peak / MIB));
+    report
 }
 
 pub(crate) async fn empty_data(form: Form) -> Report {

@@ -78,6 +78,12 @@ pub(crate) const ROWS: &[Row] = &[
         run: |form| Box::pin(slow::bodies_of_the_same_address(form)),
     },
     Row {
+        name: "slow-bodies-same-address-crowd",
+        what: "1,500 slow bodies from the good calls' own address (quick form: 240, `--max-connections 128`)",
+        promise: NoneLost,
+        run: |form| Box::pin(slow::bodies_of_a_crowd_at_the_same_address(form)),
+    },
+    Row {
         name: "slow-headers",
         what: "1,500 addresses with slow headers each (quick form: 240, `--max-connections 128`)",
         promise: NoneLost,
@@ -94,6 +100,12 @@ pub(crate) const ROWS: &[Row] = &[
         what: "1,500 addresses that connect and say nothing (quick form: 240, `--max-connections 128`)",
         promise: NoneLost,
         run: |form| Box::pin(slow::silent(form)),
+    },
+    Row {
+        name: "two-crowds",
+        what: "3,000 connections that say nothing from two addresses, `--max-connections 128`: the backlog is theirs too",
+        promise: NoneLost,
+        run: |form| Box::pin(slow::two_crowds(form)),
     },
     Row {
         name: "idle-connections",
@@ -115,7 +127,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "large-uids",
-        what: "four connections with a uid of 7 MiB each, read slowly, while answers above 4 KiB are given",
+        what: "four connections with a uid or an apiVersion of 7 MiB each, read slowly, while answers above 4 KiB are given",
         promise: NoneLost,
         run: |form| Box::pin(slow::large_uids(form)),
     },
@@ -124,6 +136,12 @@ pub(crate) const ROWS: &[Row] = &[
         what: "100 addresses that send reviews with large answers and read none",
         promise: NoneLost,
         run: |form| Box::pin(slow::no_readers(form)),
+    },
+    Row {
+        name: "dear-reviews",
+        what: "bodies of up to 64 KiB that are as dear to review as any known, from 16 addresses without a pause",
+        promise: NoneLost,
+        run: |form| Box::pin(slow::dear_reviews(form)),
     },
     Row {
         name: "too-large-by-its-own-word",
@@ -180,6 +198,12 @@ pub(crate) const ROWS: &[Row] = &[
         run: |form| Box::pin(floods::health_held(form)),
     },
     Row {
+        name: "health-port-busy",
+        what: "200 connections to the health port that are kept busy, from one address",
+        promise: NoneLost,
+        run: |form| Box::pin(floods::health_busy(form)),
+    },
+    Row {
         name: "metrics-flood",
         what: "`/metrics` asked as often as it answers, 16 at a time from one address",
         promise: NoneLost,
@@ -212,7 +236,7 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "h2-windows",
-        what: "HTTP/2: answers without a window, and a byte more of it at a time, from 64 addresses",
+        what: "HTTP/2: answers without a window, and a byte more of it at a time, from 256 addresses",
         promise: NoneLost,
         run: |form| Box::pin(floods::windows(form)),
     },

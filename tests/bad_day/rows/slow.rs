@@ -1,6 +1,7 @@
 //! Those who take their time, and what they would like to be kept for them.
 
 use crate::{
+    adversaries,
     caller::{API_SERVER, Load, Shape},
     program::{Program, Setup},
     report::{Form, Outcome, Report, Tally, mebibytes},
@@ -110,6 +111,11 @@ pub(crate) async fn bodies_of_the_same_address(form: Form) -> Report {
     among(form, &mut Program::start().await, Shape::Small, (300, |_| API_SERVER), slow_body).await
 }
 
+pub(crate) async fn bodies_of_a_crowd_at_the_same_address(form: Form) -> Report {
+    let (count, setup) = crowd(form);
+    among(form, &mut setup.start().await, Shape::Small, (count, |_| API_SERVER), slow_body).await
+}
+
 pub(crate) async fn headers(form: Form) -> Report {
     let (count, setup) = crowd(form);
     among(form, &mut setup.start().await, Shape::Small, (count, anywhere), slow_headers).await
@@ -123,6 +129,12 @@ pub(crate) async fn handshakes(form: Form) -> Report {
 pub(crate) async fn silent(form: Form) -> Report {
     let (count, setup) = crowd(form);
     among(form, &mut setup.start().await, Shape::Small, (count, anywhere), silence).await
+}
+
+/// More than are served, wait accepted, and wait of one address.
+pub(crate) async fn two_crowds(form: Form) -> Report {
+    let setup = Setup::default().with(&["--max-connections", "128"]);
+    among(form, &mut setup.start().await, Shape::Small, (3_000, |index| anywhere(index % 2)), silence).await
 }
 
 pub(crate) async fn idle_ones(form: Form) -> Report {
@@ -158,11 +170,14 @@ async fn chunked(form: Form, source: impl Fn(usize) -> Ipv4Addr) -> Report {
     report
 }
 
-/// A review with a uid of 8 MB, and its answer taken a little at a time.
+/// Reviews with a uid or an apiVersion of 7 MiB, and the answers taken a little at a time.
 pub(crate) async fn large_uids(form: Form) -> Report {
-    let body = support::review(&"u".repeat(7 * 1024 * 1024)).to_string();
+    let long = "u".repeat(7 * 1024 * 1024);
+    let mut of_long_version = support::review("v");
+    of_long_version["apiVersion"] = format!("admission.k8s.io/{long}").into();
+    let bodies = [support::review(&long).to_string(), of_long_version.to_string()];
     let act = move |stranger: Stranger| {
-        let body = body.clone();
+        let body = bodies[usize::from(stranger.source.octets()[3] % 2)].clone();
         async move {
             let mut stream = stranger.tls("http/1.1").await?;
             stream.write_all(head(&format!("Content-Length: {}", body.len())).as_bytes()).await?;
@@ -198,16 +213,15 @@ pub(crate) async fn no_readers(form: Form) -> Report {
     among(form, &mut program, Shape::Small, (100, anywhere), act).await
 }
 
-/// Sends reviews with large answers as long as it can, and reads none: half of them by what is echoed, half by what is
-/// patched. In place when the server has had enough.
+/// Sends reviews with large answers as long as it can, and reads none. In place when the server has had enough.
 pub(crate) fn no_reader(
     program: &Program,
 ) -> impl Fn(Stranger) -> BoxFuture<'static, io::Result<()>> + Clone + Send + Sync + 'static {
     let target = program.address;
-    let bodies = [support::review(&"u".repeat(60_000)).to_string(), large_answer()];
-    let requests = bodies.map(|body| Arc::new(head(&format!("Content-Length: {}", body.len())) + &body));
+    let body = large_answer();
+    let request = Arc::new(head(&format!("Content-Length: {}", body.len())) + &body);
     move |stranger| {
-        let request = Arc::clone(&requests[usize::from(stranger.source.octets()[3] % 2)]);
+        let request = Arc::clone(&request);
         Box::pin(async move {
             let stream = narrow(&stranger, target).await?;
             let mut stream = stranger.tls_over(stream, "http/1.1").await?;
@@ -218,6 +232,28 @@ pub(crate) fn no_reader(
             timeout(Duration::from_secs(30), stream.write_all(b" ")).await?
         })
     }
+}
+
+/// One after the other.
+pub(crate) async fn dear_reviews(form: Form) -> Report {
+    let bodies = adversaries::all().into_iter().map(|dear| (dear.write)(60 * 1024));
+    let requests: Arc<[_]> = bodies.map(|body| head(&format!("Content-Length: {}", body.len())) + &body).collect();
+    let act = move |stranger: Stranger| {
+        let requests = Arc::clone(&requests);
+        async move {
+            let mut stream = stranger.tls("http/1.1").await?;
+            let mut answer = vec![0; 64 * 1024];
+            for request in requests.iter().cycle() {
+                stream.write_all(request.as_bytes()).await?;
+                if stream.read(&mut answer).await? == 0 {
+                    break;
+                }
+                stranger.in_place();
+            }
+            Ok(())
+        }
+    };
+    among(form, &mut Program::start().await, Shape::Small, (16, anywhere), act).await
 }
 
 /// A body below 64 KiB whose patch is as large as that of 500 containers.
