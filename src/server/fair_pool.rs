@@ -7,9 +7,12 @@
 //! 1. Who has been idle for [`IDLE`], the longest first, once somebody has waited for as long: clients that come in a crowd
 //!    use what they have idle too, and on a busy machine not at once.
 //! 2. Who has waited for its client for longer than the pool's patience, the longest first. An ordinary request is over
-//!    in a fraction of that.
+//!    in a fraction of that. Where only others of its address wait, it has [`OWN`] times as long: then it is a crowd of
+//!    one client's, which may be slow to serve all its connections.
 //! 3. For somebody with less than a fair share: the address that has most and more than a fair share, and of what it
 //!    has, what has waited for its client for longest, but at least for [`GRACE`].
+//!
+//! While anybody is idle, the others are asked only once somebody has waited for twice [`IDLE`].
 //!
 //! Who is idle gives up at once, unless something has just come from its client. Others have another [`CHANCE`]: whose client
 //! sends something meanwhile need not give up, nor whose client has sent something that was not read yet (then it is the
@@ -30,6 +33,8 @@ use tokio::{
 
 /// How long somebody may be idle while others wait for as long.
 const IDLE: Duration = Duration::from_millis(500);
+/// How many times as long a client may be silent while nobody but its own address waits.
+const OWN: u32 = 2;
 /// How long a client may be waited for whose address has more than its fair share, while an address with less waits for
 /// what it has.
 const GRACE: Duration = Duration::from_millis(100);
@@ -489,7 +494,8 @@ impl State {
         }
         self.last_look = Some(now);
         if let Some((_, address, amount)) = self.next_in_line() {
-            self.ask_idle_and_slow(now);
+            self.ask_idle(now);
+            self.ask_slow(now);
             self.ask_address_with_most(address, amount, now);
         }
         now + LOOK
@@ -515,57 +521,71 @@ impl State {
     }
 
     /// As many as would be enough for all who wait.
-    fn ask_idle_and_slow(&mut self, now: Instant) {
-        let (missing, fair_share) = (self.wanted.saturating_sub(self.free + self.asked), self.fair_share());
-        if missing == 0 {
+    fn ask_idle(&mut self, now: Instant) {
+        if !self.somebody_waits_for(IDLE, now) {
             return;
         }
-        let somebody_waits = self.waiting.values().next().is_some_and(|first| is_past(first.since, IDLE, now));
-        let mut candidates: Vec<_> = self
-            .unasked()
-            .filter_map(|(id, held)| {
-                let within_share = self.held_by(held.address) <= fair_share;
-                match held.activity {
-                    Activity::Idle if somebody_waits && held.is_for(IDLE, now) => {
-                        Some(((0, within_share, held.since), id, Reason::Idle))
-                    }
-                    _ if held.is_waiting_for(self.patience.silent, now) => {
-                        Some(((1, true, held.since), id, Reason::Slow))
-                    }
-                    _ => None,
-                }
-            })
-            .collect();
-        candidates.sort_unstable_by_key(|(rank, ..)| *rank);
-        self.ask(candidates.into_iter().map(|(_, id, reason)| (id, reason)), missing);
+        let fair_share = self.fair_share();
+        let idle = self.unasked().filter(|(_, held)| held.activity == Activity::Idle && held.is_for(IDLE, now));
+        let idle = idle.map(|(id, held)| ((self.held_by(held.address) <= fair_share, held.since), id)).collect();
+        self.ask(idle, Reason::Idle, self.wanted.saturating_sub(self.free + self.asked));
+    }
+
+    /// As many as would be enough for all who wait.
+    fn ask_slow(&mut self, now: Instant) {
+        let missing = self.wanted.saturating_sub(self.free + self.asked + self.soon_asked(now));
+        let alone = self.only_address_that_waits();
+        let slow = self.unasked().filter(|(_, held)| {
+            let silent = if Some(held.address) == alone { OWN * self.patience.silent } else { self.patience.silent };
+            held.is_waiting_for(silent, now)
+        });
+        let slow = slow.map(|(id, held)| (held.since, id)).collect();
+        self.ask(slow, Reason::Slow, missing);
     }
 
     /// As much as `amount` for `address`, of which so much waits.
     fn ask_address_with_most(&mut self, address: IpAddr, amount: usize, now: Instant) {
-        let (missing, fair_share) = (amount.saturating_sub(self.free + self.asked), self.fair_share());
+        let missing = amount.saturating_sub(self.free + self.asked + self.soon_asked(now));
+        let fair_share = self.fair_share();
         if missing == 0 || self.held_by(address) >= fair_share {
             return;
         }
         let Some((&most, has)) = self.addresses.iter().max_by_key(|(_, address)| address.held) else { return };
         let above = has.held.saturating_sub(fair_share);
-        let mut candidates: Vec<_> = self
-            .unasked()
-            .filter(|(_, held)| held.address == most && held.is_waiting_for(GRACE, now))
-            .map(|(id, held)| (held.since, id))
-            .collect();
-        candidates.sort_unstable();
-        let asked = candidates.into_iter().map(|(_, id)| (id, Reason::MoreThanFairShare));
-        self.ask(asked, missing.min(above));
+        let of_most = self.unasked().filter(|(_, held)| held.address == most && held.is_waiting_for(GRACE, now));
+        let of_most = of_most.map(|(id, held)| (held.since, id)).collect();
+        self.ask(of_most, Reason::MoreThanFairShare, missing.min(above));
+    }
+
+    fn somebody_waits_for(&self, time: Duration, now: Instant) -> bool {
+        self.waiting.values().next().is_some_and(|first| is_past(first.since, time, now))
+    }
+
+    /// What those have who are idle: they are asked before any others, unless they keep becoming idle anew.
+    fn soon_asked(&self, now: Instant) -> usize {
+        if self.somebody_waits_for(2 * IDLE, now) {
+            return 0;
+        }
+        self.unasked().filter(|(_, held)| held.activity == Activity::Idle).map(|(_, held)| held.amount).sum()
+    }
+
+    fn only_address_that_waits(&self) -> Option<IpAddr> {
+        let mut waiting = self.addresses.iter().filter(|(_, address)| !address.waiting.is_empty());
+        let (first, _) = waiting.next()?;
+        waiting.next().is_none().then_some(*first)
     }
 
     fn unasked(&self) -> impl Iterator<Item = (u64, &Held)> {
         self.held.iter().filter(|(_, held)| held.reason.is_none()).map(|(id, held)| (*id, held))
     }
 
-    /// Asks one after another until they have `missing` together.
-    fn ask(&mut self, candidates: impl Iterator<Item = (u64, Reason)>, missing: usize) {
+    /// Asks one after another, by their rank, until they have `missing` together.
+    fn ask<R: Ord>(&mut self, mut candidates: Vec<(R, u64)>, reason: Reason, missing: usize) {
         let mut left = missing;
-        for (id, reason) in candidates {
+        if left > 0 {
+            candidates.sort_unstable();
+        }
+        for (_, id) in candidates {
             let Some(held) = self.held.get_mut(&id).filter(|_| left > 0) else { return };
             held.reason = Some(reason);
             held.asked.notify_one();
@@ -679,11 +699,23 @@ mod tests {
         held[2].holder().begin(Activity::Idle);
         let mut newcomer = pin!(pool.acquire(from(1), 1));
         assert!(tokio::time::timeout(IDLE / 2, newcomer.as_mut()).await.is_err());
-        assert_eq!(are_asked(&held), [true, false, false], "only who is slow");
+        assert_eq!(are_asked(&held), [false; 3]);
         assert!(tokio::time::timeout(IDLE, newcomer.as_mut()).await.is_err());
-        held[0].holder().begin(Activity::Waiting);
-        assert!(tokio::time::timeout(2 * LOOK, newcomer.as_mut()).await.is_err());
         assert_eq!(are_asked(&held), [false, false, true]);
+    }
+
+    /// Whoever is idle for a moment now and then does not save those that are slow.
+    #[tokio::test(start_paused = true)]
+    async fn those_that_become_idle_again_and_again_are_not_waited_for() {
+        let pool = FairPool::new(2, PATIENCE);
+        let held = fill(&pool, 1, 2).await;
+        sleep(2 * SILENT).await;
+        let mut newcomer = pin!(pool.acquire(from(1), 1));
+        for _ in 0..5 {
+            held[1].holder().begin(Activity::Idle);
+            assert!(tokio::time::timeout(IDLE / 2, newcomer.as_mut()).await.is_err());
+        }
+        assert_eq!(are_asked(&held), [true, false]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -706,17 +738,30 @@ mod tests {
         let held = fill(&pool, 1, 3).await;
         held[0].holder().begin(Activity::Working);
         let mut newcomer = pin!(pool.acquire(from(1), 1));
-        assert!(tokio::time::timeout(SILENT / 2, newcomer.as_mut()).await.is_err());
+        assert!(tokio::time::timeout(SILENT + SILENT / 2, newcomer.as_mut()).await.is_err());
         assert_eq!(are_asked(&held), [false; 3]);
-        assert!(tokio::time::timeout(SILENT / 2 + LOOK, newcomer.as_mut()).await.is_err());
+        assert!(tokio::time::timeout(2 * LOOK, newcomer.as_mut()).await.is_err());
         assert_eq!(are_asked(&held), [false, true, false]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sooner_where_others_wait() {
+        let pool = FairPool::new(2, PATIENCE);
+        let held = fill(&pool, 1, 1).await;
+        let others = fill(&pool, 2, 1).await;
+        others[0].holder().begin(Activity::Working);
+        let mut newcomer = pin!(pool.acquire(from(2), 1));
+        assert!(tokio::time::timeout(SILENT / 2, newcomer.as_mut()).await.is_err());
+        assert_eq!(are_asked(&held), [false]);
+        assert!(tokio::time::timeout(2 * LOOK, newcomer.as_mut()).await.is_err());
+        assert_eq!(are_asked(&held), [true]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn as_many_are_asked_as_wait() {
         let pool = FairPool::new(3, PATIENCE);
         let held = fill(&pool, 1, 3).await;
-        sleep(SILENT).await;
+        sleep(OWN * SILENT).await;
         let mut newcomers = [(); 2].map(|()| Box::pin(pool.acquire(from(1), 1)));
         for newcomer in &mut newcomers {
             assert!(newcomer.as_mut().now_or_never().is_none());
@@ -824,10 +869,10 @@ mod tests {
         let pool = FairPool::new(2, PATIENCE);
         let about = |time: Duration| time..time + 2 * CHANCE;
         assert!(kept(&pool, 1, Activity::Idle, true).await < IDLE + 2 * LOOK);
-        assert!(about(SILENT + CHANCE).contains(&kept(&pool, 1, Activity::Waiting, false).await));
+        assert!(about(OWN * SILENT + CHANCE).contains(&kept(&pool, 1, Activity::Waiting, false).await));
         // Asked again and again.
         let slow = kept(&pool, 1, Activity::Waiting, true).await;
-        assert!((PATIENCE.slow..PATIENCE.slow + SILENT + 2 * CHANCE).contains(&slow), "{slow:?}");
+        assert!((PATIENCE.slow..PATIENCE.slow + OWN * SILENT + 2 * CHANCE).contains(&slow), "{slow:?}");
         assert!(about(GRACE + CHANCE).contains(&kept(&pool, 2, Activity::Waiting, false).await));
         assert!(about(EXCUSE).contains(&kept(&pool, 2, Activity::Waiting, true).await));
     }
@@ -844,7 +889,7 @@ mod tests {
     async fn whose_work_begins_need_not_give_up() {
         let pool = FairPool::new(1, PATIENCE);
         let held = fill(&pool, 1, 1).await;
-        sleep(SILENT).await;
+        sleep(OWN * SILENT).await;
         let mut newcomer = pin!(pool.acquire(from(1), 1));
         assert!(newcomer.as_mut().now_or_never().is_none() && is_asked(&held[0]));
         held[0].holder().begin(Activity::Working);

@@ -45,7 +45,7 @@ pub const NEVER: Duration = Duration::from_hours(1);
 
 /// Limits of connections that no test meets.
 pub const CONNECTIONS: ConnectionSettings = ConnectionSettings {
-    max_connections: 128,
+    max_connections: 1024,
     max_waiting: 1024,
     handshake_timeout: NEVER,
     header_timeout: NEVER,
