@@ -285,6 +285,20 @@ fn files_come_out_in_the_order_given() {
     assert_eq!(run.out, format!("{CONVERTED}---\n{CONFIG_MAP}"));
 }
 
+/// Whether a text ends with a line break, its last one says: there is none where the file ends without.
+#[test]
+fn a_text_at_the_end_of_a_file_gets_no_line_break_where_another_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yaml");
+    let text = "# kept\nkind: ConfigMap\ndata:\n  a: |\n    one\n    two";
+    fs::write(&path, text).unwrap();
+    let path = path.to_str().unwrap();
+    assert_eq!(run(&[path], "").out, text);
+    let followed = run(&[path, "-"], CONFIG_MAP);
+    let written = "# kept\nkind: ConfigMap\ndata:\n  a: |-\n    one\n    two\n";
+    assert_eq!(followed.out, format!("{written}---\n{CONFIG_MAP}"));
+}
+
 #[test]
 fn anchors_are_unfolded_where_a_change_needs_it() {
     let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers: # all\n  - &base {name: web, image: i}\n  \

@@ -206,12 +206,26 @@ impl Manifest {
     #[must_use]
     pub fn all_as_yaml(manifests: &[Self], side: Side) -> String {
         let mut all = Vec::new();
-        for manifest in manifests {
+        let Some((last, others)) = manifests.split_last() else { return String::new() };
+        for manifest in others {
             for (number, text) in manifest.yaml(side) {
-                push_document(&mut all, number, text);
+                push_document(&mut all, number, manifest.ended(number, text, side));
             }
         }
+        for (number, text) in last.yaml(side) {
+            push_document(&mut all, number, text);
+        }
         all.into_iter().map(|(_, text)| text).collect()
+    }
+
+    /// The text of a document so that more can follow: the line break that the file lacks at its end does not become part
+    /// of the document's last text.
+    fn ended(&self, number: Option<usize>, text: String, side: Side) -> String {
+        let document = number.and_then(|number| self.documents.get(number)).filter(|_| !text.ends_with('\n'));
+        match document.map(|document| document.value(side)) {
+            Some(value) if !yaml::means(&format!("{text}\n"), value) => yaml::rewritten(&text, value),
+            _ => text,
+        }
     }
 }
 

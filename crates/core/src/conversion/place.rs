@@ -184,13 +184,19 @@ impl<'o, 'p> Order<'o, 'p> {
 
     /// Brings the mesh's own init containers to the front, as its injector does, and returns the place behind them.
     fn make_front(&mut self, place: &Place) -> usize {
-        let named = |names: &[String]| -> Vec<Slot> {
-            names.iter().filter_map(|name| self.by_name.get(&**name).copied()).collect()
-        };
-        let (behind, before) = (named(&place.behind), named(&place.before));
-        self.slots.retain(|slot| !behind.contains(slot) && !before.contains(slot));
-        let at = behind.len();
-        self.slots.splice(0..0, behind.into_iter().chain(before));
+        let mut front = Vec::new();
+        let mut at = 0;
+        for (names, is_behind) in [(&place.behind, true), (&place.before, false)] {
+            for slot in names.iter().filter_map(|name| self.by_name.get(&**name)) {
+                // A catalogue may say the same name twice.
+                if !front.contains(slot) {
+                    front.push(*slot);
+                    at += usize::from(is_behind);
+                }
+            }
+        }
+        self.slots.retain(|slot| !front.contains(slot));
+        self.slots.splice(0..0, front);
         at
     }
 

@@ -61,3 +61,20 @@ fn what_is_copied_has_bounds() {
         assert!(conversion.patch.is_empty());
     }
 }
+
+/// A user's own catalogue may say a name twice, or on both sides.
+#[test]
+fn a_place_that_names_a_container_twice_is_one_place() {
+    let file = "sidecars: [{name: proxy, vendor: V, stage: network, recognise: {containers: [proxy], images: [image]}, \
+                place: {front: true, behind: [setup, setup], before: [setup, check, check]}}]";
+    let (catalogue, facts) = (Catalogue::parse("user.yaml", file).unwrap(), ClusterFacts::default());
+    let settings =
+        Settings { catalogue: &catalogue, facts: &facts, known: Known::Move, mode: Mode::Convert, containers: None };
+    let container = |name: &str| json!({"name": name, "image": "image"});
+    let (init, regular) = (["other", "setup", "check"].map(container), ["app", "proxy"].map(container));
+    let mut pod = json!({"metadata": {}, "spec": {"initContainers": init, "containers": regular}});
+    let conversion = convert(&pod.to_string(), settings);
+    json_patch::patch(&mut pod, &conversion.patch).unwrap();
+    let names: Vec<_> = pod["spec"]["initContainers"].as_array().unwrap().iter().map(|init| &init["name"]).collect();
+    assert_eq!(names, ["setup", "proxy", "check", "other"]);
+}

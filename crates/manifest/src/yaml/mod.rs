@@ -46,6 +46,11 @@ fn value_of(text: &str) -> Result<Option<Value>, Flaw> {
     node::parse(text)?.map(|root| value::value(&root)).transpose()
 }
 
+/// Whether the document in `text` is read as `value`.
+pub(super) fn means(text: &str, value: &Value) -> bool {
+    value_of(text).is_ok_and(|read| read.as_ref() == Some(value))
+}
+
 /// Carries out `patch` on the document in `text`, comments and all; `None` where that cannot be done.
 pub(super) fn edited(text: &str, patch: &Patch, wanted: &Value) -> Option<String> {
     edit::patched(text, patch, wanted)
