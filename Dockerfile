@@ -15,12 +15,12 @@
 
 # The SBOM of the program: --target sbom --output type=local,dest=FOLDER
 
-# The tag is for people, the digest (of both platforms) decides. The version is `rust-version` of Cargo.toml.
-ARG RUST_IMAGE=docker.io/library/rust:1.95.0-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1
-
 # The compiler runs on the builder's own platform and cross-compiles; under
 # emulation the build would take many times as long.
-FROM --platform=$BUILDPLATFORM ${RUST_IMAGE} AS build
+#
+# The tag is for people, the digest (of both platforms) decides. The version is `rust-version` of Cargo.toml. Dependabot
+# raises what it finds in this line, so no ARG.
+FROM --platform=$BUILDPLATFORM docker.io/library/rust:1.95.0-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1 AS build
 ARG BUILDARCH
 ARG TARGETARCH
 WORKDIR /build

@@ -139,7 +139,7 @@ pub struct ServeArgs {
     #[arg(env = "NATIVE_SIDECAR_MAX_CONNECTIONS", help_heading = LIMITS)]
     pub max_connections: u16,
 
-    /// Memory for request bodies above 64 KiB (a third of it) and for reviews that take more than 512 KiB (the rest).
+    /// Memory for request bodies above 64 KiB (a third of it) and for their reviews (the rest).
     /// A body that gets none within half of the body's time is answered 503. At least 24Mi.
     #[arg(long, value_name = "SIZE", default_value_t, env = "NATIVE_SIDECAR_LARGE_BODY_MEMORY")]
     #[arg(help_heading = LIMITS)]

@@ -69,6 +69,8 @@ const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const TLS_BUFFER: usize = 16 * 1024;
 /// How long an idle connection that makes room for another may take to finish what its client has just sent.
 const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How long a connection that is to end may take for the requests that are under way: longer than any of them takes.
+const LAST_REQUESTS: Duration = Duration::from_secs(30);
 /// File descriptors for what is no connection of a client: sockets that listen, the runtimes, files that are looked at,
 /// and calls to the API server. A server that has just started has 17 open.
 const OTHER_DESCRIPTORS: usize = 24;
@@ -357,7 +359,10 @@ impl Service {
                     ended = known.unless_it_has_to_end(connection.as_mut()) => ended,
                     _ = unread => {
                         connection.as_mut().graceful_shutdown();
-                        known.unless_it_has_to_end(connection.as_mut()).await
+                        let last = timeout(LAST_REQUESTS, known.unless_it_has_to_end(connection.as_mut()));
+                        // An HTTP/2 client may go on as if it had not been told.
+                        let Ok(ended) = last.await else { return };
+                        ended
                     }
                 }
             }

@@ -740,7 +740,7 @@ mod tests {
         let mut newcomer = pin!(pool.acquire(from(1), 1));
         assert!(tokio::time::timeout(SILENT + SILENT / 2, newcomer.as_mut()).await.is_err());
         assert_eq!(are_asked(&held), [false; 3]);
-        assert!(tokio::time::timeout(2 * LOOK, newcomer.as_mut()).await.is_err());
+        assert!(tokio::time::timeout(SILENT / 2 + LOOK, newcomer.as_mut()).await.is_err());
         assert_eq!(are_asked(&held), [false, true, false]);
     }
 
@@ -753,7 +753,7 @@ mod tests {
         let mut newcomer = pin!(pool.acquire(from(2), 1));
         assert!(tokio::time::timeout(SILENT / 2, newcomer.as_mut()).await.is_err());
         assert_eq!(are_asked(&held), [false]);
-        assert!(tokio::time::timeout(2 * LOOK, newcomer.as_mut()).await.is_err());
+        assert!(tokio::time::timeout(SILENT / 2 + LOOK, newcomer.as_mut()).await.is_err());
         assert_eq!(are_asked(&held), [true]);
     }
 

@@ -130,7 +130,9 @@ fn read(filter: &str) -> Result<EnvFilter, NotAFilter> {
         return Err(NotAFilter);
     }
     let filter_of_all = EnvFilter::builder().parse(filter).map_err(|_| NotAFilter)?;
-    if filter.contains("h2") || filter_of_all.max_level_hint() > Some(LevelFilter::INFO) {
+    let is_finer =
+        |directive: &str| directive.trim().parse::<LevelFilter>().is_ok_and(|level| level > LevelFilter::INFO);
+    if filter.contains("h2") || filter.split(',').any(is_finer) {
         return Ok(filter_of_all);
     }
     // It warns of each frame that is odd, as any client may send a million of them.
@@ -200,6 +202,16 @@ mod tests {
     #[case("info,native_sidecar=loud", false)]
     fn filters(#[case] text: &str, #[case] is_one: bool) {
         assert_eq!(read(text).is_ok(), is_one);
+    }
+
+    #[rstest]
+    #[case("info", false)]
+    #[case("info,native_sidecar=debug", false)]
+    #[case("debug", true)]
+    #[case("info,h2=warn", true)]
+    fn http2_warns_only_who_asked(#[case] text: &str, #[case] asked: bool) {
+        let filter = read(text).unwrap_or_else(|_| panic!("{text} is a filter")).to_string();
+        assert_eq!(!filter.contains("h2=off"), asked, "{filter}");
     }
 
     #[rstest]

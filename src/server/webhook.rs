@@ -542,13 +542,16 @@ impl Reviewer {
     /// Every pod is only observed.
     #[must_use]
     pub fn observing() -> Self {
-        Self { review: admission::observe, ..Self::default() }
+        // Whoever creates the pod has not asked for it, so nobody is warned.
+        let unwarned = |body: &[u8], _: &str| admission::allowed_unchanged(body, None);
+        Self { review: admission::observe, allowed_unchanged: unwarned }
     }
 }
 
 impl Default for Reviewer {
     fn default() -> Self {
-        Self { review: admission::review, allowed_unchanged: admission::allowed_unchanged }
+        let warned = |body: &[u8], warning: &str| admission::allowed_unchanged(body, Some(warning));
+        Self { review: admission::review, allowed_unchanged: warned }
     }
 }
 

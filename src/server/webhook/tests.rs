@@ -182,6 +182,16 @@ async fn a_panic_leaves_the_pod_unchanged(#[case] review: String) {
     assert_eq!(webhook.running.count(), 0);
 }
 
+#[tokio::test]
+async fn where_all_is_observed_a_panic_warns_nobody() {
+    let reviewer = Reviewer { review: |_, _, _| panic!("a bug"), ..Reviewer::observing() };
+    let webhook = Arc::new(Webhook { reviewer, ..webhook() });
+    let (_, body) = send(&webhook, post("/mutate").body(REVIEW.into()).unwrap()).await;
+    let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(answer["response"]["allowed"], true);
+    assert!(answer["response"].get("warnings").is_none(), "{body}");
+}
+
 /// Where there is no memory for a body, nobody reads it, so that the wait is none of the client's time to send it.
 #[tokio::test(start_paused = true)]
 async fn the_wait_for_memory_is_not_the_bodys_time() {

@@ -119,7 +119,7 @@ fn answer(body: &[u8], route: Route, context: Context<'_>, mode: Mode) -> Result
         }
         Err(Unread { uid: Some(uid), api_version, reason }) => {
             let subject = Subject { uid, ..Subject::default() };
-            Ok(unchanged(api_version, subject, NOT_UNDERSTOOD, &reason))
+            Ok(unchanged(api_version, subject, NOT_UNDERSTOOD, Some(&reason)))
         }
         Err(Unread { uid: None, reason, .. }) => Err(NotAReview(reason)),
     }
@@ -141,9 +141,9 @@ pub fn memory_needed(body: &[u8]) -> usize {
 }
 
 /// The answer for a request whose handling failed beyond repair (a panic): allowed and unchanged, with a
-/// warning. `None` where the body does not even tell the request's uid.
+/// warning where whoever asks is to know. `None` where the body does not even tell the request's uid.
 #[must_use]
-pub fn allowed_unchanged(body: &[u8], warning: &str) -> Option<Reviewed> {
+pub fn allowed_unchanged(body: &[u8], warning: Option<&str>) -> Option<Reviewed> {
     let (uid, api_version) = match Envelope::read(body) {
         Ok(Envelope { api_version, subject, .. }) => (subject.uid, api_version),
         Err(Unread { uid, api_version, .. }) => (uid?, api_version),
@@ -184,8 +184,10 @@ fn decide<'p>(
     Reviewed { body, decision: conversion.decision.as_str(), subject, findings: conversion.findings }
 }
 
-fn unchanged(api_version: &str, subject: Subject, decision: &'static str, warning: &str) -> Reviewed {
-    let body = Answer::allowed(&subject.uid).with_warning(warning).into_review(api_version);
+fn unchanged(api_version: &str, subject: Subject, decision: &'static str, warning: Option<&str>) -> Reviewed {
+    let answer = Answer::allowed(&subject.uid);
+    let answer = if let Some(warning) = warning { answer.with_warning(warning) } else { answer };
+    let body = answer.into_review(api_version);
     Reviewed { body, decision, subject, findings: Vec::new() }
 }
 

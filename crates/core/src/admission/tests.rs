@@ -115,7 +115,7 @@ fn a_version_that_is_not_known_is_told_those_that_are(#[case] version: Value) {
     let body = review.to_string();
     let error = ask_bytes(body.as_bytes(), Route::Annotated).unwrap_err().to_string();
     assert!(error.contains("admission.k8s.io/v1 ") && error.contains("admissionReviewVersions: [v1]"), "{error}");
-    assert!(allowed_unchanged(body.as_bytes(), "x").is_none());
+    assert!(allowed_unchanged(body.as_bytes(), Some("x")).is_none());
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn what_is_no_review_is_refused_in_one_sentence(#[case] body: &[u8]) {
     let error = ask_bytes(body, Route::Annotated).unwrap_err().to_string();
     assert!(error.starts_with("the body is not an AdmissionReview") || error.starts_with("this webhook"), "{error}");
     assert!(!error.contains('\n'));
-    assert!(allowed_unchanged(body, "x").is_none());
+    assert!(allowed_unchanged(body, Some("x")).is_none());
 }
 
 /// What is skipped takes no stack, and what is read has a bound on its depth.
@@ -385,7 +385,7 @@ fn a_pod_that_nobody_can_read_is_observed_too() {
 
 #[test]
 fn a_failure_is_answered_as_allowed() {
-    let answer = allowed_unchanged(request_for(&pod()).to_string().as_bytes(), "it broke").unwrap();
+    let answer = allowed_unchanged(request_for(&pod()).to_string().as_bytes(), Some("it broke")).unwrap();
     assert_eq!(answer.decision, "failed");
     let body: Value = serde_json::from_slice(&answer.body).unwrap();
     assert_eq!(body["response"]["uid"], "u-1");
