@@ -76,8 +76,10 @@ const LAST_REQUESTS: Duration = Duration::from_secs(30);
 const OTHER_DESCRIPTORS: usize = 24;
 /// Connections for health and metrics at a time, more than all kubelets and Prometheus have.
 const HEALTH_CONNECTIONS: usize = 128;
-/// More connections than these that wait and are of one address are a crowd.
-const A_CROWD: usize = 96;
+/// One in so many of those that are served: more than these that wait and are of one address are a crowd.
+const CONNECTIONS_FOR_ONE_OF_A_CROWD: usize = 10;
+/// The least and the most of them.
+const A_CROWD: (usize, usize) = (8, 96);
 /// Pause after a failed accept: out of file descriptors, most likely, which does not get better by trying harder.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -254,7 +256,9 @@ impl Service {
     /// backlog.
     async fn until_fewer_wait(&self) {
         if self.places.waiting() >= self.settings.max_waiting {
-            self.places.turn_away_from_most(A_CROWD);
+            let (least, most) = A_CROWD;
+            let crowd = self.settings.max_connections / CONNECTIONS_FOR_ONE_OF_A_CROWD;
+            self.places.turn_away_from_most(crowd.clamp(least, most));
         }
         self.places.until_fewer_wait(self.settings.max_waiting).await;
     }
