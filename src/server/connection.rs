@@ -494,7 +494,7 @@ impl ConnectionSettings {
         let places = (all / 8).clamp(2, HEALTH_CONNECTIONS);
         let health = Self { max_connections: places, max_waiting: places, ..self };
         let left = all.saturating_sub(2 * places).max(2);
-        let max_connections = self.max_connections.min(left - 1);
+        let max_connections = self.max_connections.min(left - (left / 4).max(1));
         let max_waiting = self.max_waiting.min(left - max_connections);
         (Self { max_connections, max_waiting, ..self }, health)
     }
@@ -525,8 +525,8 @@ mod tests {
     #[rstest]
     #[case::plenty(1_000_000, (1024, 1536), (128, 128))]
     #[case::usual(4096, (1024, 1536), (128, 128))]
-    #[case::no_room_to_wait(1024, (749, 1), (125, 125))]
-    #[case::few(64, (29, 1), (5, 5))]
+    #[case::less_than_wanted(1024, (563, 187), (125, 125))]
+    #[case::few(64, (23, 7), (5, 5))]
     #[case::next_to_none(32, (3, 1), (2, 2))]
     fn connections_fit_in_descriptors(
         #[case] descriptors: usize,

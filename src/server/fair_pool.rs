@@ -131,6 +131,8 @@ struct State {
     addresses: HashMap<IpAddr, Address>,
     /// The amounts of all who wait.
     wanted: usize,
+    /// What may be wanted by those who wait where they are not counted.
+    behind: usize,
     /// The amounts of all who were asked to give up.
     asked: usize,
     last_look: Option<Instant>,
@@ -218,11 +220,18 @@ impl FairPool {
         self.state().waiting.len()
     }
 
-    /// Waits until fewer than `limit` wait.
+    /// Waits until fewer than `limit` wait. Meanwhile there may be any number behind them that nobody has counted.
     pub(super) async fn until_fewer_wait(&self, limit: usize) {
-        while self.waiting() >= limit {
+        while self.is_full(limit) {
             self.fewer_wait.notified().await;
         }
+    }
+
+    fn is_full(&self, limit: usize) -> bool {
+        let mut state = self.state();
+        let is_full = state.waiting.len() >= limit;
+        state.behind = if is_full { state.capacity } else { 0 };
+        is_full
     }
 
     /// Ends the wait of the last who came from the address from which most wait, if these are more than `limit`. Whether
@@ -378,6 +387,7 @@ impl State {
             waiting: BTreeMap::new(),
             addresses: HashMap::new(),
             wanted: 0,
+            behind: 0,
             asked: 0,
             last_look: None,
         }
@@ -528,12 +538,13 @@ impl State {
         let fair_share = self.fair_share();
         let idle = self.unasked().filter(|(_, held)| held.activity == Activity::Idle && held.is_for(IDLE, now));
         let idle = idle.map(|(id, held)| ((self.held_by(held.address) <= fair_share, held.since), id)).collect();
-        self.ask(idle, Reason::Idle, self.wanted.saturating_sub(self.free + self.asked));
+        self.ask(idle, Reason::Idle, (self.wanted + self.behind).saturating_sub(self.free + self.asked));
     }
 
     /// As many as would be enough for all who wait.
     fn ask_slow(&mut self, now: Instant) {
-        let missing = self.wanted.saturating_sub(self.free + self.asked + self.soon_asked(now));
+        let enough = self.free + self.asked + self.soon_asked(now);
+        let missing = (self.wanted + self.behind).saturating_sub(enough);
         let alone = self.only_address_that_waits();
         let slow = self.unasked().filter(|(_, held)| {
             let silent = if Some(held.address) == alone { OWN * self.patience.silent } else { self.patience.silent };
@@ -789,6 +800,19 @@ mod tests {
         assert!(tokio::time::timeout(10 * LOOK, join_all(newcomers)).await.is_err());
         let polls = polls.into_inner();
         assert!((WAITING..WAITING + 12).contains(&polls), "{polls} polls");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_that_are_slow_are_asked_where_nobody_knows_how_many_wait() {
+        let pool = FairPool::new(3, PATIENCE);
+        let held = fill(&pool, 1, 3).await;
+        sleep(OWN * SILENT).await;
+        let mut newcomer = pin!(pool.acquire(from(1), 1));
+        assert!(newcomer.as_mut().now_or_never().is_none());
+        assert_eq!(are_asked(&held), [true, false, false]);
+        assert!(pool.until_fewer_wait(1).now_or_never().is_none());
+        assert!(tokio::time::timeout(2 * LOOK, newcomer.as_mut()).await.is_err());
+        assert_eq!(are_asked(&held), [true; 3]);
     }
 
     #[tokio::test(start_paused = true)]
