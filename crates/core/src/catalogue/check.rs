@@ -8,6 +8,33 @@ use serde_json::{Map, Value, json};
 /// What a hook of the native form may do.
 const ACTIONS: [&str; 4] = ["exec", "httpGet", "tcpSocket", "sleep"];
 
+/// The names of what pods ask us for, and of what we answer, end in this.
+const OWN: &str = "native-sidecar.io";
+/// The most characters of an annotation's name, and of what may stand before it (apimachinery, `validation.go`).
+const NAME_LIMIT: usize = 63;
+const DOMAIN_LIMIT: usize = 253;
+
+/// Whether the API server takes an annotation of this key, and it is none of ours.
+fn check_key(key: &str) -> Result<(), &'static str> {
+    let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
+    if domain.is_some_and(|domain| domain == OWN || domain.ends_with(".native-sidecar.io")) {
+        return Err("is native-sidecar's own; choose another key");
+    }
+    let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let is_text = |text: &str, limit: usize, others: &[u8]| {
+        let bytes = text.as_bytes();
+        let all = bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || others.contains(byte));
+        all && bytes.len() <= limit && is_edge(bytes.first()) && is_edge(bytes.last())
+    };
+    let is_label = |label: &str| is_text(label, DOMAIN_LIMIT, b"-");
+    let is_domain = |domain: &str| domain.len() <= DOMAIN_LIMIT && domain.split('.').all(is_label);
+    if is_text(name, NAME_LIMIT, b"-_.") && domain.is_none_or(is_domain) {
+        Ok(())
+    } else {
+        Err("is no annotation key, such as example.com/name; the API server would refuse the pod")
+    }
+}
+
 // === impl Entry ===
 
 impl Entry {
@@ -24,6 +51,9 @@ impl Entry {
         let moves_others = !self.place.behind.is_empty() || !self.place.before.is_empty();
         if moves_others && !self.place.front {
             return Err("place.behind and place.before go with place.front".into());
+        }
+        for key in self.annotations.keys().chain(self.set_annotations.keys()) {
+            check_key(key).map_err(|reason| format!("annotation {key:?} {reason}"))?;
         }
         for form in &self.startup_probe {
             self.check_probe(form).map_err(|reason| format!("startup-probe: {reason}"))?;

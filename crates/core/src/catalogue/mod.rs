@@ -191,9 +191,16 @@ mod tests {
         assert_eq!(catalogue.entries().iter().filter(|entry| entry.name == "fluentd").count(), 1);
     }
 
+    /// The beginning of a file with one entry.
+    const ENTRY: &str =
+        "sidecars:\n- name: a\n  vendor: b\n  stage: data\n  recognise: {containers: [a], images: [b]}\n";
+
     fn probing(from: &str, with: &str) -> String {
-        let entry = "sidecars:\n- name: a\n  vendor: b\n  stage: data\n  recognise: {containers: [a], images: [b]}\n";
-        format!("{entry}  startup-probe:\n  - from: {from}\n    with: {{{with}}}\n")
+        format!("{ENTRY}  startup-probe:\n  - from: {from}\n    with: {{{with}}}\n")
+    }
+
+    fn setting(annotation: &str) -> String {
+        format!("{ENTRY}  set-annotations: {{{annotation:?}: x}}\n")
     }
 
     #[test]
@@ -225,6 +232,11 @@ mod tests {
             (&probing("{handler: {httpget: {port: 1}}}", ""), "httpget"),
             (&probing("{handler: {httpGet: {port: '{prt}'}}}", ""), "{prt}"),
             (&probing("readiness-handler", "periodSecond: 1"), "periodSecond"),
+            (&setting("native-sidecar.io/converted"), "own"),
+            (&setting("position.native-sidecar.io/a"), "own"),
+            (&setting("example.com/a b"), "no annotation key"),
+            (&setting("-example.com/a"), "no annotation key"),
+            (&setting("a/b/c"), "no annotation key"),
         ] {
             let error = Catalogue::parse("user.yaml", text).unwrap_err().to_string();
             assert!(error.contains(says) && error.contains("user.yaml") && !error.contains('\n'), "{error}");

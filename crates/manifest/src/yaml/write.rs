@@ -41,13 +41,14 @@ pub fn to_yaml(value: &Value) -> String {
 impl Writer {
     /// The entry `key: value` whose key stands at `column`; the first line is not indented.
     pub(super) fn entry(self, out: &mut String, key: &str, value: &Value, column: usize) {
-        if key.len() > KEY_LIMIT {
+        let text = flow_text(key);
+        if text.len() > KEY_LIMIT {
             out.push_str("? ");
             out.push_str(&quoted(key));
             out.push('\n');
             indent(out, column);
         } else {
-            out.push_str(&flow_text(key));
+            out.push_str(&text);
         }
         out.push(':');
         match value {
@@ -296,6 +297,15 @@ mod tests {
     #[case("it\u{a0}is")]
     fn written_in_double_quotes(#[case] text: &str) {
         assert_eq!(flow_text(text), serde_json::to_string(text).unwrap().replace('\u{a0}', "\\u00a0"));
+    }
+
+    /// What counts is how long a key is written.
+    #[test]
+    fn a_long_key_has_a_line_of_its_own() {
+        for (times, begins) in [(100, "\"\\u00a0"), (200, "? \"\\u00a0")] {
+            let yaml = to_yaml(&json!({"\u{a0}".repeat(times): 1}));
+            assert!(yaml.starts_with(begins), "{yaml}");
+        }
     }
 
     #[test]
