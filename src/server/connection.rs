@@ -54,7 +54,7 @@ const HEADER_BYTES: u32 = 16 * 1024;
 /// HTTP/2 is for clients that are no API servers: those speak HTTP/1.1 to webhooks. Each of its connections may keep many
 /// times as much waiting, so they are at most one in so many.
 const CONNECTIONS_FOR_ONE_OF_HTTP2: usize = 16;
-/// Requests at a time on one HTTP/2 connection; the API server opens another where these are not enough.
+/// Requests at a time on one HTTP/2 connection; clients open another where these are not enough.
 const HTTP2_STREAMS: u32 = 32;
 /// How much of one HTTP/2 request's body may be under way before it is read: an ordinary pod in one go.
 const HTTP2_STREAM_WINDOW: u32 = 32 * 1024;
@@ -69,7 +69,7 @@ const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(30);
 const TLS_BUFFER: usize = 16 * 1024;
 /// How long an idle connection that makes room for another may take to finish what its client has just sent.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-/// How long a connection that is to end may take for the requests that are under way: longer than any of them takes.
+/// How long the requests that are under way may take of a client whose CA was withdrawn: longer than any takes by default.
 const LAST_REQUESTS: Duration = Duration::from_secs(30);
 /// File descriptors for what is no connection of a client: sockets that listen, the runtimes, files that are looked at,
 /// and calls to the API server. A server that has just started has 17 open.
@@ -126,8 +126,10 @@ enum Protocol {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LetGo {
     AtOnce,
-    /// Once those are answered that are under way.
-    AfterRequests,
+    /// Once those are answered that are under way, or this has passed.
+    AfterRequests {
+        within: Duration,
+    },
 }
 
 /// A service that answers every request.
@@ -343,7 +345,7 @@ impl Service {
         let let_go = async {
             tokio::select! {
                 let_go = self.let_go(&begun, last_phase) => let_go,
-                () = withdrawn => LetGo::AfterRequests,
+                () = withdrawn => LetGo::AfterRequests { within: LAST_REQUESTS },
             }
         };
         // The connection comes first: what it has already received must not be lost to a shutdown.
@@ -355,7 +357,7 @@ impl Service {
         let ended = match ended {
             Ok(ended) => ended,
             Err(LetGo::AtOnce) => return,
-            Err(LetGo::AfterRequests) => {
+            Err(LetGo::AfterRequests { within }) => {
                 // hyper closes an idle connection without looking whether a request has come meanwhile.
                 let unread = timeout(LAST_WORDS, until_read(known));
                 tokio::select! {
@@ -363,7 +365,7 @@ impl Service {
                     ended = known.unless_it_has_to_end(connection.as_mut()) => ended,
                     _ = unread => {
                         connection.as_mut().graceful_shutdown();
-                        let last = timeout(LAST_REQUESTS, known.unless_it_has_to_end(connection.as_mut()));
+                        let last = timeout(within, known.unless_it_has_to_end(connection.as_mut()));
                         // An HTTP/2 client may go on as if it had not been told.
                         let Ok(ended) = last.await else { return };
                         ended
@@ -423,7 +425,8 @@ impl Service {
             () = self.first_request_is_overdue() => return LetGo::AtOnce,
         }
         self.lifecycle.reached(last_phase).await;
-        LetGo::AfterRequests
+        // The server's own drain has a limit.
+        LetGo::AfterRequests { within: Duration::MAX }
     }
 
     /// When a connection has had enough time for its first request.

@@ -365,10 +365,9 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         // Nearly all have been given what they waited for.
-        if !self.pool.state().waiting.contains_key(&self.id) {
-            return;
-        }
-        if self.pool.settle(|state| state.leave(self.id)).is_some() {
+        let waited = self.pool.state().leave(self.id).is_some();
+        if waited {
+            self.pool.settle(|_| ());
             self.pool.fewer_wait.notify_one();
         }
     }

@@ -2,24 +2,22 @@
 //! refuses somebody's pod.
 
 use super::entry::{Entry, Hook, ProbeSource, StartupProbeForm};
-use crate::intent::StartupProbe;
+use crate::intent::{StartupProbe, is_ours};
 use serde_json::{Map, Value, json};
 
 /// What a hook of the native form may do.
 const ACTIONS: [&str; 4] = ["exec", "httpGet", "tcpSocket", "sleep"];
 
-/// The names of what pods ask us for, and of what we answer, end in this.
-const OWN: &str = "native-sidecar.io";
 /// The most characters of an annotation's name, and of what may stand before it (apimachinery, `validation.go`).
 const NAME_LIMIT: usize = 63;
 const DOMAIN_LIMIT: usize = 253;
 
 /// Whether the API server takes an annotation of this key, and it is none of ours.
 fn check_key(key: &str) -> Result<(), &'static str> {
-    let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
-    if domain.is_some_and(|domain| domain == OWN || domain.ends_with(".native-sidecar.io")) {
+    if is_ours(key) {
         return Err("is native-sidecar's own; choose another key");
     }
+    let (domain, name) = key.split_once('/').map_or((None, key), |(domain, name)| (Some(domain), name));
     let is_edge = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let is_text = |text: &str, limit: usize, others: &[u8]| {
         let bytes = text.as_bytes();
