@@ -164,6 +164,28 @@ pub(crate) async fn slowly<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, pie
     }
 }
 
+/// Sends one request after the other and takes what is answered, with a pause in between, until the other side is tired of
+/// it or there are no more. In place with the first answer.
+pub(crate) async fn ask_on_and_on<S: AsyncRead + AsyncWrite + Unpin>(
+    stranger: &Stranger,
+    mut stream: S,
+    requests: impl IntoIterator<Item: AsRef<[u8]>>,
+    pause: Option<Duration>,
+) -> io::Result<()> {
+    let mut answer = vec![0; 64 * 1024];
+    for request in requests {
+        stream.write_all(request.as_ref()).await?;
+        if stream.read(&mut answer).await? == 0 {
+            break;
+        }
+        stranger.in_place();
+        if let Some(pause) = pause {
+            sleep(pause).await;
+        }
+    }
+    Ok(())
+}
+
 /// Says nothing until the other side is tired of it.
 pub(crate) async fn silently<S: AsyncRead + Unpin>(mut stream: S) -> io::Result<()> {
     let mut answer = [0; 1024];

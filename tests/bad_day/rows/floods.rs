@@ -8,12 +8,12 @@ use crate::{
         post, post_of, window,
     },
     program::Program,
-    report::{Form, Report, Tally},
-    strangers::{Stranger, Strangers, anywhere, head},
+    report::{Form, Report, Tally, mebibytes},
+    strangers::{Stranger, Strangers, anywhere, ask_on_and_on, head},
     support,
 };
 use std::{
-    io,
+    io, iter,
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -27,8 +27,7 @@ const SENDERS: usize = 4;
 /// Those who have as many answers kept for them as they can.
 const HOLDERS: usize = 256;
 /// What the program may take for all of that.
-const HELD_LIMIT: u64 = 64 * MIB;
-const MIB: u64 = 1024 * 1024;
+const HELD_LIMIT: u64 = 64 * 1024 * 1024;
 /// Frames that are sent at once.
 const FRAMES: usize = 64;
 /// Less than the time after which a connection counts as idle.
@@ -159,16 +158,9 @@ pub(crate) async fn health_busy(form: Form) -> Report {
     let mut program = Program::start().await;
     let health = program.health;
     let act = move |stranger: Stranger| async move {
-        let mut stream = stranger.tcp_to(health).await?;
-        let mut answer = vec![0; 4096];
-        loop {
-            stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
-            if stream.read(&mut answer).await? == 0 {
-                return Ok(());
-            }
-            stranger.in_place();
-            sleep(NEARLY_IDLE).await;
-        }
+        let stream = stranger.tcp_to(health).await?;
+        let request = "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        ask_on_and_on(&stranger, stream, iter::repeat(request), Some(NEARLY_IDLE)).await
     };
     flood(form, &mut program, (200, 1), act).await
 }
@@ -177,15 +169,9 @@ pub(crate) async fn metrics(form: Form) -> Report {
     let mut program = Program::start().await;
     let health = program.health;
     let act = move |stranger: Stranger| async move {
-        let mut stream = stranger.tcp_to(health).await?;
-        let mut answer = vec![0; 64 * 1024];
-        loop {
-            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
-            if stream.read(&mut answer).await? == 0 {
-                return Ok(());
-            }
-            stranger.in_place();
-        }
+        let stream = stranger.tcp_to(health).await?;
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        ask_on_and_on(&stranger, stream, iter::repeat(request), None).await
     };
     flood(form, &mut program, (16, 1), act).await
 }
@@ -193,16 +179,9 @@ pub(crate) async fn metrics(form: Form) -> Report {
 /// Requests that are no reviews, on connections that are kept.
 pub(crate) async fn refusals(form: Form) -> Report {
     let act = async |stranger: Stranger| {
-        let mut stream = stranger.tls("http/1.1").await?;
+        let stream = stranger.tls("http/1.1").await?;
         let request = head("Content-Length: 2") + "{}";
-        let mut answer = vec![0; 4096];
-        loop {
-            stream.write_all(request.as_bytes()).await?;
-            if stream.read(&mut answer).await? == 0 {
-                return Ok(());
-            }
-            stranger.in_place();
-        }
+        ask_on_and_on(&stranger, stream, iter::repeat(&request), None).await
     };
     during(form, SENDERS, act).await
 }
@@ -296,7 +275,7 @@ pub(crate) async fn windows(form: Form) -> Report {
     let mut program = Program::start().await;
     let mut report = flood(form, &mut program, (HOLDERS, HOLDERS), act).await;
     let peak = program.memory("VmHWM");
-    report.require(peak < HELD_LIMIT, format!("{} MiB are less than 64", peak / MIB));
+    report.require(peak < HELD_LIMIT, format!("{} are less than {}", mebibytes(peak), mebibytes(HELD_LIMIT)));
     report
 }
 

@@ -5,7 +5,7 @@ use crate::{
     caller::{API_SERVER, Load, Shape},
     program::{Program, Setup},
     report::{Form, Outcome, Report, Tally, mebibytes},
-    strangers::{Stranger, Strangers, anywhere, head, silently, slowly},
+    strangers::{Stranger, Strangers, anywhere, ask_on_and_on, head, silently, slowly},
     support::{self, NEVER, eventually},
 };
 use futures::future::BoxFuture;
@@ -241,16 +241,8 @@ pub(crate) async fn dear_reviews(form: Form) -> Report {
     let act = move |stranger: Stranger| {
         let requests = Arc::clone(&requests);
         async move {
-            let mut stream = stranger.tls("http/1.1").await?;
-            let mut answer = vec![0; 64 * 1024];
-            for request in requests.iter().cycle() {
-                stream.write_all(request.as_bytes()).await?;
-                if stream.read(&mut answer).await? == 0 {
-                    break;
-                }
-                stranger.in_place();
-            }
-            Ok(())
+            let stream = stranger.tls("http/1.1").await?;
+            ask_on_and_on(&stranger, stream, requests.iter().cycle(), None).await
         }
     };
     among(form, &mut Program::start().await, Shape::Small, (16, anywhere), act).await
