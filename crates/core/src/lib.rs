@@ -5,7 +5,7 @@
 //! ```text
 //! bytes -> Review -> Pod (borrowed view) -> Intent -> select -> shape -> place -> withhold -> judge -> patch -> prove
 //!                                             ^                                     ^
-//!                              annotations ---+                                     +--- Catalogue, ClusterFacts
+//!                              annotations ---+                                     +--- Catalogue, ClusterFacts, Lifecycle
 //! ```
 //!
 //! The rooms of the house, from the ground up; each knows only those above it in this table:
@@ -17,6 +17,7 @@
 //! | [`pod`] | the borrowed view of a pod |
 //! | [`intent`] | annotations -> what the user asked for |
 //! | [`catalogue`] | known sidecars: `known.yaml` and its reader |
+//! | [`lifecycle`] | what happens to a pod's containers over time, and who asks whom |
 //! | [`conversion`] | the steps from intent to a proved patch, and the rules |
 //! | [`admission`] | `AdmissionReview`s: requests in, answers out |
 
@@ -25,6 +26,7 @@ pub mod catalogue;
 pub mod conversion;
 pub mod findings;
 pub mod intent;
+pub mod lifecycle;
 pub mod pod;
 pub mod text;
 pub mod version;

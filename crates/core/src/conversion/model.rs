@@ -1,6 +1,6 @@
 //! The data that the steps of a conversion hand to each other.
 
-use super::knowledge::hooks::HookKind;
+use crate::lifecycle::hooks::HookKind;
 use crate::{
     catalogue::Entry,
     findings::{Code, Finding},

@@ -4,13 +4,13 @@
 
 use super::{
     facts::{ClusterFacts, StartupProbeBug},
-    knowledge::hooks,
     model::{Change, Move, NativeForm, Selected},
 };
 use crate::{
     catalogue::{Entry, Hook, Pattern, ProbeSource, StartupProbeForm, all_hold, any_holds},
     findings::{Code, Finding},
     intent::{Intent, PreStop, StartupProbe, Wishes, patient_probe},
+    lifecycle::hooks,
     pod::{Container, Handler, Pod, Probe},
     version::Version,
 };

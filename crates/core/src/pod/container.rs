@@ -5,7 +5,7 @@
 
 use super::{
     Text,
-    fields::{Env, EnvVar, Handler, Lifecycle, Port, PortRef, Ports, Probe, Resources},
+    fields::{Env, EnvVar, Handler, Lifecycle, Port, PortRef, Ports, Probe, Resources, VolumeMount},
     json::{Field, once},
     unreadable::{Unreadable, read},
 };
@@ -45,9 +45,11 @@ struct Fields<'a> {
     ports: Field<'a, Ports<'a>>,
     // In boxes, for most containers have none of them, or nobody asks.
     resources: Field<'a, Box<Resources<'a>>>,
+    liveness_probe: Field<'a, Box<Handler<'a>>>,
     readiness_probe: Field<'a, Box<Handler<'a>>>,
     startup_probe: Field<'a, Box<Handler<'a>>>,
     lifecycle: Field<'a, Box<Lifecycle<'a>>>,
+    volume_mounts: Field<'a, Vec<VolumeMount<'a>>>,
     restart_policy_rules: Field<'a, IgnoredAny>,
     resize_policy: Field<'a, IgnoredAny>,
 }
@@ -63,9 +65,11 @@ enum Key {
     Env,
     Ports,
     Resources,
+    LivenessProbe,
     ReadinessProbe,
     StartupProbe,
     Lifecycle,
+    VolumeMounts,
     RestartPolicyRules,
     ResizePolicy,
     #[serde(other)]
@@ -87,16 +91,18 @@ impl<'a> Container<'a> {
             return Err(Unreadable::duplicate(field));
         }
         let Fields { image, command, args, env, ports, resources, .. } = &*self.fields;
-        let Fields { readiness_probe, startup_probe, lifecycle, .. } = &*self.fields;
+        let Fields { liveness_probe, readiness_probe, startup_probe, lifecycle, volume_mounts, .. } = &*self.fields;
         check("image", image)?;
         check("command", command)?;
         check("args", args)?;
         check("env", env)?;
         check("ports", ports)?;
         check("resources", resources)?;
+        check("livenessProbe", liveness_probe)?;
         check("readinessProbe", readiness_probe)?;
         check("startupProbe", startup_probe)?;
-        check("lifecycle", lifecycle)
+        check("lifecycle", lifecycle)?;
+        check("volumeMounts", volume_mounts)
     }
 
     /// Whether the container, if it stands in `initContainers`, is a native sidecar.
@@ -224,6 +230,12 @@ impl<'a> Container<'a> {
         resource.strip_prefix("limits.").is_some_and(|name| !sets(name))
     }
 
+    /// `livenessProbe`.
+    #[must_use]
+    pub fn liveness_probe(&self) -> Option<Probe<'_>> {
+        probe(&self.fields.liveness_probe)
+    }
+
     /// `readinessProbe`.
     #[must_use]
     pub fn readiness_probe(&self) -> Option<Probe<'_>> {
@@ -252,6 +264,12 @@ impl<'a> Container<'a> {
     #[must_use]
     pub fn post_start(&self) -> Option<&Handler<'a>> {
         self.lifecycle()?.post_start.as_ref()
+    }
+
+    /// `volumeMounts`.
+    #[must_use]
+    pub fn volume_mounts(&self) -> &[VolumeMount<'a>] {
+        self.fields.volume_mounts.get().map_or(&[], Vec::as_slice)
     }
 
     /// Whether there are `restartPolicyRules`.
@@ -356,9 +374,11 @@ impl<'de: 'a, 'a> Visitor<'de> for ContainerVisitor<'a> {
                 Key::Env => ("env", fields.env.note(map.next_value()?)),
                 Key::Ports => ("ports", fields.ports.note(map.next_value()?)),
                 Key::Resources => ("resources", fields.resources.note(map.next_value()?)),
+                Key::LivenessProbe => ("livenessProbe", fields.liveness_probe.note(map.next_value()?)),
                 Key::ReadinessProbe => ("readinessProbe", fields.readiness_probe.note(map.next_value()?)),
                 Key::StartupProbe => ("startupProbe", fields.startup_probe.note(map.next_value()?)),
                 Key::Lifecycle => ("lifecycle", fields.lifecycle.note(map.next_value()?)),
+                Key::VolumeMounts => ("volumeMounts", fields.volume_mounts.note(map.next_value()?)),
                 Key::RestartPolicyRules => ("restartPolicyRules", fields.restart_policy_rules.note(map.next_value()?)),
                 Key::ResizePolicy => ("resizePolicy", fields.resize_policy.note(map.next_value()?)),
                 Key::Other => {

@@ -23,6 +23,8 @@ pub struct EnvVar<'a> {
     pub value: Option<Text<'a>>,
     /// `valueFrom.resourceFieldRef`.
     pub resource_field_ref: Option<Box<ResourceFieldRef<'a>>>,
+    /// `valueFrom.fieldRef.fieldPath`, for example `status.podIP`; empty where there is none.
+    pub field_path: Text<'a>,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +43,15 @@ struct RawEnvVar<'a> {
 struct EnvVarSource<'a> {
     #[serde(borrow, default)]
     resource_field_ref: Option<Box<ResourceFieldRef<'a>>>,
+    #[serde(borrow, default)]
+    field_ref: Option<ObjectFieldSelector<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ObjectFieldSelector<'a> {
+    #[serde(borrow, default)]
+    field_path: Text<'a>,
 }
 
 /// `valueFrom.resourceFieldRef` of an environment variable.
@@ -72,6 +83,21 @@ pub struct Port<'a> {
     /// `hostPort`; 0 means none.
     #[serde(deserialize_with = "null_is_default")]
     pub host_port: i64,
+}
+
+/// One entry of `volumeMounts`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct VolumeMount<'a> {
+    /// `name` of the volume.
+    #[serde(borrow)]
+    pub name: Text<'a>,
+    /// `mountPath`.
+    #[serde(borrow)]
+    pub mount_path: Text<'a>,
+    /// `subPath`; empty where the whole volume is mounted.
+    #[serde(borrow)]
+    pub sub_path: Text<'a>,
 }
 
 /// `resources`: quantities by resource name, as written.
@@ -193,8 +219,10 @@ pub struct Lifecycle<'a> {
 impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         kept_items(deserializer, |index, RawEnvVar { name, value, value_from }| {
-            let resource_field_ref = value_from.and_then(|source| source.resource_field_ref);
-            (!name.is_empty()).then_some(EnvVar { index, name, value, resource_field_ref })
+            let (resource_field_ref, field_ref) =
+                value_from.map_or((None, None), |source| (source.resource_field_ref, source.field_ref));
+            let field_path = field_ref.map(|field_ref| field_ref.field_path).unwrap_or_default();
+            (!name.is_empty()).then_some(EnvVar { index, name, value, resource_field_ref, field_path })
         })
         .map(Self)
     }

@@ -15,7 +15,7 @@ mod unreadable;
 pub use container::Container;
 pub use fields::{
     EnvVar, ExecAction, GrpcAction, Handler, HttpGetAction, Lifecycle, Port, PortRef, Probe, ResourceFieldRef,
-    Resources, SleepAction, TcpSocketAction,
+    Resources, SleepAction, TcpSocketAction, VolumeMount,
 };
 pub use json::{ANNOTATIONS_LIMIT, Entries, Label, Text};
 pub use quantity::Quantity;
@@ -103,6 +103,12 @@ pub struct Spec<'a> {
     /// `hostNetwork`.
     #[serde(deserialize_with = "null_is_default")]
     pub host_network: bool,
+    /// `hostPID`.
+    #[serde(rename = "hostPID", deserialize_with = "null_is_default")]
+    pub host_pid: bool,
+    /// `shareProcessNamespace`.
+    #[serde(deserialize_with = "null_is_default")]
+    pub share_process_namespace: bool,
     /// `os`.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub os: PodOs<'a>,

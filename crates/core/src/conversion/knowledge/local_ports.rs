@@ -1,6 +1,6 @@
 //! Who serves which port inside a pod, and who asks for which.
 
-use super::hooks::command_text;
+use crate::lifecycle::hooks::command_text;
 use crate::pod::{Container, Handler, HttpGetAction, Probe, TcpSocketAction};
 use std::collections::BTreeSet;
 

@@ -1,8 +1,6 @@
 //! What several steps of a conversion must know about containers. Nothing here knows a plan.
 
 pub(super) mod carriers;
-pub(super) mod hooks;
 pub(super) mod local_ports;
 pub(super) mod one_shot;
-pub(super) mod requests;
 pub(super) mod resource_refs;

@@ -2,10 +2,8 @@
 
 use super::{Case, Move};
 use crate::{
-    conversion::{
-        knowledge::hooks::{HookKind, slept_seconds},
-        model::Change,
-    },
+    conversion::model::Change,
+    lifecycle::hooks::{HookKind, slept_seconds},
     pod::Container,
 };
 

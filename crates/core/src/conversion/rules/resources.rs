@@ -2,9 +2,10 @@
 
 use super::{Case, Move};
 use crate::{
-    conversion::{
-        knowledge::requests::{Part, Role, all_limited, effective, names},
-        model::Slot,
+    conversion::model::Slot,
+    lifecycle::{
+        Role,
+        requests::{Part, all_limited, effective, names},
     },
     pod::Quantity,
 };

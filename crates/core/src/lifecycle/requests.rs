@@ -1,25 +1,17 @@
 //! What a pod asks for, computed as Kubernetes computes it.
 
+use super::Role;
 use crate::pod::{Container, Entries, Quantity, Resources};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 /// One container of a pod, as the formulas see it.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::conversion) struct Part<'p> {
-    pub(in crate::conversion) container: &'p Container<'p>,
-    pub(in crate::conversion) role: Role,
-}
-
-/// What a container is to the formulas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::conversion) enum Role {
-    /// It stands in `containers`.
-    Regular,
-    /// An init container with `restartPolicy: Always`.
-    Sidecar,
-    /// Any other init container.
-    RunOnce,
+pub struct Part<'p> {
+    /// The container.
+    pub container: &'p Container<'p>,
+    /// What it is to the kubelet.
+    pub role: Role,
 }
 
 /// The use of one resource while the containers start.
@@ -37,7 +29,8 @@ const MOST_RESOURCES: usize = 1000;
 /// container starts)`. `parts` are the init containers in their order, then the regular ones.
 ///
 /// Source: staging/src/k8s.io/component-helpers/resource/helpers.go, `AggregateContainerRequests`.
-pub(in crate::conversion) fn effective<'p>(parts: impl Iterator<Item = Part<'p>>) -> BTreeMap<&'p str, Quantity> {
+#[must_use]
+pub fn effective<'p>(parts: impl Iterator<Item = Part<'p>>) -> BTreeMap<&'p str, Quantity> {
     let mut uses: BTreeMap<&'p str, Use> = BTreeMap::new();
     for Part { container, role } in parts {
         let Some(resources) = container.resources() else { continue };
@@ -60,7 +53,8 @@ fn named<'r>(resources: &'r Resources<'_>) -> impl Iterator<Item = &'r str> {
 }
 
 /// Whether `resources` names `resource` at all.
-pub(in crate::conversion) fn names(resources: &Resources<'_>, resource: &str) -> bool {
+#[must_use]
+pub fn names(resources: &Resources<'_>, resource: &str) -> bool {
     resources.requests.contains_key(resource) || resources.limits.contains_key(resource)
 }
 
@@ -68,7 +62,7 @@ pub(in crate::conversion) fn names(resources: &Resources<'_>, resource: &str) ->
 ///
 /// Source: `pkg/kubelet/cm/helpers_linux.go`, `ResourceConfigForPod`: sidecars count with the sum of the limits in front
 /// of them.
-pub(in crate::conversion) fn all_limited<'p>(mut parts: impl Iterator<Item = Part<'p>>, resource: &str) -> bool {
+pub fn all_limited<'p>(mut parts: impl Iterator<Item = Part<'p>>, resource: &str) -> bool {
     let mut sidecars = Quantity::default();
     parts.all(|Part { container, role }| {
         let own = container.resources().and_then(|resources| quantity(&resources.limits, resource));
@@ -87,15 +81,6 @@ fn request(resources: &Resources<'_>, resource: &str) -> Quantity {
 
 fn quantity(list: &Entries<'_, &RawValue>, resource: &str) -> Option<Quantity> {
     Quantity::parse(list.get(resource)?.get())
-}
-
-// === impl Role ===
-
-impl Role {
-    /// What `init`, which stands in `initContainers`, is.
-    pub(in crate::conversion) fn of_init(init: &Container<'_>) -> Self {
-        if init.restarts_always() { Self::Sidecar } else { Self::RunOnce }
-    }
 }
 
 // === impl Use ===

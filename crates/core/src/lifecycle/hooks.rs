@@ -1,12 +1,15 @@
 //! What lifecycle hooks do, told by what they run.
 
+use super::script;
 use crate::pod::{ExecAction, Handler, Text};
 
 /// What a preStop hook does, as far as it can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::conversion) enum HookKind {
+pub enum HookKind {
     /// Ends the sidecar.
     Quit,
+    /// Takes away what the sidecar has mounted for others.
+    Unmount,
     /// Waits, and nothing else.
     Sleep,
     /// Lets the sidecar finish its work without ending it.
@@ -19,7 +22,7 @@ pub(in crate::conversion) enum HookKind {
 const QUITS: [&str; 7] = ["quitquitquit", "shutdown", "graceful_shutdown", "quit", "stop", "exit", "poweroff"];
 
 /// What `hook` does.
-pub(in crate::conversion) fn classify(hook: &Handler<'_>) -> HookKind {
+pub fn classify(hook: &Handler<'_>) -> HookKind {
     match hook {
         Handler { sleep: Some(_), .. } => HookKind::Sleep,
         Handler { http_get: Some(request), .. } => of_path(&request.path),
@@ -44,24 +47,16 @@ fn of_path(path: &str) -> HookKind {
 /// A script ends the sidecar if one of its commands does, and only waits if all of them do.
 fn of_command(exec: &ExecAction<'_>) -> HookKind {
     let script = command_text(&exec.command).to_lowercase();
-    let kinds: Vec<_> = simple_commands(&script).filter_map(|words| of_simple_command(&words)).collect();
-    [HookKind::Quit, HookKind::Drain, HookKind::Other, HookKind::Sleep]
+    let kinds: Vec<_> = script::commands(&script).filter_map(|command| of_words(&command.words)).collect();
+    [HookKind::Quit, HookKind::Unmount, HookKind::Drain, HookKind::Other, HookKind::Sleep]
         .into_iter()
         .find(|kind| kinds.contains(kind))
         .unwrap_or(HookKind::Other)
 }
 
-/// The commands of a script, each as its words: cut at what the shell takes for their end.
-fn simple_commands(script: &str) -> impl Iterator<Item = Vec<&str>> {
-    let is_end = |c: char| matches!(c, ';' | '&' | '|' | '\n' | '(' | ')' | '`');
-    let is_quote = |c: char| matches!(c, '"' | '\'');
-    script
-        .split(is_end)
-        .map(move |command| command.split_whitespace().map(|word| word.trim_matches(is_quote)).collect())
-}
-
 /// What one command does; `None` for one that neither does nor waits for anything by itself.
-fn of_simple_command(words: &[&str]) -> Option<HookKind> {
+#[must_use]
+pub fn of_words(words: &[&str]) -> Option<HookKind> {
     let mut words = words.iter().copied().skip_while(is_prefix).filter(|word| !word.is_empty());
     let program = words.next()?.rsplit('/').next()?;
     let arguments: Vec<&str> = words.collect();
@@ -72,7 +67,8 @@ fn of_simple_command(words: &[&str]) -> Option<HookKind> {
         "sleep" | "wait" => HookKind::Sleep,
         "kill" | "pkill" | "killall" => of_signal(&arguments),
         "poweroff" | "halt" | "shutdown" => HookKind::Quit,
-        "vault" if arguments.contains(&"revoke") => HookKind::Quit,
+        "umount" => HookKind::Unmount,
+        _ if program.starts_with("fusermount") => HookKind::Unmount,
         _ => of_program(program, &arguments),
     })
 }
@@ -128,7 +124,7 @@ fn of_argument(argument: &str) -> HookKind {
 }
 
 /// How long a hook that only waits does so, in seconds, where that is plain.
-pub(in crate::conversion) fn slept_seconds(hook: &Handler<'_>) -> Option<i64> {
+pub fn slept_seconds(hook: &Handler<'_>) -> Option<i64> {
     if let Some(sleep) = &hook.sleep {
         return Some(sleep.seconds);
     }
@@ -139,7 +135,7 @@ pub(in crate::conversion) fn slept_seconds(hook: &Handler<'_>) -> Option<i64> {
 }
 
 /// The words of a command with spaces between them, as a shell would be given them.
-pub(in crate::conversion) fn command_text(words: &[Text<'_>]) -> String {
+pub fn command_text(words: &[Text<'_>]) -> String {
     let mut text = String::with_capacity(words.iter().map(|word| word.len() + 1).sum());
     for word in words {
         if !text.is_empty() {
@@ -160,7 +156,7 @@ mod tests {
     #[case(r#"{"httpGet":{"path":"/shutdown","port":3500}}"#, HookKind::Quit)]
     #[case(r#"{"exec":{"command":["curl","-X","POST","localhost:15020/quitquitquit"]}}"#, HookKind::Quit)]
     #[case(r#"{"exec":{"command":["sh","-c","sleep 5; kill 1"]}}"#, HookKind::Quit)]
-    #[case(r#"{"exec":{"command":["/bin/sh","-c","sleep 5 && vault token revoke -self"]}}"#, HookKind::Quit)]
+    #[case(r#"{"exec":{"command":["/bin/sh","-c","sleep 5 && vault token revoke -self"]}}"#, HookKind::Other)]
     #[case(r#"{"exec":{"command":["/cloud-sql-proxy","shutdown"]}}"#, HookKind::Quit)]
     #[case(r#"{"exec":{"command":["nginx","-s","quit"]}}"#, HookKind::Quit)]
     #[case(r#"{"exec":{"command":["killall","-USR2","kuma-dp"]}}"#, HookKind::Drain)]
@@ -192,6 +188,9 @@ mod tests {
         r#"{"exec":{"command":["wget","-qO-","--post-data=","http://127.0.0.1:15000/quitquitquit"]}}"#,
         HookKind::Quit
     )]
+    #[case(r#"{"exec":{"command":["sh","-c","umount /data || fusermount -uz /data"]}}"#, HookKind::Unmount)]
+    #[case(r#"{"exec":{"command":["/usr/bin/fusermount3","-u","/mnt"]}}"#, HookKind::Unmount)]
+    #[case(r#"{"exec":{"command":["sh","-c","sleep 5 2>&1"]}}"#, HookKind::Sleep)]
     #[case(r#"{"httpGet":{"path":"/hooks/stop/flush","port":1}}"#, HookKind::Other)]
     #[case(r#"{"httpGet":{"path":"/flush?on=exit","port":1}}"#, HookKind::Other)]
     #[case(r#"{"httpGet":{"path":"/graceful_shutdown","port":20600}}"#, HookKind::Quit)]

@@ -1,0 +1,232 @@
+//! What a container's first process does: what it waits for, what it works on afterwards, and whether SIGTERM ends it.
+
+use super::{
+    hooks::{self, HookKind},
+    script::{self, Command, End, Place, base_name},
+    traffic,
+};
+use crate::pod::Container;
+
+/// What a command waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited<'t> {
+    /// That a file or socket of this path is there.
+    File(&'t str),
+    /// That it is gone.
+    NoFile(&'t str),
+    /// That a process runs.
+    Process,
+    /// That a process has ended.
+    ProcessEnd,
+    /// That a port answers.
+    Port(i64),
+    /// That a port answers no more.
+    PortEnd(i64),
+}
+
+/// A wait, and what is done when it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait<'t> {
+    /// What is waited for.
+    pub awaited: Awaited<'t>,
+    /// The first command behind it that does more than to end the container itself.
+    pub then: Option<Work<'t>>,
+}
+
+/// A command that does something that matters to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work<'t> {
+    /// The name of its program.
+    pub program: &'t str,
+    /// Whether it takes the shell's place, as what is meant to go on running does.
+    pub is_exec: bool,
+}
+
+/// Programs that have no handler for SIGTERM, so that the kernel keeps it from the first process of a container.
+const DEAF: [&str; 7] = ["tail", "sleep", "cat", "tee", "yes", "inotifywait", "read"];
+
+/// Programs that stand first and pass signals on.
+const INITS: [&str; 9] =
+    ["tini", "dumb-init", "catatonit", "s6-svscan", "s6-overlay", "supervisord", "runit", "kubexit", "pid1"];
+
+/// Commands that look whether something is there, or wait a little, and do no work.
+const IDLE: [&str; 24] = [
+    "sleep", "wait", "exit", "return", "break", "continue", "true", "false", ":", "echo", "printf", "set", "trap",
+    "test", "[", "[[", "kill", "pkill", "killall", "killall5", "rm", "sync", "date", "export",
+];
+
+/// The words of a container's command line: `command`, then `args`.
+#[must_use]
+pub fn command_line<'c>(container: &'c Container<'_>) -> Vec<&'c str> {
+    container.command_line().collect()
+}
+
+/// The script of a container's command line, if it hands one to a shell.
+#[must_use]
+pub fn script<'c>(container: &'c Container<'_>) -> Option<&'c str> {
+    script::in_command_line(&command_line(container))
+}
+
+/// Whether the first process is known not to act on SIGTERM, and which program that is.
+///
+/// The kernel keeps a signal from the first process of a process namespace that has no handler for it. So this is for
+/// containers with a process namespace of their own.
+#[must_use]
+pub fn deaf_to_term<'c>(container: &'c Container<'_>) -> Option<&'c str> {
+    // Who names a signal of its own knows what ends the program.
+    if container.lifecycle().is_some_and(|lifecycle| lifecycle.has_others) {
+        return None;
+    }
+    let words = command_line(container);
+    let first = words.iter().copied().find(|word| !word.is_empty())?;
+    if INITS.contains(&base_name(first)) {
+        return None;
+    }
+    match script::in_command_line(&words) {
+        Some(text) => deaf_script(text),
+        None => DEAF.into_iter().find(|deaf| *deaf == base_name(first)),
+    }
+}
+
+/// Of a script the program that stays as first process and does not act on SIGTERM.
+fn deaf_script(text: &str) -> Option<&str> {
+    let commands: Vec<_> = script::commands(text).collect();
+    if commands.iter().any(|command| command.words.contains(&"trap")) {
+        return None;
+    }
+    let deaf = |command: &Command<'_>| DEAF.into_iter().find(|deaf| *deaf == command.program());
+    if let Some(exec) = commands.iter().find(|command| command.is_exec()) {
+        return deaf(exec);
+    }
+    let last = commands.last()?;
+    // A shell whose last command is a plain one may put it in its own place; which one does so differs.
+    let alone = commands.len() == 1 && last.place == Place::Plain && last.end == End::Done;
+    let ends_in_loop = text.trim_end().trim_end_matches(';').ends_with("done") || last.place != Place::Plain;
+    let waits = last.program() == "wait" || last.end == End::Background;
+    let piped = commands.iter().rev().nth(1).is_some_and(|command| command.end == End::Pipe);
+    match () {
+        () if alone => deaf(last),
+        () if ends_in_loop || waits || piped => Some("the shell"),
+        () => deaf(last),
+    }
+}
+
+/// Everything that a script waits for, each with the first work behind it.
+#[must_use]
+pub fn waits(text: &str) -> Vec<Wait<'_>> {
+    let commands: Vec<_> = script::commands(text).collect();
+    let next_work = next(&commands, is_work);
+    let next_leave = next(&commands, |command| matches!(command.program(), "break" | "exit" | "return"));
+    let behind_loop = behind_loops(&commands);
+    let wait = |at: usize| {
+        let command = &commands[at];
+        let first_work = |from: usize| next_work.get(from).copied().flatten();
+        let (awaited, then) = match command.place {
+            Place::Asked { until } => (awaited(command, until)?, first_work(behind_loop[at])),
+            // A command that waits by itself.
+            Place::Plain => (blocking(command)?, first_work(at + 1)),
+            // `if test -f FILE; then work; break; fi` in the body of a loop, or `test -f FILE && break`.
+            Place::If | Place::Body => {
+                let leave = next_leave[at].filter(|leave| *leave < behind_loop[at])?;
+                let within = first_work(at + 1).filter(|work| *work < leave);
+                let behind = || first_work(behind_loop[at]).filter(|_| commands[leave].program() == "break");
+                (awaited(command, true)?, within.or_else(behind))
+            }
+        };
+        Some(Wait { awaited, then: then.map(|work| Work::of(&commands[work])) })
+    };
+    (0..commands.len()).filter_map(wait).collect()
+}
+
+/// Of each command the first one, from itself on, that is `such`.
+fn next(commands: &[Command<'_>], such: impl Fn(&Command<'_>) -> bool) -> Vec<Option<usize>> {
+    let mut first = None;
+    let mut next = vec![None; commands.len()];
+    for (at, command) in commands.iter().enumerate().rev() {
+        if such(command) {
+            first = Some(at);
+        }
+        next[at] = first;
+    }
+    next
+}
+
+/// Of each command the place behind the outermost loop it belongs to, or behind itself.
+fn behind_loops(commands: &[Command<'_>]) -> Vec<usize> {
+    let mut behind = vec![0; commands.len()];
+    let mut end = commands.len();
+    for (at, command) in commands.iter().enumerate().rev() {
+        let same = commands.get(at + 1).is_some_and(|next| next.outermost == command.outermost);
+        if command.outermost.is_none() || !same {
+            end = at + 1;
+        }
+        behind[at] = end;
+    }
+    behind
+}
+
+/// What a loop waits for that asks `command`; with `until`, that it succeeds.
+fn awaited<'t>(command: &Command<'t>, until: bool) -> Option<Awaited<'t>> {
+    let arguments = command.arguments();
+    let mut wanted = until != command.negated;
+    let path = || arguments.iter().copied().find(|word| is_path(word));
+    match command.program() {
+        "[" | "[[" | "test" => {
+            if arguments.contains(&"!") || arguments.contains(&"-z") {
+                wanted = !wanted;
+            }
+            file(path()?, wanted)
+        }
+        "ls" | "stat" | "cat" | "grep" | "find" | "head" => file(path()?, wanted),
+        "pgrep" | "pidof" | "ps" => Some(process(wanted)),
+        "kill" if arguments.contains(&"-0") => Some(process(wanted)),
+        "nc" | "curl" | "wget" | "pg_isready" | "mysqladmin" | "redis-cli" | "ncat" => {
+            let port = traffic::text::ports_in(&command.words.join(" ")).into_iter().next()?;
+            Some(if wanted { Awaited::Port(port) } else { Awaited::PortEnd(port) })
+        }
+        _ => None,
+    }
+}
+
+const fn process<'t>(wanted: bool) -> Awaited<'t> {
+    if wanted { Awaited::Process } else { Awaited::ProcessEnd }
+}
+
+const fn file(path: &str, wanted: bool) -> Option<Awaited<'_>> {
+    Some(if wanted { Awaited::File(path) } else { Awaited::NoFile(path) })
+}
+
+/// What a command waits for by itself, without a loop.
+fn blocking<'t>(command: &Command<'t>) -> Option<Awaited<'t>> {
+    let arguments = command.arguments();
+    match command.program() {
+        "tail" if arguments.iter().any(|word| word.starts_with("--pid")) => Some(Awaited::ProcessEnd),
+        "inotifywait" if !arguments.contains(&"-m") => {
+            arguments.iter().copied().find(|word| is_path(word)).map(Awaited::File)
+        }
+        name if name.starts_with("wait-for") && name.contains("file") => {
+            arguments.iter().copied().find(|word| is_path(word)).map(Awaited::File)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a command does something that matters to others: neither looks, nor waits, nor ends the container.
+fn is_work(command: &Command<'_>) -> bool {
+    let name = command.program();
+    let quits = || hooks::of_words(&command.words) == Some(HookKind::Quit);
+    let looks = matches!(command.place, Place::Asked { .. } | Place::If);
+    !looks && !IDLE.contains(&name) && !quits()
+}
+
+// === impl Work ===
+
+impl<'t> Work<'t> {
+    fn of(command: &Command<'t>) -> Self {
+        Self { program: command.program(), is_exec: command.is_exec() }
+    }
+}
+
+fn is_path(word: &str) -> bool {
+    word.starts_with('/') || (word.starts_with(['$', '.']) && word.contains('/'))
+}

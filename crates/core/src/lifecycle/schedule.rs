@@ -1,0 +1,45 @@
+//! When the steps of an order come, given how long the programs take.
+
+use super::event::{Event, Step, Takes};
+use std::collections::BTreeMap;
+
+/// When each event comes, in seconds from the beginning of the order.
+pub type Schedule = BTreeMap<Event, f64>;
+
+/// When the steps come if each takes as long as it says, and `program` says how long those take that are a program's own
+/// affair: how long a run-once init container runs, a startup probe needs to succeed, a process needs to end after
+/// SIGTERM. `steps` stand in an order in which they can happen.
+///
+/// An event that never comes (`program` says infinity) delays what waits for it to its own latest time, if it has one.
+#[must_use]
+pub fn schedule(steps: &[Step], program: impl Fn(Event) -> f64) -> Schedule {
+    let mut schedule = Schedule::new();
+    let mut kills = BTreeMap::new();
+    for step in steps {
+        let caused =
+            step.after.iter().filter_map(|event| schedule.get(event)).fold(0.0, |one: f64, other| one.max(*other));
+        let takes = match step.takes {
+            Takes::Seconds(whole) => seconds(whole),
+            Takes::AtLeast(whole) => seconds(whole).max(program(step.event)),
+        };
+        let mut at = (caused + takes).max(step.not_before.map_or(0.0, seconds));
+        if let Some(latest) = step.at_the_latest {
+            at = at.min(seconds(latest));
+        }
+        match step.event {
+            Event::Kill(index) => {
+                kills.insert(index, at);
+            }
+            // Whoever does not end by itself is ended.
+            Event::Ends(index) => at = kills.get(&index).map_or(at, |kill| at.min(*kill)),
+            _ => {}
+        }
+        schedule.insert(step.event, at);
+    }
+    schedule
+}
+
+/// Whole seconds, of which no order has so many that a float cannot count them.
+fn seconds(whole: i64) -> f64 {
+    f64::from(i32::try_from(whole).unwrap_or(i32::MAX))
+}

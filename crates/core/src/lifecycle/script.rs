@@ -1,0 +1,226 @@
+//! Shell scripts, as far as their commands can be told apart.
+//!
+//! This is no shell: it cuts a text at what ends a command and knows the words around loops. What it cannot see (a
+//! script in a file, a function that is called by name) it says nothing about.
+
+use crate::pod::Text;
+use std::borrow::Cow;
+
+/// One command of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command<'t> {
+    /// Its program and arguments, without quotes and without the words of the shell's grammar in front.
+    pub words: Vec<&'t str>,
+    /// Where it stands.
+    pub place: Place,
+    /// Whether a `!` in front turns its success around.
+    pub negated: bool,
+    /// What ends it.
+    pub end: End,
+    /// The number of the outermost loop it belongs to, by which it is asked or in whose body it stands.
+    pub outermost: Option<usize>,
+}
+
+/// Where a command stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Neither in a loop nor in a condition.
+    Plain,
+    /// It is what a loop asks: `while COMMAND`, `until COMMAND`.
+    Asked {
+        /// Whether the loop goes on until it succeeds.
+        until: bool,
+    },
+    /// It is what an `if` asks.
+    If,
+    /// It stands in the body of a loop.
+    Body,
+}
+
+/// What ends a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// `;`, an end of line, a bracket, or the end of the script.
+    Done,
+    /// `&&`.
+    And,
+    /// `||`.
+    Or,
+    /// `|`.
+    Pipe,
+    /// `&`.
+    Background,
+}
+
+/// Reads a script command by command.
+#[derive(Default)]
+struct Reader {
+    /// How many loops are open, the one that is being asked included.
+    depth: usize,
+    /// How many outermost loops there were.
+    loops: usize,
+    asking: Option<Place>,
+}
+
+/// The shells whose `-c` is read.
+const SHELLS: [&str; 6] = ["sh", "bash", "ash", "dash", "zsh", "ksh"];
+
+/// What may stand in front of a program and hands over to it.
+const WRAPPERS: [&str; 6] = ["exec", "nohup", "sudo", "env", "command", "time"];
+
+/// The last part of a path.
+#[must_use]
+pub fn base_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// Whether `word` starts a shell.
+#[must_use]
+pub fn is_shell(word: &str) -> bool {
+    SHELLS.contains(&base_name(word))
+}
+
+/// The script that a command line hands to a shell with `-c`, if it does.
+#[must_use]
+pub fn in_command_line<'t>(words: &[&'t str]) -> Option<&'t str> {
+    let shell = words.iter().position(|word| is_shell(word))?;
+    // Only behind what hands over to a shell: `git -c …` is none.
+    if words[..shell].iter().any(|word| !hands_over(word)) {
+        return None;
+    }
+    let options = &words[shell + 1..];
+    let at = options.iter().take_while(|word| word.starts_with(['-', '+'])).position(|word| is_c(word))?;
+    // `-o pipefail -c` and `-ec` alike: the script is the first word that is no option behind `-c`.
+    let behind = &options[at + 1..];
+    let skipped = behind.iter().take_while(|word| word.starts_with('-') && !word.contains(' ')).count();
+    behind.get(skipped).copied()
+}
+
+/// The words of a command as one text, or the script that they hand to a shell.
+#[must_use]
+pub fn text_of<'t>(words: &[Text<'t>]) -> Cow<'t, str> {
+    let text: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    Cow::Owned(in_command_line(&text).map_or_else(|| text.join(" "), str::to_owned))
+}
+
+/// The commands of a script, in their order.
+pub fn commands(script: &str) -> impl Iterator<Item = Command<'_>> {
+    let mut reader = Reader::default();
+    pieces(script).filter_map(move |(piece, end)| reader.read(piece, end))
+}
+
+/// The script cut at what ends a command, and what that is.
+fn pieces(script: &str) -> impl Iterator<Item = (&str, End)> {
+    let mut rest = Some(script);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some((at, end, length)) = first_end(text) else {
+            rest = None;
+            return Some((text, End::Done));
+        };
+        rest = Some(&text[at + length..]);
+        Some((&text[..at], end))
+    })
+}
+
+/// Where the first command of `text` ends, by what, and how many bytes that has.
+fn first_end(text: &str) -> Option<(usize, End, usize)> {
+    let bytes = text.as_bytes();
+    let is_end = |at: &usize| match bytes[*at] {
+        b';' | b'\n' | b'(' | b')' | b'`' => true,
+        b'|' => at.checked_sub(1).map(|front| bytes[front]) != Some(b'>'),
+        // `2>&1` and `&>file` end nothing.
+        b'&' => at.checked_sub(1).map(|front| bytes[front]) != Some(b'>') && bytes.get(at + 1) != Some(&b'>'),
+        _ => false,
+    };
+    let at = (0..bytes.len()).find(is_end)?;
+    let doubled = bytes.get(at + 1) == Some(&bytes[at]);
+    Some(match (bytes[at], doubled) {
+        (b'&', true) => (at, End::And, 2),
+        (b'&', false) => (at, End::Background, 1),
+        (b'|', true) => (at, End::Or, 2),
+        (b'|', false) => (at, End::Pipe, 1),
+        _ => (at, End::Done, 1),
+    })
+}
+
+fn is_c(word: &str) -> bool {
+    !word.starts_with("--") && word.starts_with('-') && word.ends_with('c')
+}
+
+/// Whether a shell behind `word` is what is run in the end.
+fn hands_over(word: &str) -> bool {
+    const INITS: [&str; 6] = ["tini", "dumb-init", "catatonit", "su-exec", "gosu", "timeout"];
+    let name = base_name(word);
+    WRAPPERS.contains(&name)
+        || INITS.contains(&name)
+        || word.starts_with('-')
+        || word.contains('=')
+        || word.starts_with(|c: char| c.is_ascii_digit())
+}
+
+// === impl Reader ===
+
+impl Reader {
+    fn read<'t>(&mut self, piece: &'t str, end: End) -> Option<Command<'t>> {
+        let is_quote = |c: char| matches!(c, '"' | '\'');
+        let mut words =
+            piece.split_whitespace().map(|word| word.trim_matches(is_quote)).filter(|word| !word.is_empty());
+        let mut negated = false;
+        let first = loop {
+            let word = words.next()?;
+            match word {
+                "while" => self.open(Place::Asked { until: false }),
+                "until" => self.open(Place::Asked { until: true }),
+                "for" | "select" => self.open(Place::If),
+                "if" | "elif" => self.asking = Some(Place::If),
+                "do" | "then" | "else" => self.asking = None,
+                "done" => self.depth = self.depth.saturating_sub(1),
+                "fi" | "{" | "}" | "esac" => {}
+                "!" => negated = !negated,
+                // A variable that is set in front of a command.
+                _ if word.contains('=') && !word.starts_with(['-', '[', '/', '$', '=']) => {}
+                _ if word.starts_with('$') && !word.starts_with("${") && word.len() == 1 => {}
+                _ => break word,
+            }
+        };
+        let body = if self.depth > 0 { Place::Body } else { Place::Plain };
+        let words = std::iter::once(first).chain(words).collect();
+        let outermost = (self.depth > 0).then_some(self.loops);
+        Some(Command { words, place: self.asking.unwrap_or(body), negated, end, outermost })
+    }
+
+    fn open(&mut self, asking: Place) {
+        self.asking = Some(asking);
+        self.loops += usize::from(self.depth == 0);
+        self.depth += 1;
+    }
+}
+
+// === impl Command ===
+
+impl<'t> Command<'t> {
+    /// The name of its program.
+    #[must_use]
+    pub fn program(&self) -> &'t str {
+        base_name(self.handed_over().first().copied().unwrap_or_default())
+    }
+
+    /// Its arguments.
+    #[must_use]
+    pub fn arguments(&self) -> &[&'t str] {
+        self.handed_over().get(1..).unwrap_or_default()
+    }
+
+    /// Whether it takes the shell's place.
+    #[must_use]
+    pub fn is_exec(&self) -> bool {
+        self.words.first() == Some(&"exec")
+    }
+
+    /// Its words from the program on that is run in the end.
+    fn handed_over(&self) -> &[&'t str] {
+        let wrappers = self.words.iter().take_while(|word| WRAPPERS.contains(word)).count();
+        self.words.get(wrappers..).unwrap_or_default()
+    }
+}

@@ -1,0 +1,86 @@
+//! How what runs in a pod is stopped: because the pod is deleted, or because its application has ended.
+
+use super::{
+    Lifecycle, Role,
+    event::{Event, Step, Takes},
+};
+use crate::version::Version;
+
+const HOOKS: &str = "pkg/kubelet/kuberuntime/kuberuntime_container.go, killContainer";
+const ORDER: &str = "pkg/kubelet/kuberuntime/kuberuntime_termination_order.go, waitForTurn";
+const END: &str = "pkg/kubelet/kuberuntime/kuberuntime_manager.go, computePodActions";
+
+/// What a container has to end, whatever is left of the grace period, in seconds.
+///
+/// Source: `pkg/kubelet/kuberuntime/kuberuntime_container.go`, `minimumGracePeriodInSeconds`.
+pub const LEAST_SECONDS: i64 = 2;
+
+/// The first version in which sidecars are stopped after the application, in reverse order.
+const FIRST_WITH_ORDER: Version = Version::new(1, 29, 0);
+
+// === impl Lifecycle ===
+
+impl Lifecycle<'_> {
+    /// The steps of a deletion, counted from its beginning.
+    ///
+    /// The preStop hooks of all containers run at once. A regular container gets SIGTERM when its own hook has returned;
+    /// a native sidecar when the regular containers and the sidecars behind it have ended as well, or when the grace
+    /// period is over. Whoever has not ended by then, and two seconds after its SIGTERM, is killed.
+    #[must_use]
+    pub fn deletion(&self) -> Vec<Step> {
+        self.termination(|role| role != Role::RunOnce)
+    }
+
+    /// The steps after the application has ended by itself, counted from there: only sidecars are left. They have the
+    /// whole grace period, and the pod ends only when they have.
+    #[must_use]
+    pub fn after_the_application(&self) -> Vec<Step> {
+        self.termination(|role| role == Role::Sidecar)
+    }
+
+    fn termination(&self, runs: impl Fn(Role) -> bool) -> Vec<Step> {
+        let grace = self.rest().grace_seconds;
+        let running: Vec<_> = self.members().iter().enumerate().filter(|(_, member)| runs(member.role)).collect();
+        let regular = running.iter().filter(|(_, member)| member.role == Role::Regular).map(|(index, _)| *index);
+        let ends = regular.map(Event::Ends).collect::<Vec<_>>();
+        let mut steps = vec![Step::new(Event::TerminationBegins, Vec::new(), END)];
+        let mut ended_before = None;
+        // Regular containers, then sidecars in reverse: so each step stands behind what it waits for.
+        let (sidecars, applications): (Vec<_>, Vec<_>) =
+            running.iter().copied().partition(|(_, member)| member.role == Role::Sidecar);
+        for (index, member) in applications.into_iter().chain(sidecars.into_iter().rev()) {
+            let is_sidecar = member.role == Role::Sidecar;
+            if is_sidecar && ended_before.is_none() {
+                let after = if ends.is_empty() { vec![Event::TerminationBegins] } else { ends.clone() };
+                steps.push(Step::new(Event::ApplicationEnded, after, ORDER));
+                ended_before = Some(Event::ApplicationEnded);
+            }
+            let mut after = vec![Event::TerminationBegins];
+            if member.pre_stop().is_some() && grace > 0 {
+                steps.push(Step::new(Event::PreStop(index), after.clone(), HOOKS));
+                let returned = Step::new(Event::PreStopReturned(index), vec![Event::PreStop(index)], HOOKS);
+                let takes = member.pre_stop_seconds().map_or(Takes::AtLeast(0), Takes::Seconds);
+                steps.push(returned.taking(takes).at_the_latest(grace));
+                after = vec![Event::PreStopReturned(index)];
+            }
+            if is_sidecar && self.is_ordered() {
+                after.extend(ended_before);
+            }
+            let source = if is_sidecar { ORDER } else { HOOKS };
+            steps.push(Step::new(Event::Term(index), after, source).at_the_latest(grace));
+            let kill = Step::new(Event::Kill(index), vec![Event::Term(index)], HOOKS);
+            steps.push(kill.taking(Takes::Seconds(LEAST_SECONDS)).not_before(grace));
+            steps.push(Step::new(Event::Ends(index), vec![Event::Term(index)], HOOKS).taking(Takes::AtLeast(0)));
+            if is_sidecar {
+                ended_before = Some(Event::Ends(index));
+            }
+        }
+        let all = running.iter().map(|(index, _)| Event::Ends(*index)).collect();
+        steps.push(Step::new(Event::PodEnds, all, END));
+        steps
+    }
+
+    fn is_ordered(&self) -> bool {
+        self.rest().kubelet.is_none_or(|kubelet| kubelet >= FIRST_WITH_ORDER)
+    }
+}

@@ -1,0 +1,392 @@
+//! Who serves what inside a pod, and who asks for it: one reader for all rules.
+//!
+//! A container serves a port that it declares, that the kubelet asks it at, or that a flag or variable tells it to listen
+//! on. It asks a port of `localhost`, of the pod's own address or a socket in a shared volume that stands in its probes,
+//! hooks, command line or variables. What a program does by default, or reads from a file, cannot be seen.
+
+mod names;
+pub mod text;
+
+use super::{Member, Role, script};
+use crate::pod::{Container, Handler, HttpGetAction, TcpSocketAction};
+use names::Meaning;
+use std::{collections::BTreeSet, fmt};
+
+/// Where a container can be asked from inside the pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address<'p> {
+    /// A port of the pod's network.
+    Port(i64),
+    /// A file or Unix socket in a volume: the volume's name, and the path within it.
+    Path(&'p str, &'p str),
+}
+
+/// By what a container asks or serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum By<'p> {
+    /// `ports`.
+    Ports,
+    /// `startupProbe`.
+    StartupProbe,
+    /// `readinessProbe`.
+    ReadinessProbe,
+    /// `livenessProbe`.
+    LivenessProbe,
+    /// `lifecycle.postStart`.
+    PostStart,
+    /// `lifecycle.preStop`.
+    PreStop,
+    /// A flag of the command line, by its name.
+    Flag(&'p str),
+    /// Another word of the command line, or a script in it.
+    CommandLine,
+    /// A variable, by its name.
+    Variable(&'p str),
+}
+
+/// One container asks for something that the pod itself serves, as it seems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ask<'p> {
+    /// The index of the container that asks.
+    pub asker: usize,
+    /// By what it does.
+    pub by: By<'p>,
+    /// What it asks for.
+    pub address: Address<'p>,
+}
+
+/// All that the containers of a pod serve and ask.
+#[derive(Debug, Default)]
+pub struct Traffic<'p> {
+    /// Each address with the index of a container that serves it and by what; sorted.
+    served: Vec<(Address<'p>, usize, By<'p>)>,
+    /// Sorted by who asks.
+    asked: Vec<Ask<'p>>,
+}
+
+/// Reads one container.
+struct Reader<'t, 'p> {
+    traffic: &'t mut Traffic<'p>,
+    index: usize,
+    container: &'p Container<'p>,
+    /// Mounts, the longest path first.
+    mounts: Vec<(&'p str, &'p str)>,
+    /// Names of variables that hold the pod's own address.
+    own_address: BTreeSet<&'p str>,
+}
+
+/// The container's own view of a path in a shared volume is looked up among so many mounts.
+const MOST_MOUNTS: usize = 100;
+
+// === impl Traffic ===
+
+impl<'p> Traffic<'p> {
+    /// Reads all of `members`.
+    #[must_use]
+    pub fn of(members: &[Member<'p>]) -> Self {
+        let mut traffic = Self::default();
+        for (index, member) in members.iter().enumerate() {
+            Reader::new(&mut traffic, index, member.container).read(member);
+        }
+        traffic.served.sort();
+        traffic.served.dedup();
+        traffic.asked.sort();
+        traffic.asked.dedup();
+        traffic
+    }
+
+    /// What the container at `index` asks for.
+    pub fn asked_by(&self, index: usize) -> impl Iterator<Item = &Ask<'p>> {
+        let begin = self.asked.partition_point(|ask| ask.asker < index);
+        self.asked[begin..].iter().take_while(move |ask| ask.asker == index)
+    }
+
+    /// Everything that is asked for, by who asks.
+    #[must_use]
+    pub fn asked(&self) -> &[Ask<'p>] {
+        &self.asked
+    }
+
+    /// The containers that serve `address`, in their order, and by what.
+    pub fn servers(&self, address: Address<'p>) -> impl Iterator<Item = (usize, By<'p>)> {
+        let begin = self.served.partition_point(|(other, ..)| *other < address);
+        self.served[begin..].iter().take_while(move |(other, ..)| *other == address).map(|(_, index, by)| (*index, *by))
+    }
+
+    /// Whether the container at `index` serves `address` itself.
+    #[must_use]
+    pub fn serves(&self, index: usize, address: Address<'p>) -> bool {
+        let at = self.served.partition_point(|(other, server, _)| (*other, *server) < (address, index));
+        self.served.get(at).is_some_and(|(other, server, _)| *other == address && *server == index)
+    }
+
+    /// Everything that the container at `index` serves.
+    pub fn served_by(&self, index: usize) -> impl Iterator<Item = (Address<'p>, By<'p>)> {
+        self.served.iter().filter(move |(_, server, _)| *server == index).map(|(address, _, by)| (*address, *by))
+    }
+
+    /// The first container behind the one at `index` that serves `address`; `None` where the one at `index` does so
+    /// itself, or one in front of it.
+    #[must_use]
+    pub fn later_server(&self, index: usize, address: Address<'p>) -> Option<usize> {
+        let first = self.servers(address).next().map(|(server, _)| server)?;
+        (first > index).then_some(first)
+    }
+}
+
+// === impl Reader ===
+
+impl<'t, 'p> Reader<'t, 'p> {
+    fn new(traffic: &'t mut Traffic<'p>, index: usize, container: &'p Container<'p>) -> Self {
+        let is_own = |path: &str| matches!(path, "status.podIP" | "status.podIPs");
+        let own_address = container.env().iter().filter(|var| is_own(&var.field_path)).map(|var| &*var.name).collect();
+        let mounts = container.volume_mounts().iter().take(MOST_MOUNTS);
+        // A part of a volume has paths of its own.
+        let mut mounts: Vec<_> = mounts
+            .filter(|mount| mount.sub_path.is_empty() && mount.mount_path.len() > 1)
+            .map(|mount| (mount.mount_path.trim_end_matches('/'), &*mount.name))
+            .collect();
+        mounts.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+        Self { traffic, index, container, mounts, own_address }
+    }
+
+    fn read(&mut self, member: &Member<'p>) {
+        for port in self.container.ports() {
+            self.serve(port.container_port, By::Ports);
+        }
+        self.read_probes(member);
+        self.read_command_line();
+        self.read_variables();
+    }
+
+    fn serve(&mut self, port: i64, by: By<'p>) {
+        if (1..=65535).contains(&port) {
+            self.traffic.served.push((Address::Port(port), self.index, by));
+        }
+    }
+
+    fn ask(&mut self, port: i64, by: By<'p>) {
+        self.traffic.asked.push(Ask { asker: self.index, by, address: Address::Port(port) });
+    }
+
+    /// Files and sockets are read from what the pod says, so that their paths live as long; a hook that a conversion sets
+    /// names none.
+    fn ask_path(&mut self, path: &'p str, by: By<'p>) {
+        if let Some(address) = self.in_volume(path) {
+            self.traffic.asked.push(Ask { asker: self.index, by, address });
+        }
+    }
+
+    fn in_volume(&self, path: &'p str) -> Option<Address<'p>> {
+        self.mounts.iter().find_map(|(mount, volume)| {
+            let rest = path.strip_prefix(mount)?;
+            rest.starts_with('/').then(|| Address::Path(volume, rest.trim_start_matches('/')))
+        })
+    }
+
+    fn read_probes(&mut self, member: &Member<'p>) {
+        // A run-once init container has none that count.
+        if member.role == Role::RunOnce {
+            return;
+        }
+        let container = self.container;
+        let probe = |probe: Option<crate::pod::Probe<'p>>| probe.map(|probe| probe.handler);
+        let readiness = probe(container.readiness_probe());
+        let liveness = probe(container.liveness_probe());
+        for (by, handler) in [
+            (By::StartupProbe, member.startup_probe()),
+            (By::ReadinessProbe, readiness),
+            (By::LivenessProbe, liveness),
+            (By::PostStart, member.post_start()),
+            (By::PreStop, member.pre_stop()),
+        ] {
+            let Some(handler) = handler else { continue };
+            for port in asked_by(handler, container) {
+                self.ask(port, by);
+                // What the kubelet asks is meant to be the container itself, unless another one declares the port.
+                let by_kubelet = handler.exec.is_none() && matches!(by, By::StartupProbe | By::ReadinessProbe);
+                if by_kubelet {
+                    self.serve(port, by);
+                }
+            }
+        }
+        for (by, handler) in
+            [(By::StartupProbe, probe(container.startup_probe())), (By::PostStart, container.post_start())]
+        {
+            let words = handler.and_then(|handler| handler.exec.as_ref()).map_or(&[][..], |exec| &exec.command);
+            for path in words.iter().flat_map(|word| text::sockets_in(word)) {
+                self.ask_path(path, by);
+            }
+        }
+    }
+
+    fn read_command_line(&mut self) {
+        let words: Vec<&'p str> = self.container.command_line().collect();
+        let mut words = words.into_iter().peekable();
+        while let Some(word) = words.next() {
+            let Some(name) = word.strip_prefix('-').map(|rest| rest.trim_start_matches('-')) else {
+                self.read_text(word, By::CommandLine);
+                continue;
+            };
+            match name.split_once('=') {
+                Some((name, value)) => self.read_named(name, value, By::Flag(name)),
+                None => {
+                    if let Some(value) = words.next_if(|next| !next.starts_with('-')) {
+                        self.read_named(name, value, By::Flag(name));
+                    }
+                }
+            }
+        }
+    }
+
+    fn read_variables(&mut self) {
+        let mut hosts = BTreeSet::new();
+        for var in self.container.env() {
+            let value = var.value.as_deref().unwrap_or_default();
+            let is_host =
+                || text::own_host(value).is_some_and(|(_, rest)| rest.is_empty()) || !var.field_path.is_empty();
+            if let Some(stem) = names::stem(&var.name, &["HOST", "ADDR", "ADDRESS", "SERVER"]).filter(|_| is_host()) {
+                hosts.insert(stem);
+            }
+            self.read_named(&var.name, value, By::Variable(&var.name));
+        }
+        for var in self.container.env() {
+            let Some(stem) = names::stem(&var.name, &["PORT"]) else { continue };
+            let value = var.value.as_deref().unwrap_or_default();
+            if let Some(port) = text::number(value).filter(|_| !stem.is_empty() && hosts.contains(stem)) {
+                self.ask(port, By::Variable(&var.name));
+            }
+        }
+    }
+
+    /// The value of a flag or variable.
+    fn read_named(&mut self, name: &'p str, value: &'p str, by: By<'p>) {
+        if value.is_empty() {
+            return;
+        }
+        let meaning = names::meaning(name);
+        if value.bytes().all(|byte| byte.is_ascii_digit()) {
+            match (meaning, text::number(value)) {
+                (Meaning::Serves, Some(port)) => self.serve(port, by),
+                (Meaning::Asks, Some(port)) => self.ask(port, by),
+                _ => {}
+            }
+            return;
+        }
+        if let Some(port) = listening(value, meaning) {
+            self.serve(port, by);
+            return;
+        }
+        if meaning == Meaning::Serves {
+            if let Some(address) = text::sockets_in(value).next().and_then(|path| self.in_volume(path)) {
+                self.traffic.served.push((address, self.index, by));
+            }
+            return;
+        }
+        self.read_text(value, by);
+    }
+
+    /// What stands in a word or a script.
+    fn read_text(&mut self, value: &'p str, by: By<'p>) {
+        for port in text::ports_in(value) {
+            self.ask(port, by);
+        }
+        for path in text::sockets_in(value) {
+            self.ask_path(path, by);
+        }
+        // `INSTANCE=tcp:5432` and `INSTANCE?port=5432`, as database proxies are told where to listen.
+        for mark in ["=tcp:", "?port=", "&port="] {
+            if let Some((_, behind)) = value.split_once(mark) {
+                let port = behind.rsplit_once(':').map_or(behind, |(_, port)| port);
+                if let Some(port) = text::number(port) {
+                    self.serve(port, by);
+                }
+            }
+        }
+        if self.own_address.is_empty() {
+            return;
+        }
+        for (name, port) in behind_variables(value) {
+            if self.own_address.contains(name) {
+                self.ask(port, by);
+            }
+        }
+    }
+}
+
+/// The port of an address to listen on: `:8080`, `0.0.0.0:8080`, and with a name that says so also `127.0.0.1:8080`.
+fn listening(value: &str, meaning: Meaning) -> Option<i64> {
+    if meaning == Meaning::Asks {
+        return None;
+    }
+    let value = value.split_once("://").map_or(value, |(_, rest)| rest);
+    let (host, port) = value.rsplit_once(':')?;
+    let is_any = matches!(host, "" | "*" | "0.0.0.0" | "[::]" | "::");
+    let is_own = || meaning == Meaning::Serves && text::own_host(host).is_some_and(|(_, rest)| rest.is_empty());
+    let port = text::number(port).filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?;
+    (is_any || is_own()).then_some(port)
+}
+
+/// The variables that a port follows, as in `$(NAME):8080`, `${NAME}:8080` and `$NAME:8080`, and that port.
+fn behind_variables(text: &str) -> impl Iterator<Item = (&str, i64)> {
+    text.split('$').skip(1).filter_map(|rest| {
+        let rest = rest.strip_prefix(['(', '{']).unwrap_or(rest);
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
+        let (name, rest) = rest.split_at(end);
+        let rest = rest.strip_prefix([')', '}']).unwrap_or(rest);
+        Some((name, text::number(rest.strip_prefix(':')?)?))
+    })
+}
+
+/// The ports of the pod that a probe or hook asks.
+#[must_use]
+pub fn asked_by(handler: &Handler<'_>, container: &Container<'_>) -> Vec<i64> {
+    match handler {
+        Handler { exec: Some(exec), .. } => text::ports_in(&script::text_of(&exec.command)),
+        _ => asked_by_kubelet(handler, container).into_iter().collect(),
+    }
+}
+
+/// The port of the pod that the kubelet itself asks.
+fn asked_by_kubelet(handler: &Handler<'_>, container: &Container<'_>) -> Option<i64> {
+    let is_local = |host: &str| host.is_empty() || text::own_host(host).is_some_and(|(_, rest)| rest.is_empty());
+    match handler {
+        Handler { http_get: Some(HttpGetAction { host, port, .. }), .. }
+        | Handler { tcp_socket: Some(TcpSocketAction { host, port }), .. } => {
+            container.port_number(port).filter(|_| is_local(host))
+        }
+        Handler { grpc: Some(grpc), .. } => Some(grpc.port),
+        _ => None,
+    }
+}
+
+// === impl Address ===
+
+/// The address as it is named in a sentence.
+impl fmt::Display for Address<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(port) => write!(f, "port {port}"),
+            Self::Path(volume, path) => write!(f, "{path:?} in volume {volume:?}"),
+        }
+    }
+}
+
+// === impl By ===
+
+/// What does it, as it is named in a sentence.
+impl fmt::Display for By<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ports => f.write_str("ports"),
+            Self::StartupProbe => f.write_str("its startup probe"),
+            Self::ReadinessProbe => f.write_str("its readiness probe"),
+            Self::LivenessProbe => f.write_str("its liveness probe"),
+            Self::PostStart => f.write_str("its postStart hook"),
+            Self::PreStop => f.write_str("its preStop hook"),
+            Self::Flag(name) => write!(f, "its flag --{name}"),
+            Self::CommandLine => f.write_str("its command"),
+            Self::Variable(name) => write!(f, "its variable {name}"),
+        }
+    }
+}
