@@ -52,6 +52,15 @@ pub struct Entry {
     /// Any of these means that the container does its work once and ends.
     #[serde(default)]
     pub one_shot: Vec<Condition>,
+    /// Any of these means that it ends while what it asks inside the pod is not there yet, so that it moves only when it is
+    /// named.
+    #[serde(default)]
+    pub needs_application: Vec<Condition>,
+    /// Ports of its own at which it can be told to end.
+    #[serde(default)]
+    pub quit_ports: Vec<i64>,
+    /// How it comes by the lines that the application writes, where it reads them from files.
+    pub reads_lines: Option<ReadsLines>,
     /// Any of these means that its readiness waits for the application, so that it must not gate it.
     #[serde(default)]
     pub readiness_waits_for_application: Vec<Condition>,
@@ -81,6 +90,16 @@ pub struct Entry {
     /// Annotations that the native form sets.
     #[serde(default)]
     pub set_annotations: BTreeMap<String, String>,
+}
+
+/// How a collector comes by lines in files.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ReadsLines {
+    /// How, as part of a sentence: `it looks for new lines every 200 ms`.
+    pub how: String,
+    /// How long a preStop hook has to wait so that the last lines are read, in seconds.
+    pub wait_seconds: i64,
 }
 
 /// When a sidecar starts among others: first the network, last what faces the outside.

@@ -13,8 +13,8 @@ mod pattern;
 pub use condition::Condition;
 pub(crate) use condition::{all_hold, any_holds, is_on};
 pub use entry::{
-    AnnotationRewrite, CommandSuffix, Entry, ExcludedPort, Hook, Place, ProbeSource, Recognition, Redirection, Stage,
-    StartupProbeForm, ValueSource, WhenEmpty,
+    AnnotationRewrite, CommandSuffix, Entry, ExcludedPort, Hook, Place, ProbeSource, ReadsLines, Recognition,
+    Redirection, Stage, StartupProbeForm, ValueSource, WhenEmpty,
 };
 pub use image::Image;
 pub use pattern::Pattern;

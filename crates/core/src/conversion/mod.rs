@@ -1,7 +1,7 @@
 //! The conversion: a pod and what is asked for in, findings and a JSON Patch out. Pure and synchronous.
 //!
 //! ```text
-//! Pod, Intent -> select -> shape -> place -> withhold -> judge -> patch -> prove
+//! Pod, Intent -> select -> shape -> place -> precede -> withhold -> judge -> patch -> prove
 //! ```
 //!
 //! Each step is a file of its own and knows none of the others; [`convert_pod`] calls them in this order. What they hand
@@ -13,6 +13,7 @@ mod model;
 mod operations;
 mod patch;
 mod place;
+mod precede;
 mod prove;
 mod rules;
 mod select;
@@ -140,7 +141,9 @@ fn outcome<'p>(pod: &'p Pod<'p>, intent: &Intent, settings: Settings<'p>) -> Con
     }
     let Selection { containers, repairs, repeats, findings: of_selection } = select::select(pod, intent, settings);
     let moves = shape::shape(pod, containers, intent, settings.facts);
-    let (order, of_places) = place::place(pod, &moves, settings.catalogue);
+    let (order, mut of_places) = place::place(pod, &moves, settings.catalogue);
+    let (order, of_init) = precede::precede(pod, &moves, settings.catalogue, order);
+    of_places.extend(of_init);
     let mut plan = Plan::new(pod, moves, order, repairs, repeats);
     let carriers = late_carriers(pod, &plan, settings);
     withhold::withhold(&mut plan.moves, &plan.order, &carriers);

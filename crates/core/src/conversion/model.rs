@@ -1,10 +1,10 @@
 //! The data that the steps of a conversion hand to each other.
 
-use crate::lifecycle::hooks::HookKind;
 use crate::{
     catalogue::Entry,
     findings::{Code, Finding},
     intent::Position,
+    lifecycle::{Changes, Lifecycle, Member, Now, Rest, Role, hooks::HookKind},
     pod::{Container, Handler, Pod},
 };
 use serde::Deserialize;
@@ -115,6 +115,15 @@ pub(super) struct Plan<'p> {
 // === impl Change ===
 
 impl Change {
+    /// The same for a probe or hook in the pod's life.
+    fn now<'p>(&self) -> Now<'p> {
+        match self {
+            Self::Keep => Now::AsWritten,
+            Self::Remove => Now::Nothing,
+            Self::Set(value) => Now::set(value),
+        }
+    }
+
     /// Whether the field is there afterwards, given whether it `was`.
     pub(super) const fn leaves_something(&self, was: bool) -> bool {
         match self {
@@ -167,6 +176,16 @@ impl<'p> Move<'p> {
         self.container().post_start().filter(|_| self.form.post_start == Change::Keep)
     }
 
+    /// The container in the pod's life as it will be.
+    fn member(&self) -> Member<'p> {
+        let changes = Changes {
+            startup_probe: self.form.startup_probe.now(),
+            post_start: self.form.post_start.now(),
+            pre_stop: self.form.pre_stop.now(),
+        };
+        Member { changes, ..Member::new(self.container(), Role::Sidecar) }
+    }
+
     /// Whether something holds the application back until the sidecar works.
     pub(super) fn is_gated(&self) -> bool {
         let container = self.container();
@@ -209,10 +228,31 @@ impl<'p> Plan<'p> {
         pod.spec.containers.iter().zip(&self.stays).filter(|(_, stays)| **stays).map(|(container, _)| container)
     }
 
+    /// Whether the regular container at `index` stays.
+    pub(super) fn stays(&self, index: usize) -> bool {
+        self.stays.get(index).copied().unwrap_or_default()
+    }
+
     /// The regular containers but for second copies, which go and count for nothing.
     pub(super) fn without_repeats(&self, pod: &'p Pod<'p>) -> impl Iterator<Item = &'p Container<'p>> {
         let counts = |index: &usize| self.repeats.binary_search(index).is_err();
         (0..pod.spec.containers.len()).filter(counts).map(|index| &pod.spec.containers[index])
+    }
+
+    /// The life of `pod` as it will be: `order`, then the regular containers that stay.
+    pub(super) fn life(&self, pod: &'p Pod<'p>) -> Lifecycle<'p> {
+        let init = self.order.iter().map(|slot| match *slot {
+            Slot::Moved(index) => self.moves[index].member(),
+            Slot::Existing(index) if self.repairs.binary_search(&index).is_ok() => {
+                Member::new(&pod.init_containers()[index], Role::Sidecar)
+            }
+            Slot::Existing(index) => {
+                let container = &pod.init_containers()[index];
+                Member::new(container, Role::of_init(container))
+            }
+        });
+        let stays = self.remaining(pod).map(|container| Member::new(container, Role::Regular));
+        Lifecycle::with(init.chain(stays).collect(), Rest::of(pod, None))
     }
 
     /// The place of a move in the start order.

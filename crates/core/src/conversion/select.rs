@@ -70,7 +70,9 @@ impl<'p> Asked<'_, 'p> {
             && !ends()
             && !is_the_workload(entry, self.pod, container)
             && !any(&entry.opt_out)
-            && !any(&entry.one_shot);
+            && !any(&entry.one_shot)
+            // It would end again and again until the application is there.
+            && !any(&entry.needs_application);
         moves.then_some(entry)
     }
 }

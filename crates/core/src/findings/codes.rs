@@ -252,16 +252,70 @@ codes! {
         remedy: "Let the probe ask the sidecar itself, or set `startup-probe.native-sidecar.io/<container>: none`. A hook has to be changed in the pod template; else leave the container where it is.",
         source: "KEP-753, scenario 7",
     }
+    LivenessAsksApplication, "liveness-asks-application", Warning {
+        meaning: "The sidecar's liveness probe asks a container that starts later.",
+        why: "A sidecar's liveness probe counts from its own start, which now comes before the application's. While that one is not there the sidecar is killed again and again, with growing delays.",
+        remedy: "Let the probe ask the sidecar itself, or give it an `initialDelaySeconds` that covers the start of the application.",
+        source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, computeInitContainerActions; KEP-753",
+    }
+    NeedsApplication, "needs-application", Warning {
+        meaning: "A flag or variable of the sidecar points at a container that starts only after it.",
+        why: "A program that ends when it cannot connect is restarted with growing delays until the application is there. The application starts all the same: the kubelet needs to see the sidecar running only once. Known sidecars of this kind move only when they are named.",
+        remedy: "If the program tries again by itself there is nothing to do; else give it the flag that makes it do so, or leave the container where it is.",
+        source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, computeInitContainerActions; nginx/nginx-prometheus-exporter#36",
+    }
+    InitAsksSidecar, "init-asks-sidecar", Note {
+        meaning: "An init container that runs once asks a port that the moved sidecar serves.",
+        why: "Placed behind it, the sidecar would start only when that one has ended, as it did before the move. So the sidecar is placed in front of it where nothing speaks against that; where the pod's request would rise, or a mesh or a wish of the pod says otherwise, the finding is a warning.",
+        remedy: "Where it is a warning, decide with `position.native-sidecar.io/<container>: before:<init container>`, or `last` to leave it so.",
+        source: "KEP-753; airflow-helm/charts#464",
+    }
+    WorksAtTheEnd, "works-at-the-end", Blocker {
+        meaning: "The container waits for the end of the application and does its work only then.",
+        why: "Uploaders and senders of reports are such. A native sidecar gets SIGTERM at the very moment when the application has ended, is killed after the grace period, and its exit code counts for nothing: the work can be lost in a pod that reports success.",
+        remedy: "Leave the container where it is, or do its work at the end of the application. A wait by which it only ends itself is something else and can go.",
+        source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_manager.go, computePodActions; KEP-753",
+    }
+    ApplicationEndsSidecar, "application-ends-sidecar", Warning {
+        meaning: "A container that stays ends the sidecar when it has done its own work.",
+        why: "Without native sidecars that was the only way to let a Job complete. A native sidecar that is ended is started again; in a pod with `restartPolicy: OnFailure` the restart counts towards the Job's `backoffLimit`.",
+        remedy: "Take the request or the wrapper out of the application: Kubernetes stops the sidecar by itself.",
+        source: "KEP-753; Kubernetes: pkg/controller/job/job_controller.go, pastBackoffLimitOnFailure",
+    }
+    IgnoresTerm, "ignores-term", Warning {
+        meaning: "The sidecar's first process is known not to act on SIGTERM.",
+        why: "The kernel keeps a signal from the first process of a container that has no handler for it. So the container runs until it is killed, and the pod ends a whole grace period after its application.",
+        remedy: "Let a shell trap TERM (`trap 'exit 0' TERM; tail -F file & wait`), start it by an init such as tini, or share the processes of the pod.",
+        source: "Linux: pid_namespaces(7); Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, killContainer",
+    }
+    LastLines, "last-lines", Note {
+        meaning: "A collector that reads lines from files has no wait at its end.",
+        why: "It gets SIGTERM some 50 ms after the application has ended. Lines that it has not read by then are lost. Its preStop hook runs when the application has ended, and SIGTERM comes only when the hook has returned.",
+        remedy: "Give it a preStop hook that waits as long as the message says, such as `sleep: {seconds: 2}`, within the grace period.",
+        source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, killContainer; aws/aws-for-fluent-bit#201",
+    }
+    StartupProbeGates, "startup-probe-gates", Note {
+        meaning: "The application now waits for the container's startup probe.",
+        why: "A probe that is answered by the application, or by the sidecar only when the application answers it, can never succeed: the application starts behind it.",
+        remedy: "Nothing, if the sidecar answers by itself. Else set `startup-probe.native-sidecar.io/<container>: none`, or another probe.",
+        source: "KEP-753, scenario 7; Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, computeInitContainerActions",
+    }
+    PostStartWaits, "post-start-waits", Warning {
+        meaning: "The sidecar's postStart hook waits for a file, a socket or a process that may be a later container's.",
+        why: "The kubelet starts nothing else until the hook has returned. As a regular container behind the application it found what it waits for; as a sidecar it starts first.",
+        remedy: "Take the wait out of the hook, or leave the container where it is.",
+        source: "kubernetes/kubernetes#81450; Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, startContainer",
+    }
     PreStopQuit, "pre-stop-quit", Blocker {
-        meaning: "The sidecar's preStop hook ends the sidecar.",
-        why: "Once native, the hook runs at the start of the pod's termination, so the application would lose its sidecar while it still drains; nothing restarts it.",
-        remedy: "Set `pre-stop.native-sidecar.io/<container>: remove`: Kubernetes now stops the sidecar after the application by itself.",
+        meaning: "The sidecar's preStop hook ends the sidecar, or unmounts what it serves.",
+        why: "The hooks of all containers run at the start of a deletion, before the move and after it. A native sidecar would outlive an application that still drains, and this is what the hook takes from it; nothing restarts it then.",
+        remedy: "Set `pre-stop.native-sidecar.io/<container>: remove`: Kubernetes now stops the sidecar after the application by itself. `keep` says that the hook is meant.",
         source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, killContainersWithSyncResult",
     }
     PreStopSleep, "pre-stop-sleep", Warning {
         meaning: "The sidecar's preStop hook only waits.",
         why: "The wait kept the sidecar alive beside a draining application; a native sidecar outlives it anyway. The wait now delays the end of every Job and uses up the grace period.",
-        remedy: "Set `pre-stop.native-sidecar.io/<container>: remove`.",
+        remedy: "Set `pre-stop.native-sidecar.io/<container>: remove`. Of log collectors this is not said: their wait is the time to read the last lines.",
         source: "KEP-753, termination",
     }
     PreStopDrain, "pre-stop-drain", Note {
@@ -272,7 +326,7 @@ codes! {
     }
     PreStopEarly, "pre-stop-early", Warning {
         meaning: "The sidecar has a preStop hook whose effect the webhook cannot tell.",
-        why: "Once native, the hook runs at the start of the pod's termination, beside a draining application, and at the end of every Job.",
+        why: "The hook runs at the start of a deletion, beside a draining application, as it did before the move; now it also runs when the application of a Job has ended.",
         remedy: "Check that it is harmless then; `pre-stop.native-sidecar.io/<container>: remove` removes it, `keep` says that it is fine.",
         source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, killContainersWithSyncResult",
     }

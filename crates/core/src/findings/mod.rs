@@ -32,6 +32,7 @@ pub struct Finding {
     pub container: Option<String>,
     /// One sentence: what happens, where, and what to do.
     pub message: String,
+    severity: Severity,
 }
 
 // === impl Severity ===
@@ -61,19 +62,26 @@ impl Finding {
     /// A finding about the pod as a whole.
     #[must_use]
     pub fn pod(code: Code, message: impl Into<String>) -> Self {
-        Self { code, container: None, message: message.into() }
+        Self { code, container: None, message: message.into(), severity: code.severity() }
     }
 
     /// A finding about one container.
     #[must_use]
     pub fn container(code: Code, container: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { code, container: Some(container.into()), message: message.into() }
+        Self { container: Some(container.into()), ..Self::pod(code, message) }
+    }
+
+    /// The same as a warning, of a code that is a note where all went well.
+    #[must_use]
+    pub const fn as_warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
     }
 
     /// How much the finding weighs.
     #[must_use]
     pub const fn severity(&self) -> Severity {
-        self.code.severity()
+        self.severity
     }
 }
 

@@ -22,6 +22,7 @@ pub enum HookKind {
 const QUITS: [&str; 7] = ["quitquitquit", "shutdown", "graceful_shutdown", "quit", "stop", "exit", "poweroff"];
 
 /// What `hook` does.
+#[must_use]
 pub fn classify(hook: &Handler<'_>) -> HookKind {
     match hook {
         Handler { sleep: Some(_), .. } => HookKind::Sleep,
@@ -124,6 +125,7 @@ fn of_argument(argument: &str) -> HookKind {
 }
 
 /// How long a hook that only waits does so, in seconds, where that is plain.
+#[must_use]
 pub fn slept_seconds(hook: &Handler<'_>) -> Option<i64> {
     if let Some(sleep) = &hook.sleep {
         return Some(sleep.seconds);
@@ -135,6 +137,7 @@ pub fn slept_seconds(hook: &Handler<'_>) -> Option<i64> {
 }
 
 /// The words of a command with spaces between them, as a shell would be given them.
+#[must_use]
 pub fn command_text(words: &[Text<'_>]) -> String {
     let mut text = String::with_capacity(words.iter().map(|word| word.len() + 1).sum());
     for word in words {

@@ -29,7 +29,6 @@ pub use member::{Changes, Gate, Member, New, Now, Pace, Restarts, Role};
 pub use termination::LEAST_SECONDS;
 
 use crate::{pod::Pod, version::Version};
-use std::cell::OnceCell;
 use traffic::Traffic;
 
 /// Kubernetes' default grace period, in seconds.
@@ -42,7 +41,7 @@ pub const GRACE_PERIOD_SECONDS: i64 = 30;
 pub struct Lifecycle<'p> {
     members: Vec<Member<'p>>,
     rest: Rest<'p>,
-    traffic: OnceCell<Traffic<'p>>,
+    read: traffic::Read<'p>,
 }
 
 /// What counts for all containers of a pod together.
@@ -71,8 +70,8 @@ impl<'p> Lifecycle<'p> {
 
     /// The life of a pod with these containers: the init containers in their order, then the regular ones in theirs.
     #[must_use]
-    pub const fn with(members: Vec<Member<'p>>, rest: Rest<'p>) -> Self {
-        Self { members, rest, traffic: OnceCell::new() }
+    pub fn with(members: Vec<Member<'p>>, rest: Rest<'p>) -> Self {
+        Self { members, rest, read: traffic::Read::default() }
     }
 
     /// The containers: init containers in their order, then the regular ones in theirs. An index into them is what events
@@ -89,8 +88,9 @@ impl<'p> Lifecycle<'p> {
     }
 
     /// Who serves and asks what.
-    pub fn traffic(&self) -> &Traffic<'p> {
-        self.traffic.get_or_init(|| Traffic::of(&self.members))
+    #[must_use]
+    pub const fn traffic(&self) -> Traffic<'_, 'p> {
+        Traffic::new(self.members.as_slice(), &self.read)
     }
 
     /// What holds back whatever comes after the container at `index`.

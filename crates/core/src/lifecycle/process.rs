@@ -111,6 +111,24 @@ fn deaf_script(text: &str) -> Option<&str> {
     }
 }
 
+/// The file that the container follows by `tail -f`, which ends where the file is not there; `tail -F` waits for it.
+#[must_use]
+pub fn followed<'c>(container: &'c Container<'_>) -> Option<&'c str> {
+    let words = command_line(container);
+    let file = |words: &[&'c str]| {
+        let is_tail = words.first().is_some_and(|word| base_name(word) == "tail");
+        let options: Vec<&str> = words.iter().copied().filter(|word| word.starts_with('-')).collect();
+        let short = |letter: char| options.iter().any(|word| !word.starts_with("--") && word.contains(letter));
+        let follows = short('f') || options.iter().any(|word| word.starts_with("--follow"));
+        let waits = short('F') || options.contains(&"--retry");
+        (is_tail && follows && !waits).then(|| words.iter().copied().find(|word| is_path(word)))?
+    };
+    match script::in_command_line(&words) {
+        Some(text) => script::commands(text).find_map(|command| file(&command.words)),
+        None => file(&words),
+    }
+}
+
 /// Everything that a script waits for, each with the first work behind it.
 #[must_use]
 pub fn waits(text: &str) -> Vec<Wait<'_>> {
@@ -175,9 +193,9 @@ fn awaited<'t>(command: &Command<'t>, until: bool) -> Option<Awaited<'t>> {
             if arguments.contains(&"!") || arguments.contains(&"-z") {
                 wanted = !wanted;
             }
-            file(path()?, wanted)
+            Some(file(path()?, wanted))
         }
-        "ls" | "stat" | "cat" | "grep" | "find" | "head" => file(path()?, wanted),
+        "ls" | "stat" | "cat" | "grep" | "find" | "head" => Some(file(path()?, wanted)),
         "pgrep" | "pidof" | "ps" => Some(process(wanted)),
         "kill" if arguments.contains(&"-0") => Some(process(wanted)),
         "nc" | "curl" | "wget" | "pg_isready" | "mysqladmin" | "redis-cli" | "ncat" => {
@@ -192,8 +210,8 @@ const fn process<'t>(wanted: bool) -> Awaited<'t> {
     if wanted { Awaited::Process } else { Awaited::ProcessEnd }
 }
 
-const fn file(path: &str, wanted: bool) -> Option<Awaited<'_>> {
-    Some(if wanted { Awaited::File(path) } else { Awaited::NoFile(path) })
+const fn file(path: &str, wanted: bool) -> Awaited<'_> {
+    if wanted { Awaited::File(path) } else { Awaited::NoFile(path) }
 }
 
 /// What a command waits for by itself, without a loop.

@@ -10,15 +10,15 @@ fn with_life<T>(json: &str, tell: impl Fn(&Lifecycle<'_>) -> T) -> T {
 fn name(life: &Lifecycle<'_>, event: Event) -> String {
     let text = format!("{event:?}");
     let verb = text.split('(').next().unwrap_or_default();
-    event.member().map_or(verb.to_owned(), |index| format!("{verb} {}", life.members()[index].name()))
+    event.member().map_or_else(|| verb.to_owned(), |index| format!("{verb} {}", life.members()[index].name()))
 }
 
 fn in_order(life: &Lifecycle<'_>, steps: &[super::Step]) -> String {
-    let line = |step: &super::Step| {
+    let told = |step: &super::Step| {
         let after: Vec<_> = step.after.iter().map(|event| name(life, *event)).collect();
         format!("{} < {}", after.join(" + "), name(life, step.event))
     };
-    steps.iter().skip(1).map(line).collect::<Vec<_>>().join("\n")
+    steps.iter().skip(1).map(told).collect::<Vec<_>>().join("\n")
 }
 
 const POD: &str = r#"{"spec": {"terminationGracePeriodSeconds": 20,

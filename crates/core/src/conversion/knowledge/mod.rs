@@ -1,6 +1,7 @@
 //! What several steps of a conversion must know about containers. Nothing here knows a plan.
 
 pub(super) mod carriers;
-pub(super) mod local_ports;
+pub(super) mod markers;
 pub(super) mod one_shot;
+pub(super) mod quits;
 pub(super) mod resource_refs;

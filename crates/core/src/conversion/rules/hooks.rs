@@ -2,30 +2,40 @@
 
 use super::{Case, Move};
 use crate::{
+    catalogue::Stage,
     conversion::model::Change,
-    lifecycle::hooks::{HookKind, slept_seconds},
+    lifecycle::{
+        GRACE_PERIOD_SECONDS,
+        hooks::{HookKind, slept_seconds},
+        process::{self, Awaited},
+        script, traffic,
+    },
     pod::Container,
 };
 
-/// Kubernetes' default grace period, in seconds.
-const GRACE_PERIOD_SECONDS: i64 = 30;
-
+/// The hook ran at the start of termination before the move as well. What the move gives, a sidecar that outlives the
+/// application, is what the hook takes.
 pub(super) fn pre_stop_quit(_: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     // What the vendor keeps in its own native form is not ours to refuse.
-    if the_move.selected.entry.is_some_and(|entry| entry.pre_stop.vendor_keeps) {
+    if keeps(the_move) {
         return None;
     }
     let name = the_move.name();
-    does(the_move, HookKind::Quit).then(|| {
-        format!(
-            "its preStop hook ends it while the application still drains; set pre-stop.native-sidecar.io/{name}: remove"
-        )
-    })
+    let what = match the_move.form.undecided_pre_stop? {
+        HookKind::Quit => "ends it",
+        HookKind::Unmount => "unmounts what it serves",
+        _ => return None,
+    };
+    Some(format!(
+        "its preStop hook {what} at the start of a deletion, while the application still drains; set pre-stop.native-sidecar.io/{name}: remove to have it outlive the application, or keep"
+    ))
 }
 
 pub(super) fn pre_stop_sleep(_: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
+    // A collector's hook also runs when the application has ended: it is the time to read the last lines.
+    let collects = the_move.selected.entry.is_some_and(|entry| entry.stage == Stage::Telemetry);
     let name = the_move.name();
-    does(the_move, HookKind::Sleep).then(|| {
+    (!collects && does(the_move, HookKind::Sleep)).then(|| {
         format!("its preStop hook only waits, which a native sidecar does not need and which delays the end of Jobs; set pre-stop.native-sidecar.io/{name}: remove")
     })
 }
@@ -35,12 +45,32 @@ pub(super) fn pre_stop_drain(_: &Case<'_>, the_move: &Move<'_>) -> Option<String
 }
 
 pub(super) fn pre_stop_early(_: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
-    let quits =
-        does(the_move, HookKind::Quit) && the_move.selected.entry.is_some_and(|entry| entry.pre_stop.vendor_keeps);
+    let takes = does(the_move, HookKind::Quit) || does(the_move, HookKind::Unmount);
     let name = the_move.name();
-    (quits || does(the_move, HookKind::Other)).then(|| {
-        format!("its preStop hook now runs at the start of termination; check it, and set pre-stop.native-sidecar.io/{name}: keep or remove")
+    ((takes && keeps(the_move)) || does(the_move, HookKind::Other)).then(|| {
+        format!("its preStop hook runs at the start of a deletion, as before, and now also when a Job's application has ended; check it, and set pre-stop.native-sidecar.io/{name}: keep or remove")
     })
+}
+
+/// Source: kubernetes/kubernetes#81450: the kubelet starts nothing else until a postStart hook has returned.
+pub(super) fn post_start_waits(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
+    let hook = the_move.kept_post_start()?.exec.as_ref()?;
+    let script = script::text_of(&hook.command);
+    let waits = process::waits(&script);
+    let what = waits.iter().find_map(|wait| match wait.awaited {
+        Awaited::File(path) => {
+            let (volume, _) = traffic::in_volume(the_move.container(), path)?;
+            let place = case.plan.place(the_move);
+            let shared = case.after().traffic().is_shared(volume, place, place + 1);
+            shared.then(|| format!("{path:?}"))
+        }
+        // Without shared processes it sees only its own.
+        Awaited::Process => case.after().rest().shares_processes.then(|| "a process".to_owned()),
+        _ => None,
+    })?;
+    Some(format!(
+        "its postStart hook waits for {what}, which may be of a container that starts only after it, so that neither would ever start; change the hook, or leave the container where it is"
+    ))
 }
 
 pub(super) fn post_start_gates(_: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
@@ -59,6 +89,11 @@ pub(super) fn grace_period_short(case: &Case<'_>) -> Option<String> {
     (longest >= grace).then(|| {
         format!("the preStop hook of {name:?} waits {longest} s of the pod's {grace} s of grace, and sidecars stop last; raise terminationGracePeriodSeconds")
     })
+}
+
+/// Whether the vendor keeps the hook in its own native form, whatever it does.
+fn keeps(the_move: &Move<'_>) -> bool {
+    the_move.selected.entry.is_some_and(|entry| entry.pre_stop.vendor_keeps)
 }
 
 /// Whether the preStop hook that the native form keeps is of this kind, and nobody has said that it is fine.

@@ -4,6 +4,7 @@
 //! tests of this module see to it that every code has its rule.
 
 mod containers;
+mod ends;
 mod hooks;
 mod mesh;
 mod owners;
@@ -11,23 +12,26 @@ mod ports;
 mod probes;
 mod references;
 mod resources;
+mod traffic;
 mod versions;
 
 use super::{
     Settings,
     knowledge::{
         carriers::LateCarriers,
-        local_ports::{PortServer, Servers, Starts},
+        markers,
+        quits::{self, Quits},
         resource_refs::ResourceRefs,
     },
-    model::{Move, Plan, Slot},
+    model::{Move, Plan},
 };
 use crate::{
     findings::{Code, Finding},
+    lifecycle::Lifecycle,
     pod::Pod,
 };
 use resources::Rise;
-use std::cell::OnceCell;
+use std::{cell::OnceCell, collections::BTreeSet};
 
 /// What a rule looks at: the pod, what is to happen to it, and what several rules want to know, worked out once.
 pub(super) struct Case<'p> {
@@ -35,7 +39,10 @@ pub(super) struct Case<'p> {
     pub(super) settings: Settings<'p>,
     pub(super) plan: Plan<'p>,
     pub(super) carriers: LateCarriers<'p>,
-    servers: OnceCell<Servers<'p>>,
+    after: OnceCell<Lifecycle<'p>>,
+    quits: OnceCell<Quits<'p>>,
+    mesh_wrapper: OnceCell<Option<(&'p str, &'static str)>>,
+    last_writes: OnceCell<BTreeSet<(String, String)>>,
     resource_refs: OnceCell<ResourceRefs<'p>>,
     rises: OnceCell<Vec<Rise>>,
 }
@@ -74,9 +81,17 @@ const MOVE_RULES: &[(Code, MoveRule)] = &[
     (Code::NamedPortSelectors, ports::named_port_selectors),
     (Code::NeverStartupProbe, versions::never_startup_probe),
     (Code::KubeletRestartStartupProbe, versions::kubelet_restart_startup_probe),
-    (Code::StartDeadlock, probes::start_deadlock),
+    (Code::StartDeadlock, traffic::start_deadlock),
+    (Code::LivenessAsksApplication, traffic::liveness_asks_application),
+    (Code::NeedsApplication, traffic::needs_application),
+    (Code::WorksAtTheEnd, ends::works_at_the_end),
+    (Code::ApplicationEndsSidecar, ends::application_ends_sidecar),
+    (Code::IgnoresTerm, ends::ignores_term),
+    (Code::LastLines, ends::last_lines),
     (Code::NoStartupGate, probes::no_startup_gate),
+    (Code::StartupProbeGates, probes::startup_probe_gates),
     (Code::PostStartGates, hooks::post_start_gates),
+    (Code::PostStartWaits, hooks::post_start_waits),
     (Code::PreStopQuit, hooks::pre_stop_quit),
     (Code::PreStopSleep, hooks::pre_stop_sleep),
     (Code::PreStopDrain, hooks::pre_stop_drain),
@@ -117,28 +132,33 @@ impl<'p> Case<'p> {
             settings,
             plan,
             carriers,
-            servers: OnceCell::new(),
+            after: OnceCell::new(),
+            quits: OnceCell::new(),
+            mesh_wrapper: OnceCell::new(),
+            last_writes: OnceCell::new(),
             resource_refs: OnceCell::new(),
             rises: OnceCell::new(),
         }
     }
 
-    /// The containers that may be waited for, by their ports.
-    fn servers(&self) -> &Servers<'p> {
-        self.servers.get_or_init(|| {
-            let in_order = self.plan.order.iter().enumerate().filter_map(|(at, slot)| {
-                let container = self.plan.container(self.pod, *slot);
-                match slot {
-                    Slot::Moved(_) => Some(PortServer { container, starts: Starts::Moved(at) }),
-                    Slot::Existing(_) if container.restarts_always() => {
-                        Some(PortServer { container, starts: Starts::Native(at) })
-                    }
-                    Slot::Existing(_) => None,
-                }
-            });
-            let last = self.plan.remaining(self.pod).map(|container| PortServer { container, starts: Starts::Last });
-            Servers::of(in_order.chain(last))
-        })
+    /// The pod's life as it will be. The index of a container that moves is its place in the plan.
+    fn after(&self) -> &Lifecycle<'p> {
+        self.after.get_or_init(|| self.plan.life(self.pod))
+    }
+
+    /// What containers that stay do to end a sidecar.
+    fn quits(&self) -> &Quits<'p> {
+        self.quits.get_or_init(|| Quits::of(self.plan.remaining(self.pod)))
+    }
+
+    /// Who of those that stay runs behind a wrapper that ends the mesh proxy, and which wrapper.
+    fn mesh_wrapper(&self) -> Option<(&'p str, &'static str)> {
+        *self.mesh_wrapper.get_or_init(|| quits::mesh_wrapper(self.plan.remaining(self.pod)))
+    }
+
+    /// The files in volumes that containers that stay write last: the volume and the path within it.
+    fn last_writes(&self) -> &BTreeSet<(String, String)> {
+        self.last_writes.get_or_init(|| markers::written_last(self.plan.remaining(self.pod)))
     }
 
     /// The variables that read resources of other containers.
@@ -175,6 +195,7 @@ mod tests {
         Code::UnusedAnnotation,
         Code::InvalidValue,
         Code::PositionNotFound,
+        Code::InitAsksSidecar,
         Code::StartupProbeWithheld,
         Code::ResourceFieldRewritten,
     ];

@@ -3,32 +3,10 @@
 use super::{Case, Move};
 use crate::{
     catalogue::any_holds,
-    conversion::{knowledge::local_ports::asked_by, model::Change},
-    pod::{Handler, Probe},
+    conversion::model::Change,
+    lifecycle::traffic::{Address, asked_by},
+    pod::Probe,
 };
-
-/// Source: KEP-753, scenario 7: what starts later cannot be waited for.
-pub(super) fn start_deadlock(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
-    let asked = |handler: &Handler<'_>| asked_by(handler, the_move.container());
-    let owner_of = |ports: Option<Vec<i64>>| later_owner(case, the_move, &ports?);
-    if let Some((port, owner)) = owner_of(the_move.startup_handler(asked)) {
-        return Some(format!(
-            "its startup probe waits for port {port} of {owner:?}, which starts only after it; ask the sidecar itself"
-        ));
-    }
-    let (port, owner) = owner_of(the_move.kept_post_start().map(asked))?;
-    Some(format!(
-        "its postStart hook waits for port {port} of {owner:?}, which starts only after it; change the hook, or leave the container where it is"
-    ))
-}
-
-/// The first of `ports` that another container serves which starts later than the move, and that one's name.
-fn later_owner<'p>(case: &Case<'p>, the_move: &Move<'_>, ports: &[i64]) -> Option<(i64, &'p str)> {
-    if ports.is_empty() {
-        return None;
-    }
-    case.servers().first_later(ports, the_move.container(), case.plan.place(the_move))
-}
 
 /// Source: `pkg/kubelet/kuberuntime/kuberuntime_container.go`, `computeInitContainerActions`.
 pub(super) fn no_startup_gate(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
@@ -49,5 +27,17 @@ fn readiness_waits(case: &Case<'_>, the_move: &Move<'_>, readiness: Probe<'_>) -
     let container = the_move.container();
     let waits = |conditions| any_holds(conditions, case.pod, container);
     let known = the_move.selected.entry.is_some_and(|entry| waits(&entry.readiness_waits_for_application));
-    known || later_owner(case, the_move, &asked_by(readiness.handler, container)).is_some()
+    let asks_later = |port: i64| case.after().traffic().later_server(case.plan.place(the_move), Address::Port(port));
+    known || asked_by(readiness.handler, container).into_iter().find_map(asks_later).is_some()
+}
+
+/// Source: `pkg/kubelet/kuberuntime/kuberuntime_container.go`, `computeInitContainerActions`; KEP-753, scenario 7.
+pub(super) fn startup_probe_gates(_: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
+    // A vendor knows its sidecar, and whoever wishes a probe for this move has thought of it. A port that is merely open
+    // is the sidecar's own.
+    let brought = the_move.selected.entry.is_none() && the_move.form.startup_probe == Change::Keep;
+    let own = the_move.container().startup_probe().filter(|_| brought)?;
+    own.handler.tcp_socket.is_none().then(|| {
+        "the application now waits for its startup probe; the probe must not be answered by, or through to, the application".into()
+    })
 }

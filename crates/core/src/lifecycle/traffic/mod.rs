@@ -8,9 +8,9 @@ mod names;
 pub mod text;
 
 use super::{Member, Role, script};
-use crate::pod::{Container, Handler, HttpGetAction, TcpSocketAction};
+use crate::pod::{Container, Handler, HttpGetAction, TcpSocketAction, VolumeMount};
 use names::Meaning;
-use std::{collections::BTreeSet, fmt};
+use std::{cell::OnceCell, collections::BTreeSet, fmt};
 
 /// Where a container can be asked from inside the pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,18 +55,29 @@ pub struct Ask<'p> {
     pub address: Address<'p>,
 }
 
-/// All that the containers of a pod serve and ask.
+/// What the containers of a pod serve and ask, read when somebody wants to know it: a container that nobody asks about
+/// costs nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Traffic<'l, 'p> {
+    members: &'l [Member<'p>],
+    read: &'l Read<'p>,
+}
+
+/// What has been read so far.
 #[derive(Debug, Default)]
-pub struct Traffic<'p> {
+pub(super) struct Read<'p> {
+    /// Of each container what it asks; sorted.
+    asked: OnceCell<Vec<OnceCell<Vec<Ask<'p>>>>>,
     /// Each address with the index of a container that serves it and by what; sorted.
-    served: Vec<(Address<'p>, usize, By<'p>)>,
-    /// Sorted by who asks.
-    asked: Vec<Ask<'p>>,
+    served: OnceCell<Vec<(Address<'p>, usize, By<'p>)>>,
+    /// Each volume with the index of a container that mounts it; sorted.
+    mounted: OnceCell<Vec<(&'p str, usize)>>,
 }
 
 /// Reads one container.
-struct Reader<'t, 'p> {
-    traffic: &'t mut Traffic<'p>,
+struct Reader<'p> {
+    asked: Vec<Ask<'p>>,
+    served: Vec<(Address<'p>, usize, By<'p>)>,
     index: usize,
     container: &'p Container<'p>,
     /// Mounts, the longest path first.
@@ -80,74 +91,115 @@ const MOST_MOUNTS: usize = 100;
 
 // === impl Traffic ===
 
-impl<'p> Traffic<'p> {
-    /// Reads all of `members`.
-    #[must_use]
-    pub fn of(members: &[Member<'p>]) -> Self {
-        let mut traffic = Self::default();
-        for (index, member) in members.iter().enumerate() {
-            Reader::new(&mut traffic, index, member.container).read(member);
-        }
-        traffic.served.sort();
-        traffic.served.dedup();
-        traffic.asked.sort();
-        traffic.asked.dedup();
-        traffic
+impl<'l, 'p> Traffic<'l, 'p> {
+    pub(super) const fn new(members: &'l [Member<'p>], read: &'l Read<'p>) -> Self {
+        Self { members, read }
     }
 
     /// What the container at `index` asks for.
-    pub fn asked_by(&self, index: usize) -> impl Iterator<Item = &Ask<'p>> {
-        let begin = self.asked.partition_point(|ask| ask.asker < index);
-        self.asked[begin..].iter().take_while(move |ask| ask.asker == index)
+    #[must_use]
+    pub fn asked_by(self, index: usize) -> &'l [Ask<'p>] {
+        let cells = self.read.asked.get_or_init(|| self.members.iter().map(|_| OnceCell::new()).collect());
+        let (Some(cell), Some(member)) = (cells.get(index), self.members.get(index)) else { return &[] };
+        cell.get_or_init(|| {
+            let mut asked = Reader::of(index, member).asked;
+            asked.sort();
+            asked.dedup();
+            asked
+        })
     }
 
     /// Everything that is asked for, by who asks.
-    #[must_use]
-    pub fn asked(&self) -> &[Ask<'p>] {
-        &self.asked
+    pub fn asked(self) -> impl Iterator<Item = &'l Ask<'p>> {
+        (0..self.members.len()).flat_map(move |index| self.asked_by(index))
     }
 
     /// The containers that serve `address`, in their order, and by what.
-    pub fn servers(&self, address: Address<'p>) -> impl Iterator<Item = (usize, By<'p>)> {
-        let begin = self.served.partition_point(|(other, ..)| *other < address);
-        self.served[begin..].iter().take_while(move |(other, ..)| *other == address).map(|(_, index, by)| (*index, *by))
+    pub fn servers(self, address: Address<'p>) -> impl Iterator<Item = (usize, By<'p>)> {
+        let served = self.served();
+        let begin = served.partition_point(|(other, ..)| *other < address);
+        served[begin..].iter().take_while(move |(other, ..)| *other == address).map(|(_, index, by)| (*index, *by))
     }
 
     /// Whether the container at `index` serves `address` itself.
     #[must_use]
-    pub fn serves(&self, index: usize, address: Address<'p>) -> bool {
-        let at = self.served.partition_point(|(other, server, _)| (*other, *server) < (address, index));
-        self.served.get(at).is_some_and(|(other, server, _)| *other == address && *server == index)
+    pub fn serves(self, index: usize, address: Address<'p>) -> bool {
+        let served = self.served();
+        let at = served.partition_point(|(other, server, _)| (*other, *server) < (address, index));
+        served.get(at).is_some_and(|(other, server, _)| *other == address && *server == index)
     }
 
     /// Everything that the container at `index` serves.
-    pub fn served_by(&self, index: usize) -> impl Iterator<Item = (Address<'p>, By<'p>)> {
-        self.served.iter().filter(move |(_, server, _)| *server == index).map(|(address, _, by)| (*address, *by))
+    pub fn served_by(self, index: usize) -> impl Iterator<Item = (Address<'p>, By<'p>)> {
+        let mut served = self.members.get(index).map(|member| Reader::of(index, member).served).unwrap_or_default();
+        served.sort();
+        served.dedup();
+        served.into_iter().map(|(address, _, by)| (address, by))
     }
 
     /// The first container behind the one at `index` that serves `address`; `None` where the one at `index` does so
-    /// itself, or one in front of it.
+    /// itself, or one in front of it. That a container is asked at a port by its own probe says nothing against another
+    /// one that declares the port.
     #[must_use]
-    pub fn later_server(&self, index: usize, address: Address<'p>) -> Option<usize> {
-        let first = self.servers(address).next().map(|(server, _)| server)?;
+    pub fn later_server(self, index: usize, address: Address<'p>) -> Option<usize> {
+        let is_asked = |by: By<'_>| matches!(by, By::StartupProbe | By::ReadinessProbe);
+        let mut others = self.servers(address).filter(|(server, by)| !(*server == index && is_asked(*by)));
+        let (first, _) = others.next()?;
         (first > index).then_some(first)
+    }
+
+    /// The containers that mount `volume`, in their order.
+    pub fn mounting(self, volume: &str) -> impl Iterator<Item = usize> {
+        let mounted = self.mounted();
+        let begin = mounted.partition_point(|(other, _)| *other < volume);
+        mounted[begin..].iter().take_while(move |(other, _)| *other == volume).map(|(_, index)| *index)
+    }
+
+    /// Whether a container other than the one at `index`, and from `from` on, mounts `volume`.
+    #[must_use]
+    pub fn is_shared(self, volume: &str, index: usize, from: usize) -> bool {
+        let mounted = self.mounted();
+        let mut rest = mounted[mounted.partition_point(|mount| *mount < (volume, from))..].iter();
+        rest.find(|(_, mounting)| *mounting != index).is_some_and(|(other, _)| *other == volume)
+    }
+
+    fn served(self) -> &'l [(Address<'p>, usize, By<'p>)] {
+        self.read.served.get_or_init(|| {
+            let members = self.members.iter().enumerate();
+            let mut served: Vec<_> = members.flat_map(|(index, member)| Reader::of(index, member).served).collect();
+            served.sort();
+            served.dedup();
+            served
+        })
+    }
+
+    fn mounted(self) -> &'l [(&'p str, usize)] {
+        self.read.mounted.get_or_init(|| {
+            let volumes = |(index, member): (usize, &Member<'p>)| {
+                member.container.volume_mounts().iter().map(move |mount| (&*mount.name, index))
+            };
+            let mut mounted: Vec<_> = self.members.iter().enumerate().flat_map(volumes).collect();
+            mounted.sort_unstable();
+            mounted.dedup();
+            mounted
+        })
     }
 }
 
 // === impl Reader ===
 
-impl<'t, 'p> Reader<'t, 'p> {
-    fn new(traffic: &'t mut Traffic<'p>, index: usize, container: &'p Container<'p>) -> Self {
+impl<'p> Reader<'p> {
+    /// Reads `member`, which has this index.
+    fn of(index: usize, member: &Member<'p>) -> Self {
+        let container = member.container;
         let is_own = |path: &str| matches!(path, "status.podIP" | "status.podIPs");
         let own_address = container.env().iter().filter(|var| is_own(&var.field_path)).map(|var| &*var.name).collect();
-        let mounts = container.volume_mounts().iter().take(MOST_MOUNTS);
         // A part of a volume has paths of its own.
-        let mut mounts: Vec<_> = mounts
-            .filter(|mount| mount.sub_path.is_empty() && mount.mount_path.len() > 1)
-            .map(|mount| (mount.mount_path.trim_end_matches('/'), &*mount.name))
-            .collect();
-        mounts.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
-        Self { traffic, index, container, mounts, own_address }
+        let whole = container.volume_mounts().iter().take(MOST_MOUNTS).filter(|mount| mount.sub_path.is_empty());
+        let mounts = by_path(whole);
+        let mut reader = Self { asked: Vec::new(), served: Vec::new(), index, container, mounts, own_address };
+        reader.read(member);
+        reader
     }
 
     fn read(&mut self, member: &Member<'p>) {
@@ -161,27 +213,24 @@ impl<'t, 'p> Reader<'t, 'p> {
 
     fn serve(&mut self, port: i64, by: By<'p>) {
         if (1..=65535).contains(&port) {
-            self.traffic.served.push((Address::Port(port), self.index, by));
+            self.served.push((Address::Port(port), self.index, by));
         }
     }
 
     fn ask(&mut self, port: i64, by: By<'p>) {
-        self.traffic.asked.push(Ask { asker: self.index, by, address: Address::Port(port) });
+        self.asked.push(Ask { asker: self.index, by, address: Address::Port(port) });
     }
 
     /// Files and sockets are read from what the pod says, so that their paths live as long; a hook that a conversion sets
     /// names none.
     fn ask_path(&mut self, path: &'p str, by: By<'p>) {
         if let Some(address) = self.in_volume(path) {
-            self.traffic.asked.push(Ask { asker: self.index, by, address });
+            self.asked.push(Ask { asker: self.index, by, address });
         }
     }
 
     fn in_volume(&self, path: &'p str) -> Option<Address<'p>> {
-        self.mounts.iter().find_map(|(mount, volume)| {
-            let rest = path.strip_prefix(mount)?;
-            rest.starts_with('/').then(|| Address::Path(volume, rest.trim_start_matches('/')))
-        })
+        within(&self.mounts, path).map(|(volume, rest)| Address::Path(volume, rest))
     }
 
     fn read_probes(&mut self, member: &Member<'p>) {
@@ -279,7 +328,7 @@ impl<'t, 'p> Reader<'t, 'p> {
         }
         if meaning == Meaning::Serves {
             if let Some(address) = text::sockets_in(value).next().and_then(|path| self.in_volume(path)) {
-                self.traffic.served.push((address, self.index, by));
+                self.served.push((address, self.index, by));
             }
             return;
         }
@@ -312,6 +361,27 @@ impl<'t, 'p> Reader<'t, 'p> {
             }
         }
     }
+}
+
+/// The volume in which `container` has `path`, and the path within what it mounts of it.
+#[must_use]
+pub fn in_volume<'p>(container: &'p Container<'_>, path: &'p str) -> Option<(&'p str, &'p str)> {
+    within(&by_path(container.volume_mounts().iter().take(MOST_MOUNTS)), path)
+}
+
+/// Paths and their volumes, the longest path first.
+fn by_path<'p>(mounts: impl Iterator<Item = &'p VolumeMount<'p>>) -> Vec<(&'p str, &'p str)> {
+    let path = |mount: &'p VolumeMount<'p>| mount.mount_path.trim_end_matches('/');
+    let mut mounts: Vec<_> = mounts.map(|mount| (path(mount), &*mount.name)).collect();
+    mounts.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+    mounts
+}
+
+fn within<'p>(mounts: &[(&'p str, &'p str)], path: &'p str) -> Option<(&'p str, &'p str)> {
+    mounts.iter().filter(|(mount, _)| !mount.is_empty()).find_map(|(mount, volume)| {
+        let rest = path.strip_prefix(mount)?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| (*volume, rest.trim_start_matches('/')))
+    })
 }
 
 /// The port of an address to listen on: `:8080`, `0.0.0.0:8080`, and with a name that says so also `127.0.0.1:8080`.

@@ -51,7 +51,8 @@ pub fn sockets_in(text: &str) -> impl Iterator<Item = &str> {
         let path = path.trim_start_matches('/');
         let path = &word[word.len() - path.len() - 1..];
         let path = path.split(':').next().unwrap_or(path);
-        (word.starts_with("unix:") || path.ends_with(".sock") || path.ends_with(".socket")).then_some(path)
+        let extension = path.rsplit('.').next().unwrap_or_default();
+        (word.starts_with("unix:") || matches!(extension, "sock" | "socket")).then_some(path)
     })
 }
 

@@ -1,0 +1,145 @@
+//! Files by which containers tell each other how far they are.
+
+use crate::{
+    lifecycle::{
+        process,
+        script::{self, base_name},
+        traffic,
+    },
+    pod::Container,
+};
+use std::collections::BTreeSet;
+
+/// What a file's name says about when it comes about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::conversion) enum Marker {
+    /// When its writer is ready.
+    Start,
+    /// When its writer has done its work.
+    End,
+    /// It does not say.
+    Unknown,
+}
+
+const END: [&str; 16] = [
+    "done",
+    "finish",
+    "finished",
+    "complete",
+    "completed",
+    "success",
+    "exit",
+    "exited",
+    "terminated",
+    "terminate",
+    "end",
+    "ended",
+    "stop",
+    "stopped",
+    "final",
+    "shutdown",
+];
+const START: [&str; 12] =
+    ["ready", "started", "start", "up", "live", "alive", "healthy", "init", "initialized", "sock", "socket", "pid"];
+
+/// Programs that copy something away and end.
+const COPIES: [&str; 22] = [
+    "aws", "gsutil", "gcloud", "rclone", "curl", "wget", "scp", "rsync", "mc", "s3cmd", "azcopy", "az", "tar", "cp",
+    "mv", "zip", "gzip", "ftp", "sftp", "lftp", "mail", "kubectl",
+];
+
+/// By words of the last part of the path: `.done`, `_SUCCESS`, `main-finished`.
+pub(in crate::conversion) fn of_name(path: &str) -> Marker {
+    let name = base_name(path).to_ascii_lowercase();
+    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+    let has = |list: &[&str]| words.clone().any(|word| list.contains(&word));
+    match () {
+        () if has(&END) => Marker::End,
+        () if has(&START) => Marker::Start,
+        () if words.any(|word| word.ends_with("done") || word.ends_with("complete")) => Marker::End,
+        () => Marker::Unknown,
+    }
+}
+
+pub(in crate::conversion) fn copies(program: &str) -> bool {
+    COPIES.contains(&program)
+}
+
+/// Whether a flag or variable of this name that holds this path says that the program works once the file is there. One
+/// that says that the program ends then does not.
+pub(in crate::conversion) fn awaits_end(name: &str, path: &str) -> bool {
+    let name = name.get(..64).unwrap_or(name).to_ascii_lowercase();
+    let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
+    let quits = has(&["exit", "quit", "stop", "shutdown", "terminat", "kill"]);
+    let awaits = has(&["wait", "done", "complet", "finish", "marker", "sentinel", "trigger", "success"]);
+    awaits && !quits && of_name(path) != Marker::Start && (of_name(path) == Marker::End || !has(&["wait"]))
+}
+
+/// Flags and variables whose value is a path.
+pub(in crate::conversion) fn named_paths<'c>(container: &'c Container<'_>) -> impl Iterator<Item = (&'c str, &'c str)> {
+    let words: Vec<&str> = container.command_line().collect();
+    let next = words.iter().skip(1).copied().chain(std::iter::once(""));
+    let flags: Vec<_> = words.iter().copied().zip(next).filter_map(flag).collect();
+    let variables = container.env().iter().map(|var| (&*var.name, var.value.as_deref().unwrap_or_default()));
+    flags.into_iter().chain(variables).filter(|(_, value)| value.starts_with('/'))
+}
+
+fn flag<'t>((word, next): (&'t str, &'t str)) -> Option<(&'t str, &'t str)> {
+    let name = word.strip_prefix('-')?.trim_start_matches('-');
+    Some(name.split_once('=').unwrap_or((name, next)))
+}
+
+/// The files in volumes that scripts of `containers` write behind their own work: the volume and the path within it.
+pub(in crate::conversion) fn written_last<'p>(
+    containers: impl Iterator<Item = &'p Container<'p>>,
+) -> BTreeSet<(String, String)> {
+    let mut written = BTreeSet::new();
+    for container in containers {
+        let Some(text) = process::script(container) else { continue };
+        let mut has_worked = false;
+        for command in script::commands(text) {
+            let paths = writes(&command.words).filter(|_| has_worked || command.words.contains(&"trap"));
+            let within = paths.filter_map(|path| traffic::in_volume(container, path));
+            written.extend(within.map(|(volume, rest)| (volume.to_owned(), rest.to_owned())));
+            has_worked = true;
+        }
+    }
+    written
+}
+
+/// The paths that a command writes: behind `touch` and `>`, or last of `cp` and `mv`.
+fn writes<'t>(words: &[&'t str]) -> impl Iterator<Item = &'t str> {
+    let program = words.first().map_or("", |word| base_name(word));
+    let all = words.iter().skip(1).filter(move |word| program == "touch" && word.starts_with('/'));
+    let last = words.last().filter(move |_| matches!(program, "cp" | "mv"));
+    let redirected = words.windows(2).filter(|pair| matches!(pair[0], ">" | ">>" | "1>")).map(|pair| &pair[1]);
+    let joined = words.iter().filter_map(|word| word.strip_prefix('>').map(|path| path.trim_start_matches('>')));
+    let paths: Vec<&str> = all.chain(last).chain(redirected).copied().chain(joined).collect();
+    paths.into_iter().filter(|path| path.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("/outputs/.done", Marker::End)]
+    #[case("/out/_SUCCESS", Marker::End)]
+    #[case("/run/app/api.sock", Marker::Start)]
+    #[case("/shared/ready", Marker::Start)]
+    #[case("/data/file", Marker::Unknown)]
+    fn names_say_when(#[case] path: &str, #[case] marker: Marker) {
+        assert_eq!(of_name(path), marker);
+    }
+
+    #[rstest]
+    #[case("done-file", "/work/x", true)]
+    #[case("WAIT_FOR", "/out/_SUCCESS", true)]
+    #[case("wait-for", "/run/app.sock", false)]
+    #[case("exit-when-done", "/work/done", false)]
+    #[case("config", "/etc/done", false)]
+    fn flags_say_what_is_waited_for(#[case] name: &str, #[case] path: &str, #[case] awaits: bool) {
+        assert_eq!(awaits_end(name, path), awaits);
+    }
+}
