@@ -21,7 +21,11 @@ struct Asked<'p> {
     address: Address<'p>,
 }
 
+/// What speaks against a place in front.
 const RISES: &str = "the pod's effective request would rise";
+const WISHED: &str = "its position annotation says otherwise";
+const MESH: &str = "a mesh proxy starts between them";
+const LISTED: &str = "the listed order says otherwise";
 
 /// What is looked at.
 struct Search<'s, 'p> {
@@ -97,20 +101,18 @@ impl<'p> Search<'_, 'p> {
     fn sorted(&self, asked: BTreeMap<usize, Asked<'p>>) -> (Vec<Finding>, BTreeMap<usize, Asked<'p>>) {
         let mut free = BTreeMap::new();
         let mut findings = Vec::new();
-        let meshes: BTreeSet<_> = (0..self.order.len()).filter(|at| self.is_mesh_proxy(*at)).collect();
-        let bound: BTreeSet<_> = (0..self.order.len()).filter(|at| self.is_bound(*at)).collect();
+        let mut meshes: BTreeSet<_> = (0..self.order.len()).filter(|at| self.is_mesh_proxy(*at)).collect();
+        let mut bound: BTreeSet<_> = (0..self.order.len()).filter(|at| self.is_bound(*at)).collect();
         for (at, asked) in asked {
-            let between =
-                |places: &BTreeSet<usize>| places.range(asked.by + 1..at).any(|other| !free.contains_key(other));
+            let between = |places: &BTreeSet<usize>| places.range(asked.by + 1..at).next().is_some();
             match () {
-                () if self.has_wish(at) => {
-                    findings.push(self.warning(at, asked, "its position annotation says otherwise"));
-                }
-                () if between(&meshes) => findings.push(self.warning(at, asked, "a mesh proxy starts between them")),
-                () if self.is_bound(at) && between(&bound) => {
-                    findings.push(self.warning(at, asked, "the listed order says otherwise"));
-                }
+                () if self.has_wish(at) => findings.push(self.warning(at, asked, WISHED)),
+                () if between(&meshes) => findings.push(self.warning(at, asked, MESH)),
+                () if self.is_bound(at) && between(&bound) => findings.push(self.warning(at, asked, LISTED)),
                 () => {
+                    // What goes in front as well stands in nobody's way.
+                    meshes.remove(&at);
+                    bound.remove(&at);
                     free.insert(at, asked);
                 }
             }

@@ -129,6 +129,9 @@ pub fn followed<'c>(container: &'c Container<'_>) -> Option<&'c str> {
     }
 }
 
+/// So many waits of one container are looked at.
+pub const MOST_WAITS: usize = 64;
+
 /// Everything that a script waits for, each with the first work behind it.
 #[must_use]
 pub fn waits(text: &str) -> Vec<Wait<'_>> {
@@ -153,7 +156,7 @@ pub fn waits(text: &str) -> Vec<Wait<'_>> {
         };
         Some(Wait { awaited, then: then.map(|work| Work::of(&commands[work])) })
     };
-    (0..commands.len()).filter_map(wait).collect()
+    (0..commands.len()).filter_map(wait).take(MOST_WAITS).collect()
 }
 
 /// Of each command the first one, from itself on, that is `such`.

@@ -66,7 +66,94 @@ pub(crate) fn all() -> Vec<Adversary> {
         short_variables: "many variables with names of one letter",
         short_resources: "many containers with many resources of short names",
         overrides: "an injector's record of many fields and objects",
+        loops: "a script of many loops that wait for files",
+        mounts: "many volumes, and files in them that are waited for",
+        asking_inits: "many init containers that ask many containers that move",
+        listens: "many variables with addresses, asked by probes",
+        own_hosts: "one word of nothing but the own host",
+        kills: "a script that kills many processes",
+        own_addresses: "many variables with the pod's address, and a command that uses them",
+        markers: "many flags with paths of what is waited for",
     }
+}
+
+fn loops(bytes: usize) -> String {
+    let mut draft = Draft::moving(["helper"]);
+    let script = "while [ ! -f /w/x ]; do sleep 1; done; a; ".repeat(bytes / 43);
+    draft.containers.push(json!({"name": "helper", "image": "a", "command": ["sh", "-c", script],
+        "lifecycle": {"postStart": {"exec": {"command": ["sh", "-c", "until [ -e /w/y ]; do :; done"]}}},
+        "volumeMounts": [{"name": "w", "mountPath": "/w"}]}));
+    draft.containers.push(json!({"name": "app", "command": ["sh", "-c", "b; touch /w/x"], "volumeMounts": [{"name": "w", "mountPath": "/w"}]}));
+    draft.review()
+}
+
+fn mounts(bytes: usize) -> String {
+    let mut draft = Draft::moving(["helper"]);
+    let mounts = repeated(bytes / 2, |n| json!({"name": format!("v{n}"), "mountPath": format!("/v/{n}")}));
+    let waits = (0..bytes / 2 / 40).map(|n| format!("until [ -f /v/{n:05}/x ]; do :; done; work; "));
+    let script = waits.collect::<Vec<_>>().concat();
+    draft.containers.push(json!({"name": "helper", "command": ["sh", "-c", script], "volumeMounts": mounts}));
+    draft.containers.push(json!({"name": "app", "volumeMounts": [{"name": "v1", "mountPath": "/v"}]}));
+    draft.review()
+}
+
+fn asking_inits(bytes: usize) -> String {
+    let containers =
+        repeated(bytes / 2, |n| json!({"name": format!("c{n:05}"), "ports": [{"containerPort": n % 9000 + 1000}]}));
+    let mut draft = Draft::moving_all(containers);
+    draft.init.extend(repeated(
+        bytes / 3,
+        |n| json!({"name": format!("i{n}"), "args": [format!("localhost:{}", n % 9000 + 1000), "127.0.0.1:1000"]}),
+    ));
+    draft.review()
+}
+
+fn listens(bytes: usize) -> String {
+    let mut draft = Draft::moving(["helper"]);
+    let asks = repeated(
+        bytes / 2,
+        |n| json!({"name": format!("A{n}"), "value": format!("http://localhost:{}", n % 60000 + 1)}),
+    );
+    let serves =
+        repeated(bytes / 2, |n| json!({"name": format!("LISTEN_{n}"), "value": format!(":{}", n % 60000 + 1)}));
+    draft.containers.push(json!({"name": "helper", "image": "a", "env": asks}));
+    draft.containers.push(json!({"name": "app", "image": "a", "env": serves}));
+    draft.review()
+}
+
+fn own_hosts(bytes: usize) -> String {
+    let mut draft = Draft::moving(["helper"]);
+    let word = |text: &str| text.repeat(bytes / 3 / text.len());
+    let args = [word("127.0.0.1:1,"), word("localhost"), word("http://localhost/@")];
+    draft.containers.push(json!({"name": "helper", "image": "a", "args": args}));
+    draft.review()
+}
+
+fn kills(bytes: usize) -> String {
+    let mut draft = Draft::moving(["helper"]);
+    draft.spec.insert("shareProcessNamespace".into(), true.into());
+    let script = (0..bytes / 12).map(|n| format!("pkill p{n:05};")).collect::<Vec<_>>().concat();
+    draft.containers.push(json!({"name": "helper", "image": "a"}));
+    draft.containers.push(json!({"name": "app", "image": "a", "command": ["sh", "-c", script]}));
+    draft.review()
+}
+
+fn own_addresses(bytes: usize) -> String {
+    let mut draft = Draft::moving(["helper"]);
+    let field = json!({"fieldRef": {"fieldPath": "status.podIP"}});
+    let env = repeated(bytes / 2, |n| json!({"name": format!("V{n}"), "valueFrom": field}));
+    let asks = (0..bytes / 2 / 14).map(|n| format!("$(V{n:05}):{:04} ", n % 9000 + 1000));
+    let args = asks.collect::<Vec<_>>().concat();
+    draft.containers.push(json!({"name": "helper", "image": "a", "env": env, "args": [args]}));
+    draft.review()
+}
+
+fn markers(bytes: usize) -> String {
+    let mut draft = Draft::moving(["helper"]);
+    let args: Vec<_> = (0..bytes / 27).map(|n| format!("--done-file=/w/done.{n:05}")).collect();
+    let mounts: Vec<_> = (0..30).map(|n| json!({"name": format!("v{n}"), "mountPath": format!("/w/{n}")})).collect();
+    draft.containers.push(json!({"name": "helper", "image": "a", "args": args, "volumeMounts": mounts}));
+    draft.review()
 }
 
 fn plain(bytes: usize) -> String {

@@ -4,7 +4,7 @@ use crate::{
     lifecycle::{
         process,
         script::{self, base_name},
-        traffic,
+        traffic::Mounts,
     },
     pod::Container,
 };
@@ -95,17 +95,24 @@ pub(in crate::conversion) fn written_last<'p>(
 ) -> BTreeSet<(String, String)> {
     let mut written = BTreeSet::new();
     for container in containers {
+        if written.len() > MOST_WRITTEN {
+            break;
+        }
         let Some(text) = process::script(container) else { continue };
+        let mounts = Mounts::of(container);
         let mut has_worked = false;
         for command in script::commands(text) {
             let paths = writes(&command.words).filter(|_| has_worked || command.words.contains(&"trap"));
-            let within = paths.filter_map(|path| traffic::in_volume(container, path));
+            let within = paths.filter_map(|path| mounts.find(path));
             written.extend(within.map(|(volume, rest)| (volume.to_owned(), rest.to_owned())));
             has_worked = true;
         }
     }
     written
 }
+
+/// So many are kept, and what one container writes.
+const MOST_WRITTEN: usize = 1000;
 
 /// The paths that a command writes: behind `touch` and `>`, or last of `cp` and `mv`.
 fn writes<'t>(words: &[&'t str]) -> impl Iterator<Item = &'t str> {

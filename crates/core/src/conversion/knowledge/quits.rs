@@ -28,6 +28,9 @@ pub(in crate::conversion) struct QuitBy;
 /// (`--shutdown`).
 const WRAPPERS: [&str; 3] = ["scuttle", "envoy-preflight", "linkerd-await"];
 
+/// So many names of processes that are killed are kept.
+const MOST_NAMES: usize = 1000;
+
 /// Variables by which such a wrapper is told so.
 const VARIABLES: [&str; 2] = ["ISTIO_QUIT_API", "ENVOY_KILL_API"];
 
@@ -71,7 +74,8 @@ impl<'p> Quits<'p> {
             self.read_words(container, &command.words);
             let finds = matches!(command.program(), "pidof" | "pgrep");
             if kills(command) || (any_kills && finds) {
-                for word in command.arguments() {
+                let room = MOST_NAMES.saturating_sub(self.by_name.len());
+                for word in command.arguments().iter().take(room) {
                     self.by_name.entry(plain(base_name(word))).or_insert(&container.name);
                 }
             }

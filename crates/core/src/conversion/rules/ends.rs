@@ -10,7 +10,7 @@ use crate::{
     lifecycle::{
         Role,
         process::{self, Awaited, Wait},
-        traffic::{self, Address},
+        traffic::{Address, Mounts},
     },
 };
 
@@ -96,8 +96,9 @@ fn told_marker(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     if the_move.selected.entry.is_some() || process::script(the_move.container()).is_some() {
         return None;
     }
-    let marks = |(name, path): &(&str, &str)| markers::awaits_end(name, path) && is_shared(case, the_move, path);
-    let (_, path) = markers::named_paths(the_move.container()).find(marks)?;
+    let marks = |(name, path): &(&str, &str)| markers::awaits_end(name, path);
+    let paths = markers::named_paths(the_move.container()).filter(marks).take(process::MOST_WAITS);
+    let (_, path) = paths.into_iter().find(|(_, path)| is_shared(case, the_move, path))?;
     Some(format!("{path:?}"))
 }
 
@@ -106,7 +107,7 @@ fn told_marker(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
 fn is_shared(case: &Case<'_>, the_move: &Move<'_>, path: &str) -> bool {
     let container = the_move.container();
     let shares = |volume: &str| shares(case, the_move, volume);
-    match traffic::in_volume(container, path) {
+    match Mounts::of(container).find(path) {
         Some((volume, _)) => shares(volume),
         None if path.starts_with('/') => false,
         None => container.volume_mounts().iter().any(|mount| shares(&mount.name)),
@@ -122,7 +123,7 @@ fn shares(case: &Case<'_>, the_move: &Move<'_>, volume: &str) -> bool {
 
 /// Whether the script of a container that stays writes the file behind its own work.
 fn written_last(case: &Case<'_>, the_move: &Move<'_>, path: &str) -> bool {
-    let wanted = traffic::in_volume(the_move.container(), path);
+    let wanted = Mounts::of(the_move.container()).find(path);
     wanted.is_some_and(|(volume, rest)| case.last_writes().contains(&(volume.to_owned(), rest.to_owned())))
 }
 

@@ -8,7 +8,8 @@ use crate::{
         GRACE_PERIOD_SECONDS,
         hooks::{HookKind, slept_seconds},
         process::{self, Awaited},
-        script, traffic,
+        script,
+        traffic::Mounts,
     },
     pod::Container,
 };
@@ -57,9 +58,10 @@ pub(super) fn post_start_waits(case: &Case<'_>, the_move: &Move<'_>) -> Option<S
     let hook = the_move.kept_post_start()?.exec.as_ref()?;
     let script = script::text_of(&hook.command);
     let waits = process::waits(&script);
+    let mounts = Mounts::of(the_move.container());
     let what = waits.iter().find_map(|wait| match wait.awaited {
         Awaited::File(path) => {
-            let (volume, _) = traffic::in_volume(the_move.container(), path)?;
+            let (volume, _) = mounts.find(path)?;
             let place = case.plan.place(the_move);
             let shared = case.after().traffic().is_shared(volume, place, place + 1);
             shared.then(|| format!("{path:?}"))

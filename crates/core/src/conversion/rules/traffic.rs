@@ -5,7 +5,7 @@ use crate::{
     catalogue::any_holds,
     lifecycle::{
         process::{self, Awaited},
-        traffic::{self, Address, Ask, By},
+        traffic::{Address, Ask, By, Mounts},
     },
 };
 
@@ -84,7 +84,7 @@ fn asks_too_early(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
 fn follows_too_early(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     let container = the_move.container();
     let path = process::followed(container)?;
-    let (volume, _) = traffic::in_volume(container, path)?;
+    let (volume, _) = Mounts::of(container).find(path)?;
     let place = case.plan.place(the_move);
     case.after().traffic().is_shared(volume, place, place + 1).then(|| {
         format!("follows {path:?} with tail -f, which ends as long as the application has not written that file; use tail -F")

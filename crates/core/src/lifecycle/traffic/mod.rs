@@ -80,14 +80,17 @@ struct Reader<'p> {
     served: Vec<(Address<'p>, usize, By<'p>)>,
     index: usize,
     container: &'p Container<'p>,
-    /// Mounts, the longest path first.
-    mounts: Vec<(&'p str, &'p str)>,
+    mounts: Mounts<'p>,
     /// Names of variables that hold the pod's own address.
     own_address: BTreeSet<&'p str>,
 }
 
-/// The container's own view of a path in a shared volume is looked up among so many mounts.
-const MOST_MOUNTS: usize = 100;
+/// Where a container has its volumes: so many of them are looked at.
+const MOST_MOUNTS: usize = 32;
+
+/// The paths at which a container has volumes, the longest first, and the volumes' names.
+#[derive(Debug)]
+pub struct Mounts<'p>(Vec<(&'p str, &'p str)>);
 
 // === impl Traffic ===
 
@@ -159,8 +162,8 @@ impl<'l, 'p> Traffic<'l, 'p> {
     #[must_use]
     pub fn is_shared(self, volume: &str, index: usize, from: usize) -> bool {
         let mounted = self.mounted();
-        let mut rest = mounted[mounted.partition_point(|mount| *mount < (volume, from))..].iter();
-        rest.find(|(_, mounting)| *mounting != index).is_some_and(|(other, _)| *other == volume)
+        let begin = mounted.partition_point(|mount| *mount < (volume, from));
+        mounted[begin..].iter().take_while(|(other, _)| *other == volume).any(|(_, mounting)| *mounting != index)
     }
 
     fn served(self) -> &'l [(Address<'p>, usize, By<'p>)] {
@@ -194,9 +197,7 @@ impl<'p> Reader<'p> {
         let container = member.container;
         let is_own = |path: &str| matches!(path, "status.podIP" | "status.podIPs");
         let own_address = container.env().iter().filter(|var| is_own(&var.field_path)).map(|var| &*var.name).collect();
-        // A part of a volume has paths of its own.
-        let whole = container.volume_mounts().iter().take(MOST_MOUNTS).filter(|mount| mount.sub_path.is_empty());
-        let mounts = by_path(whole);
+        let mounts = Mounts::whole(container);
         let mut reader = Self { asked: Vec::new(), served: Vec::new(), index, container, mounts, own_address };
         reader.read(member);
         reader
@@ -230,7 +231,7 @@ impl<'p> Reader<'p> {
     }
 
     fn in_volume(&self, path: &'p str) -> Option<Address<'p>> {
-        within(&self.mounts, path).map(|(volume, rest)| Address::Path(volume, rest))
+        self.mounts.find(path).map(|(volume, rest)| Address::Path(volume, rest))
     }
 
     fn read_probes(&mut self, member: &Member<'p>) {
@@ -310,7 +311,10 @@ impl<'p> Reader<'p> {
 
     /// The value of a flag or variable.
     fn read_named(&mut self, name: &'p str, value: &'p str, by: By<'p>) {
-        if value.is_empty() {
+        // Nothing else can hold an address.
+        if !value.bytes().any(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'/' | b'.'))
+            && value != "localhost"
+        {
             return;
         }
         let meaning = names::meaning(name);
@@ -363,27 +367,6 @@ impl<'p> Reader<'p> {
     }
 }
 
-/// The volume in which `container` has `path`, and the path within what it mounts of it.
-#[must_use]
-pub fn in_volume<'p>(container: &'p Container<'_>, path: &'p str) -> Option<(&'p str, &'p str)> {
-    within(&by_path(container.volume_mounts().iter().take(MOST_MOUNTS)), path)
-}
-
-/// Paths and their volumes, the longest path first.
-fn by_path<'p>(mounts: impl Iterator<Item = &'p VolumeMount<'p>>) -> Vec<(&'p str, &'p str)> {
-    let path = |mount: &'p VolumeMount<'p>| mount.mount_path.trim_end_matches('/');
-    let mut mounts: Vec<_> = mounts.map(|mount| (path(mount), &*mount.name)).collect();
-    mounts.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
-    mounts
-}
-
-fn within<'p>(mounts: &[(&'p str, &'p str)], path: &'p str) -> Option<(&'p str, &'p str)> {
-    mounts.iter().filter(|(mount, _)| !mount.is_empty()).find_map(|(mount, volume)| {
-        let rest = path.strip_prefix(mount)?;
-        (rest.is_empty() || rest.starts_with('/')).then(|| (*volume, rest.trim_start_matches('/')))
-    })
-}
-
 /// The port of an address to listen on: `:8080`, `0.0.0.0:8080`, and with a name that says so also `127.0.0.1:8080`.
 fn listening(value: &str, meaning: Meaning) -> Option<i64> {
     if meaning == Meaning::Asks {
@@ -427,6 +410,38 @@ fn asked_by_kubelet(handler: &Handler<'_>, container: &Container<'_>) -> Option<
         }
         Handler { grpc: Some(grpc), .. } => Some(grpc.port),
         _ => None,
+    }
+}
+
+// === impl Mounts ===
+
+impl<'p> Mounts<'p> {
+    /// All of `container`'s.
+    #[must_use]
+    pub fn of(container: &'p Container<'_>) -> Self {
+        Self::sorted(container.volume_mounts().iter())
+    }
+
+    /// Those at which a whole volume is mounted: a part of it has paths of its own.
+    fn whole(container: &'p Container<'_>) -> Self {
+        Self::sorted(container.volume_mounts().iter().filter(|mount| mount.sub_path.is_empty()))
+    }
+
+    fn sorted<'a: 'p>(mounts: impl Iterator<Item = &'p VolumeMount<'a>>) -> Self {
+        let path = |mount: &'p VolumeMount<'a>| mount.mount_path.trim_end_matches('/');
+        let mut mounts: Vec<_> = mounts.take(MOST_MOUNTS).map(|mount| (path(mount), &*mount.name)).collect();
+        mounts.retain(|(path, _)| !path.is_empty());
+        mounts.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+        Self(mounts)
+    }
+
+    /// The volume in which the container has `path`, and the path within what it mounts of it.
+    #[must_use]
+    pub fn find<'t>(&self, path: &'t str) -> Option<(&'p str, &'t str)> {
+        self.0.iter().find_map(|(mount, volume)| {
+            let rest = path.strip_prefix(mount)?;
+            (rest.is_empty() || rest.starts_with('/')).then(|| (*volume, rest.trim_start_matches('/')))
+        })
     }
 }
 

@@ -57,20 +57,20 @@ const OWN: [&str; 17] = [
 const ADDRESS: [&str; 9] = ["port", "ports", "address", "addr", "host", "hostport", "listener", "socket", "endpoint"];
 
 /// The words of a name: `http-listen.address`, `HTTP_PORT`, `listenAddress`.
-fn words(name: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut was_lower = false;
-    for c in name.chars() {
-        if !c.is_ascii_alphanumeric() || (c.is_ascii_uppercase() && was_lower) {
-            words.push(String::new());
-        }
-        was_lower = c.is_ascii_lowercase() || c.is_ascii_digit();
-        if let Some(word) = words.last_mut().filter(|_| c.is_ascii_alphanumeric()) {
-            word.push(c.to_ascii_lowercase());
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
+fn words(name: &str) -> impl Iterator<Item = &str> {
+    let mut rest = name;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+        let bytes = rest.as_bytes();
+        let is_end = |at: &usize| {
+            let begins = bytes[*at].is_ascii_uppercase() && *at > 0 && !bytes[*at - 1].is_ascii_uppercase();
+            begins || !bytes[*at].is_ascii_alphanumeric()
+        };
+        let end = (0..bytes.len()).find(is_end).unwrap_or(bytes.len());
+        let (word, behind) = rest.split_at_checked(end)?;
+        rest = behind;
+        (!word.is_empty()).then_some(word)
+    })
 }
 
 /// What the name of a flag or variable says about the address or port that is its value.
@@ -80,16 +80,22 @@ pub(super) fn meaning(name: &str) -> Meaning {
     if name.len() > 64 {
         return Meaning::Open;
     }
-    let words = words(name);
-    let has = |list: &[&str]| words.iter().any(|word| list.contains(&&**word));
-    let listens = words.iter().any(|word| word.starts_with("listen") || word == "bind");
-    let (first, last) = (words.first().map_or("", |word| word), words.last().map_or("", |word| word));
-    let is_address = ADDRESS.contains(&last);
-    match words.len() {
-        _ if listens => Meaning::Serves,
-        _ if has(&OTHERS) => Meaning::Asks,
-        1 if matches!(last, "port" | "p" | "address" | "addr") => Meaning::Serves,
-        _ if is_address && OWN.contains(&first) => Meaning::Serves,
+    let is = |word: &str, list: &[&str]| list.iter().any(|other| word.eq_ignore_ascii_case(other));
+    let begins = |word: &str, with: &str| word.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with));
+    let (mut count, mut first, mut last, mut asks) = (0, "", "", false);
+    for word in words(name) {
+        if begins(word, "listen") || word.eq_ignore_ascii_case("bind") {
+            return Meaning::Serves;
+        }
+        asks |= is(word, &OTHERS);
+        count += 1;
+        first = if count == 1 { word } else { first };
+        last = word;
+    }
+    match count {
+        _ if asks => Meaning::Asks,
+        1 if is(last, &["port", "p", "address", "addr"]) => Meaning::Serves,
+        _ if is(last, &ADDRESS) && is(first, &OWN) => Meaning::Serves,
         _ => Meaning::Open,
     }
 }
