@@ -251,3 +251,77 @@ impl<'t> Work<'t> {
 fn is_path(word: &str) -> bool {
     word.starts_with('/') || (word.starts_with(['$', '.']) && word.contains('/'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn container(json: &str) -> Container<'_> {
+        serde_json::from_str(json).unwrap()
+    }
+
+    fn told(text: &str) -> Vec<(Awaited<'_>, Option<&str>)> {
+        waits(text).into_iter().map(|wait| (wait.awaited, wait.then.map(|work| work.program))).collect()
+    }
+
+    #[rstest]
+    #[case("while [ ! -f /o/done ]; do sleep 1; done; aws s3 sync /o s3://r", Awaited::File("/o/done"), Some("aws"))]
+    #[case("until test -e /o/x; do :; done && exec server", Awaited::File("/o/x"), Some("server"))]
+    #[case("while ! ls /o/x; do sleep 1; done\nrclone copy /o r:", Awaited::File("/o/x"), Some("rclone"))]
+    #[case("while [ -f /o/lock ]; do sleep 1; done; upload", Awaited::NoFile("/o/lock"), Some("upload"))]
+    #[case("while [ ! -f /o/x ]; do sleep 1; done; kill $!; exit 0", Awaited::File("/o/x"), None)]
+    #[case("proxy & while ! [ -f /o/x ]; do sleep 1; done; curl localhost:1/quitquitquit", Awaited::File("/o/x"), None)]
+    #[case("while [ ! -f /o/x ]; do poll; sleep 1; done", Awaited::File("/o/x"), None)]
+    #[case("while true; do [ -f /o/x ] && break; sleep 1; done; up", Awaited::File("/o/x"), Some("up"))]
+    #[case("while :; do if [ -f /o/x ]; then up; exit; fi; sleep 1; done", Awaited::File("/o/x"), Some("up"))]
+    #[case("while pgrep -x main >/dev/null; do sleep 1; done; report", Awaited::ProcessEnd, Some("report"))]
+    #[case("until pidof main; do sleep 1; done; watch-it", Awaited::Process, Some("watch-it"))]
+    #[case("while kill -0 7 2>/dev/null; do sleep 1; done; report", Awaited::ProcessEnd, Some("report"))]
+    #[case("until nc -z localhost 6432; do sleep 1; done; migrate", Awaited::Port(6432), Some("migrate"))]
+    #[case("while curl -s localhost:8080/x; do sleep 1; done; report", Awaited::PortEnd(8080), Some("report"))]
+    #[case("tail --pid=7 -f /dev/null; report", Awaited::ProcessEnd, Some("report"))]
+    #[case("inotifywait -e create /o/done && up", Awaited::File("/o/done"), Some("up"))]
+    #[case("while [ ! -f /o/x ]; do sleep 1; done; for f in /o/*; do put $f; done", Awaited::File("/o/x"), Some("put"))]
+    fn waits_are_found(#[case] script: &str, #[case] awaited: Awaited<'_>, #[case] then: Option<&str>) {
+        assert_eq!(told(script), [(awaited, then)]);
+    }
+
+    #[rstest]
+    #[case("while true; do sleep 5; done")]
+    #[case("[ -f /o/x ] && up")]
+    #[case("while read line; do put $line; done")]
+    #[case("")]
+    fn other_scripts_wait_for_nothing(#[case] script: &str) {
+        assert_eq!(told(script), []);
+    }
+
+    #[rstest]
+    #[case(r#"{"command":["tail","-F","/x"]}"#, Some("tail"))]
+    #[case(r#"{"args":["/bin/sleep","infinity"]}"#, Some("sleep"))]
+    #[case(r#"{"command":["sh","-c","tail -F /x"]}"#, Some("tail"))]
+    #[case(r#"{"command":["sh","-c","exec tail -F /x"]}"#, Some("tail"))]
+    #[case(r#"{"command":["sh","-c","tail -F /x | grep y"]}"#, Some("the shell"))]
+    #[case(r#"{"command":["/bin/sh","-ec","while true; do x; sleep 1; done"]}"#, Some("the shell"))]
+    #[case(r#"{"command":["bash","-c"],"args":["prepare; server & wait"]}"#, Some("the shell"))]
+    #[case(r#"{"command":["sh","-c","trap 'exit' TERM; while true; do sleep 1; done"]}"#, None)]
+    #[case(r#"{"command":["sh","-c","prepare; exec server"]}"#, None)]
+    #[case(r#"{"command":["sh","-c","server --port=1"]}"#, None)]
+    #[case(r#"{"command":["tini","--","sleep","infinity"]}"#, None)]
+    #[case(r#"{"command":["sleep","infinity"],"lifecycle":{"stopSignal":"SIGKILL"}}"#, None)]
+    #[case(r#"{"command":["server"]}"#, None)]
+    #[case(r"{}", None)]
+    fn first_processes_that_are_deaf_to_term(#[case] json: &str, #[case] program: Option<&str>) {
+        assert_eq!(deaf_to_term(&container(json)), program);
+    }
+
+    #[rstest]
+    #[case(r#"{"command":["tail","-f","/x"]}"#, Some("/x"))]
+    #[case(r#"{"command":["sh","-c","trap x TERM; tail -n 1 -f /x & wait"]}"#, Some("/x"))]
+    #[case(r#"{"command":["tail","-F","/x"]}"#, None)]
+    #[case(r#"{"command":["tail","-f","--retry","/x"]}"#, None)]
+    #[case(r#"{"command":["tail","/x"]}"#, None)]
+    fn files_that_are_followed(#[case] json: &str, #[case] path: Option<&str>) {
+        assert_eq!(followed(&container(json)), path);
+    }
+}

@@ -88,12 +88,17 @@ pub fn in_command_line<'t>(words: &[&'t str]) -> Option<&'t str> {
     if words[..shell].iter().any(|word| !hands_over(word)) {
         return None;
     }
-    let options = &words[shell + 1..];
-    let at = options.iter().take_while(|word| word.starts_with(['-', '+'])).position(|word| is_c(word))?;
-    // `-o pipefail -c` and `-ec` alike: the script is the first word that is no option behind `-c`.
-    let behind = &options[at + 1..];
-    let skipped = behind.iter().take_while(|word| word.starts_with('-') && !word.contains(' ')).count();
-    behind.get(skipped).copied()
+    let mut words = words[shell + 1..].iter().copied();
+    loop {
+        let option = words.next().filter(|word| word.starts_with(['-', '+']))?;
+        if option.ends_with('o') {
+            // `-o pipefail`: the option has a name of its own.
+            words.next();
+        } else if is_c(option) {
+            // What stands behind may still be options; the script is the first word that is none.
+            return words.find(|word| !word.starts_with('-') || word.contains(' '));
+        }
+    }
 }
 
 /// The words of a command as one text, or the script that they hand to a shell.
@@ -222,5 +227,43 @@ impl<'t> Command<'t> {
     fn handed_over(&self) -> &[&'t str] {
         let wrappers = self.words.iter().take_while(|word| WRAPPERS.contains(word)).count();
         self.words.get(wrappers..).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    fn told(script: &str) -> Vec<String> {
+        commands(script).map(|command| format!("{:?} {}", command.place, command.words.join(" "))).collect()
+    }
+
+    #[test]
+    fn commands_know_where_they_stand() {
+        assert_eq!(
+            told("a=1 b c && while ! d; do if e; then f; fi; done; until g; do h; done | i &"),
+            ["Plain b c", "Asked { until: false } d", "If e", "Body f", "Asked { until: true } g", "Body h", "Plain i"]
+        );
+    }
+
+    #[test]
+    fn redirections_end_no_command() {
+        assert_eq!(told("a 2>&1 &>b c; d >| e"), ["Plain a 2>&1 &>b c", "Plain d >| e"]);
+        let ends: Vec<_> = commands("a && b || c | d & e; f").map(|command| command.end).collect();
+        assert_eq!(ends, [End::And, End::Or, End::Pipe, End::Background, End::Done, End::Done]);
+    }
+
+    #[rstest]
+    #[case(&["sh", "-c", "x"], Some("x"))]
+    #[case(&["/bin/bash", "-euo", "pipefail", "-c", "x; y"], Some("x; y"))]
+    #[case(&["bash", "-ec", "x"], Some("x"))]
+    #[case(&["tini", "--", "sh", "-c", "x"], Some("x"))]
+    #[case(&["sh", "/run.sh", "-c", "x"], None)]
+    #[case(&["git", "-c", "x"], None)]
+    #[case(&["server", "sh", "-c", "x"], None)]
+    #[case(&["sh"], None)]
+    fn scripts_are_found_in_command_lines(#[case] words: &[&str], #[case] script: Option<&str>) {
+        assert_eq!(in_command_line(words), script);
     }
 }

@@ -475,3 +475,69 @@ impl fmt::Display for By<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{lifecycle::Lifecycle, pod::Pod};
+    use rstest::rstest;
+
+    /// What the first container asks and serves, as `flag name: port 1`.
+    fn told(container: &str, tell: impl Fn(Traffic<'_, '_>) -> Vec<String>) -> Vec<String> {
+        let json = format!(r#"{{"spec":{{"containers":[{container}]}}}}"#);
+        let pod = Pod::parse(&json).unwrap();
+        tell(Lifecycle::of(&pod, None).traffic())
+    }
+
+    #[rstest]
+    #[case(r#"{"args":["--upstream=http://127.0.0.1:8080/"]}"#, &["its flag --upstream: port 8080"])]
+    #[case(r#"{"args":["-app-port","3000"]}"#, &["its flag --app-port: port 3000"])]
+    #[case(r#"{"args":["redis://localhost"]}"#, &["its command: port 6379"])]
+    #[case(r#"{"env":[{"name":"REDIS_ADDR","value":"localhost:6379"}]}"#, &["its variable REDIS_ADDR: port 6379"])]
+    #[case(
+        r#"{"env":[{"name":"DB_PORT","value":"5432"},{"name":"DB_HOST","value":"127.0.0.1"}]}"#,
+        &["its variable DB_PORT: port 5432"]
+    )]
+    #[case(r#"{"env":[{"name":"DB_PORT","value":"5432"},{"name":"DB_HOST","value":"db"}]}"#, &[])]
+    #[case(
+        r#"{"env":[{"name":"IP","valueFrom":{"fieldRef":{"fieldPath":"status.podIP"}}}],"args":["http://$(IP):81/"]}"#,
+        &["its command: port 81"]
+    )]
+    #[case(
+        r#"{"env":[{"name":"IP","valueFrom":{"fieldRef":{"fieldPath":"status.hostIP"}}}],"args":["http://$(IP):81/"]}"#,
+        &[]
+    )]
+    #[case(r#"{"livenessProbe":{"grpc":{"port":9}}}"#, &["its liveness probe: port 9"])]
+    #[case(r#"{"lifecycle":{"postStart":{"exec":{"command":["nc","-z","localhost","7"]}}}}"#, &["its postStart hook: port 7"])]
+    #[case(
+        r#"{"args":["--to=unix:/run/a/x.sock"],"volumeMounts":[{"name":"v","mountPath":"/run"},{"name":"w","mountPath":"/run/a/"}]}"#,
+        &[r#"its flag --to: "x.sock" in volume "w""#]
+    )]
+    #[case(r#"{"args":["--listen=:4180","--port=1"]}"#, &[])]
+    fn what_a_container_asks(#[case] container: &str, #[case] asks: &[&str]) {
+        let asked = |traffic: Traffic<'_, '_>| {
+            traffic.asked_by(0).iter().map(|ask| format!("{}: {}", ask.by, ask.address)).collect()
+        };
+        assert_eq!(told(container, asked), asks);
+    }
+
+    #[rstest]
+    #[case(r#"{"ports":[{"containerPort":80}]}"#, &["port 80 by ports"])]
+    #[case(r#"{"args":["--web.listen-address=:9100"]}"#, &["port 9100 by its flag --web.listen-address"])]
+    #[case(r#"{"args":["--http-address","127.0.0.1:4180"]}"#, &["port 4180 by its flag --http-address"])]
+    #[case(r#"{"args":["--redis.addr=127.0.0.1:6379"]}"#, &[])]
+    #[case(r#"{"env":[{"name":"HTTP_PORT","value":"8080"}]}"#, &["port 8080 by its variable HTTP_PORT"])]
+    #[case(r#"{"args":["-instances=p:r:i=tcp:0.0.0.0:3306"]}"#, &["port 3306 by its flag --instances"])]
+    #[case(r#"{"args":["p:r:i?port=5433"]}"#, &["port 5433 by its command"])]
+    #[case(r#"{"readinessProbe":{"httpGet":{"port":90,"path":"/"}}}"#, &["port 90 by its readiness probe"])]
+    #[case(r#"{"readinessProbe":{"httpGet":{"port":90,"path":"/","host":"db"}}}"#, &[])]
+    #[case(
+        r#"{"args":["--listen=unix:/run/x"],"volumeMounts":[{"name":"v","mountPath":"/run"}]}"#,
+        &[r#""x" in volume "v" by its flag --listen"#]
+    )]
+    fn what_a_container_serves(#[case] container: &str, #[case] serves: &[&str]) {
+        let served =
+            |traffic: Traffic<'_, '_>| traffic.served_by(0).map(|(address, by)| format!("{address} by {by}")).collect();
+        assert_eq!(told(container, served), serves);
+    }
+}
