@@ -240,11 +240,17 @@ codes! {
         remedy: "Use port numbers in Services and accept this finding, or upgrade the control plane to 1.33.",
         source: "kubernetes/kubernetes#128850; staging/src/k8s.io/endpointslice/utils.go, findPort",
     }
-    NamedPortSelectors, "named-port-selectors", Note {
-        meaning: "The container has named ports that monitoring or network policies may refer to.",
-        why: "Services resolve them, but some network plugins and scrape configurations look for names among regular containers only.",
-        remedy: "If a scrape target or a NetworkPolicy stops working after the move, refer to the port by number.",
-        source: "kubernetes/kubernetes#125285; prometheus/prometheus#14927",
+    NamedPortSelectors, "named-port-selectors", Warning {
+        meaning: "The container has named ports that load balancers, monitoring or network policies may refer to.",
+        why: "Services find them on a native sidecar, but the AWS load balancer controller and GKE's load balancers resolve a `targetPort` by name among regular containers only, and so do some network plugins and scrape configurations. Names that a known sidecar's injector gives its own ports are not counted.",
+        remedy: "Refer to the port by number where a load balancer, a scrape target or a NetworkPolicy names it.",
+        source: "kubernetes-sigs/aws-load-balancer-controller#4239; kubernetes/kubernetes#134651, #125285; prometheus/prometheus#14927",
+    }
+    PortNameTaken, "port-name-taken", Blocker {
+        meaning: "A Service that finds the container's port by name would find the port of another container after the move.",
+        why: "A `targetPort` by name is looked up among all regular containers first and among native sidecars only then; the first port of that name and protocol counts. An authenticating proxy in front of the application, for example, would be passed by.",
+        remedy: "Give the port a name of its own. Where Services use the number, or nobody refers to the name, accept this finding.",
+        source: "Kubernetes: staging/src/k8s.io/endpointslice/utils.go, FindPort",
     }
     StartDeadlock, "start-deadlock", Blocker {
         meaning: "The sidecar's startup probe or postStart hook waits for a port of a container that starts later.",

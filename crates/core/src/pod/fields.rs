@@ -77,6 +77,9 @@ pub struct Port<'a> {
     /// `name`.
     #[serde(borrow)]
     pub name: Text<'a>,
+    /// `protocol`; empty means TCP, see [`Port::protocol`].
+    #[serde(borrow)]
+    protocol: Text<'a>,
     /// `containerPort`.
     #[serde(deserialize_with = "null_is_default")]
     pub container_port: i64,
@@ -225,6 +228,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
             (!name.is_empty()).then_some(EnvVar { index, name, value, resource_field_ref, field_path })
         })
         .map(Self)
+    }
+}
+
+// === impl Port ===
+
+impl Port<'_> {
+    /// The protocol, with the API server's default where none is given.
+    #[must_use]
+    pub fn protocol(&self) -> &str {
+        if self.protocol.is_empty() { "TCP" } else { &self.protocol }
     }
 }
 

@@ -30,6 +30,7 @@ use crate::{
     lifecycle::Lifecycle,
     pod::Pod,
 };
+use ports::PortNames;
 use resources::Rise;
 use std::{cell::OnceCell, collections::BTreeSet};
 
@@ -45,6 +46,7 @@ pub(super) struct Case<'p> {
     last_writes: OnceCell<BTreeSet<(String, String)>>,
     resource_refs: OnceCell<ResourceRefs<'p>>,
     rises: OnceCell<Vec<Rise>>,
+    port_names: OnceCell<PortNames<'p>>,
 }
 
 /// A rule about the pod: the sentence it has to say, if any.
@@ -79,6 +81,7 @@ const MOVE_RULES: &[(Code, MoveRule)] = &[
     (Code::HostNetworkPorts, ports::host_network_ports),
     (Code::NamedPort, ports::named_port),
     (Code::NamedPortSelectors, ports::named_port_selectors),
+    (Code::PortNameTaken, ports::port_name_taken),
     (Code::NeverStartupProbe, versions::never_startup_probe),
     (Code::KubeletRestartStartupProbe, versions::kubelet_restart_startup_probe),
     (Code::StartDeadlock, traffic::start_deadlock),
@@ -138,6 +141,7 @@ impl<'p> Case<'p> {
             last_writes: OnceCell::new(),
             resource_refs: OnceCell::new(),
             rises: OnceCell::new(),
+            port_names: OnceCell::new(),
         }
     }
 
@@ -165,6 +169,11 @@ impl<'p> Case<'p> {
     fn resource_refs(&self) -> &ResourceRefs<'p> {
         let all = || self.plan.without_repeats(self.pod).chain(self.pod.init_containers());
         self.resource_refs.get_or_init(|| ResourceRefs::of(all()))
+    }
+
+    /// Who is found by the names of ports.
+    fn port_names(&self) -> &PortNames<'p> {
+        self.port_names.get_or_init(|| PortNames::of(self))
     }
 
     /// The resources whose effective request rises.
