@@ -288,7 +288,8 @@ impl Sample {
         let facts = self.facts();
         let known = if self.known { Known::Move } else { Known::Stay };
         let mode = Mode::Convert;
-        let settings = Settings { catalogue: catalogue(), facts: &facts, known, mode, containers: None };
+        let settings =
+            Settings { catalogue: catalogue(), facts: &facts, known, mode, containers: None, workload: None };
         let conversion = conversion::convert(&self.pod.to_string(), settings);
         // It says that we are to blame, so nothing that a user writes may lead to it.
         let doubt = conversion.findings.iter().find(|finding| finding.code == Code::UnsoundPatch);

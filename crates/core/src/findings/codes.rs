@@ -402,6 +402,12 @@ codes! {
         remedy: "Leave the container off the annotation; use the engine's own setting where it has one.",
         source: "KEP-753, scenario 7 (Knative); tektoncd/pipeline enable-kubernetes-sidecar",
     }
+    NamedElsewhere, "named-elsewhere", Warning {
+        meaning: "Somebody who knows regular containers only is told to look for this container, by its name or by its place.",
+        why: "An annotation of the pod names the container of a Velero hook, for example. With `native-sidecar convert` the object around the template is in sight as well: a Job's `podFailurePolicy` may have a rule with the container's name, which the 143 now matches with which a native sidecar ends after a failed application; and OpenShift's image triggers may count containers.",
+        remedy: "Do what the message says: upgrade the reader, or name a container that stays.",
+        source: "velero-io/velero#9393; Kubernetes: pkg/controller/job/pod_failure_policy.go; openshift/library-go: pkg/image/trigger/annotations.go; k8up-io/k8up: restic/kubernetes/pod_list.go",
+    }
     OneShot, "one-shot", Blocker {
         meaning: "The container is told to do its work once and end.",
         why: "A native sidecar is restarted whenever it ends: it would run again and again, with growing delays, and the pod would never be ready.",

@@ -21,6 +21,7 @@ use super::{
         carriers::LateCarriers,
         markers,
         quits::{self, Quits},
+        readers::Mentions,
         resource_refs::ResourceRefs,
     },
     model::{Move, Plan},
@@ -47,6 +48,7 @@ pub(super) struct Case<'p> {
     resource_refs: OnceCell<ResourceRefs<'p>>,
     rises: OnceCell<Vec<Rise>>,
     port_names: OnceCell<PortNames<'p>>,
+    mentions: OnceCell<Mentions<'p>>,
 }
 
 /// A rule about the pod: the sentence it has to say, if any.
@@ -73,6 +75,7 @@ const POD_RULES: &[(Code, PodRule)] = &[
 
 const MOVE_RULES: &[(Code, MoveRule)] = &[
     (Code::EngineContainer, owners::engine_container),
+    (Code::NamedElsewhere, references::named_elsewhere),
     (Code::OneShot, containers::one_shot),
     (Code::ContainerRestartPolicy, containers::container_restart_policy),
     (Code::RestartPolicyRules, containers::restart_policy_rules),
@@ -142,6 +145,7 @@ impl<'p> Case<'p> {
             resource_refs: OnceCell::new(),
             rises: OnceCell::new(),
             port_names: OnceCell::new(),
+            mentions: OnceCell::new(),
         }
     }
 
@@ -169,6 +173,11 @@ impl<'p> Case<'p> {
     fn resource_refs(&self) -> &ResourceRefs<'p> {
         let all = || self.plan.without_repeats(self.pod).chain(self.pod.init_containers());
         self.resource_refs.get_or_init(|| ResourceRefs::of(all()))
+    }
+
+    /// What the pod and its workload say about containers to readers of regular ones.
+    fn mentions(&self) -> &Mentions<'p> {
+        self.mentions.get_or_init(|| Mentions::of(self.pod, self.settings.workload))
     }
 
     /// Who is found by the names of ports.

@@ -2,6 +2,11 @@
 
 use super::{Case, Move};
 
+/// Sources: those of the table in `knowledge/readers.rs`; `pkg/controller/job/pod_failure_policy.go`.
+pub(super) fn named_elsewhere(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
+    case.mentions().tell(the_move.name(), the_move.selected.index)
+}
+
 /// Source: `pkg/kubelet/kubelet_pods.go`, `containerResourceRuntimeValue`: for an init container named by
 /// another, a limit that is not set is 0 and not the node's allocatable amount.
 pub(super) fn resource_field_zero(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
