@@ -165,7 +165,7 @@ fn a_cron_jobs_template_is_told_to_be_a_jobs() {
                 - name: proxy\n";
     let run = run(&["--containers", "proxy", "-v"], text);
     assert_eq!(run.code, 0, "{}", run.err);
-    assert!(run.err.contains("CronJob/night: note job-exit-codes: "), "{}", run.err);
+    assert!(run.err.contains("CronJob/night: note job-backoff-limit: "), "{}", run.err);
     assert!(run.out.contains(
         "initContainers:\n          - name: proxy\n            restartPolicy: Always\n          containers:"
     ));

@@ -445,10 +445,10 @@ codes! {
         source: "Kubernetes: pkg/controller/job/job_controller.go, pastBackoffLimitOnFailure",
     }
     JobExitCodes, "job-exit-codes", Note {
-        meaning: "The pod belongs to a Job.",
-        why: "A `podFailurePolicy` rule on exit codes that names no container can match the 137 or 143 with which a sidecar is stopped.",
-        remedy: "Set `containerName` in such rules.",
-        source: "Kubernetes: pkg/controller/job/pod_failure_policy.go, matchOnExitCodes",
+        meaning: "The pod belongs to a Job that has, or may have, a rule on exit codes for all containers in its `podFailurePolicy`.",
+        why: "When the application has failed, the sidecar is stopped and ends with 143 or 137, and a rule that names no container can match that. `native-sidecar convert` sees the Job and says so only where there is such a rule; a webhook sees the pod alone and says so where the pod never restarts, as Jobs with a `podFailurePolicy` demand. A `successPolicy` knows indexes only, no containers.",
+        remedy: "Set `containerName` in such rules to the application's container, not to the sidecar.",
+        source: "Kubernetes: pkg/controller/job/pod_failure_policy.go, matchOnExitCodes; pkg/apis/batch/validation/validation.go",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rules about whose pod it is.
 
 use super::{Case, Move};
-use crate::pod::Pod;
+use crate::{conversion::workload::ExitCodes, pod::Pod};
 
 /// A workload engine and the containers that it watches by their place.
 struct Engine {
@@ -56,7 +56,40 @@ pub(super) fn job_backoff_limit(case: &Case<'_>) -> Option<String> {
 
 /// Source: `pkg/controller/job/pod_failure_policy.go`, `matchOnExitCodes`.
 pub(super) fn job_exit_codes(case: &Case<'_>) -> Option<String> {
-    is_job(case.pod).then(|| "a podFailurePolicy rule without containerName can match the 137 or 143 of a stopped sidecar; name the container".into())
+    if !is_job(case.pod) {
+        return None;
+    }
+    let Some(workload) = case.settings.workload else { return job_may_have_rules(case) };
+    let stopped = |rule: &ExitCodes| rule.of_stopped_sidecar().filter(|_| rule.container.is_none());
+    let (rule, code) = workload.exit_codes.iter().find_map(|rule| Some((rule, stopped(rule)?)))?;
+    let ExitCodes { rule, action, .. } = rule;
+    let application = application(case);
+    Some(format!(
+        "rule {rule} ({action}) of the Job's podFailurePolicy names no container, so that the {code} of a sidecar that was stopped when the \
+         application had failed matches it; set its containerName to {application}"
+    ))
+}
+
+/// In a webhook the Job is not in sight. Only Jobs whose pods never restart may have a podFailurePolicy.
+///
+/// Source: pkg/apis/batch/validation/validation.go, `validateJobSpec`.
+fn job_may_have_rules(case: &Case<'_>) -> Option<String> {
+    let application = application(case);
+    (case.pod.spec.restart_policy == "Never").then(|| {
+        format!(
+            "where the Job has a podFailurePolicy, a rule on exit codes without containerName can match the 143 or 137 of a stopped \
+             sidecar; set containerName to {application}"
+        )
+    })
+}
+
+/// The application's container, where there is only one that it can be.
+fn application(case: &Case<'_>) -> String {
+    let mut remaining = case.plan.remaining(case.pod);
+    match (remaining.next(), remaining.next()) {
+        (Some(only), None) => format!("{:?}", &*only.name),
+        _ => "the application's container".to_owned(),
+    }
 }
 
 pub(super) fn engine_container(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
