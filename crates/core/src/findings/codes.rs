@@ -385,10 +385,16 @@ codes! {
         source: "Kubernetes: pkg/kubelet/kubelet_pods.go, containerResourceRuntimeValue",
     }
     WindowsPod, "windows-pod", Blocker {
-        meaning: "The pod is for Windows nodes.",
+        meaning: "The pod is for Windows nodes: by `spec.os`, by the nodes that it selects, or by options that only Windows takes.",
         why: "Native sidecars have not been tested on Windows by this project.",
         remedy: "Accept this finding to convert it, and tell us how it went.",
         source: "KEP-753",
+    }
+    VirtualNode, "virtual-node", Blocker {
+        meaning: "The pod selects, or is sent to, virtual nodes: no kubelet runs it, but a cloud's container service. So is a pod that tolerates their taint by name and does not ask for other nodes.",
+        why: "Most providers of virtual nodes run every init container once and refuse ports, probes, hooks and resources on it: the application would wait for ever, or the pod is refused.",
+        remedy: "Leave such pods alone. Newer providers keep init containers with `restartPolicy: Always` running (Huawei Cloud's from add-on 1.5.80 on, for example): accept this finding where yours is one, or where the pod never comes there.",
+        source: "virtual-kubelet/azure-aci: pkg/provider/aci.go, getInitContainers; #204; Huawei Cloud CCI user guide, native sidecar containers",
     }
     BarePod, "bare-pod", Note {
         meaning: "No controller owns the pod.",

@@ -103,6 +103,15 @@ pub struct VolumeMount<'a> {
     pub sub_path: Text<'a>,
 }
 
+/// One entry of `restartPolicyRules`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RestartRule<'a> {
+    /// `action`.
+    #[serde(borrow)]
+    pub(super) action: Text<'a>,
+}
+
 /// `resources`: quantities by resource name, as written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -215,6 +224,23 @@ pub struct Lifecycle<'a> {
     pub pre_stop: Option<Handler<'a>>,
     /// Whether there is anything else: `stopSignal`, or a field that is not known here.
     pub has_others: bool,
+}
+
+/// Whether `security_context` has options that only Windows takes. The key is not looked for in escapes, which no writer of
+/// JSON makes of letters.
+pub(super) fn has_windows_options(security_context: Option<&RawValue>) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct SecurityContext<'a> {
+        #[serde(borrow, default)]
+        windows_options: Option<Entries<'a, IgnoredAny>>,
+    }
+
+    let Some(json) = security_context.map(RawValue::get).filter(|json| json.contains("windowsOptions")) else {
+        return false;
+    };
+    let options = serde_json::from_str::<SecurityContext<'_>>(json).ok().and_then(|context| context.windows_options);
+    options.is_some_and(|options| !options.is_empty())
 }
 
 // === impl Env ===

@@ -63,6 +63,7 @@ const POD_RULES: &[(Code, PodRule)] = &[
     (Code::RestartPolicyDropped, versions::restart_policy_dropped),
     (Code::KubeletTooOld, versions::kubelet_too_old),
     (Code::WindowsPod, owners::windows_pod),
+    (Code::VirtualNode, owners::virtual_node),
     (Code::BarePod, owners::bare_pod),
     (Code::RequestRises, resources::request_rises),
     (Code::PodResourcesExceeded, resources::pod_resources_exceeded),
