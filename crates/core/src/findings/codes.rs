@@ -169,8 +169,8 @@ codes! {
         source: "KEP-5307 (container restart rules, Kubernetes 1.34 and later)",
     }
     RestartPolicyRules, "restart-policy-rules", Blocker {
-        meaning: "The container has `restartPolicyRules`.",
-        why: "Kubernetes 1.34 and 1.35 forbid them beside `restartPolicy: Always` on an init container, and what they say about exit codes would no longer hold.",
+        meaning: "The container has `restartPolicyRules` that cannot come along.",
+        why: "Kubernetes 1.34 and 1.35 forbid them beside `restartPolicy: Always` on an init container, and rules that restart the container alone say nothing where it is always restarted. From 1.36 on rules with `RestartAllContainers` are allowed there and stay.",
         remedy: "Remove the rules, or accept this finding to have them dropped when the container is moved.",
         source: "Kubernetes: pkg/apis/core/validation/validation.go, validateInitContainerRestartPolicy",
     }
@@ -367,10 +367,10 @@ codes! {
         source: "Kubernetes: pkg/kubelet/cm/helpers_linux.go, ResourceConfigForPod",
     }
     EphemeralStorageLimit, "ephemeral-storage-limit", Warning {
-        meaning: "The container has a limit on ephemeral storage.",
-        why: "The kubelet does not enforce a container's own limit on sidecars (seen up to 1.36); the pod's sum is still enforced.",
-        remedy: "If the limit protects the node, use a `sizeLimit` on the volumes it writes to.",
-        source: "kubernetes/kubernetes#138371",
+        meaning: "The container has a limit on ephemeral storage, and a node on which the pod may run has a kubelet before 1.37.",
+        why: "Before 1.37 the kubelet does not enforce a sidecar's own limit. What the pod uses as a whole is held against the sum of its limits, which can be relied on only where every regular container has a limit too.",
+        remedy: "Upgrade the nodes, or use a `sizeLimit` on the volumes that the sidecar writes to.",
+        source: "kubernetes/kubernetes#138371, #138462",
     }
     ResourceFieldRewritten, "resource-field-rewritten", Note {
         meaning: "An environment variable that named its own container in `resourceFieldRef` now leaves the name out.",
