@@ -414,6 +414,12 @@ codes! {
         remedy: "Do what the message says: upgrade the reader, or name a container that stays.",
         source: "velero-io/velero#9393; Kubernetes: pkg/controller/job/pod_failure_policy.go; openshift/library-go: pkg/image/trigger/annotations.go; k8up-io/k8up: restic/kubernetes/pod_list.go",
     }
+    WaitsThroughTheApi, "waits-through-the-api", Blocker {
+        meaning: "Another container waits until this one is ready, and asks the API server for it among regular containers only.",
+        why: "The status of a native sidecar is in `status.initContainerStatuses`. Whoever waits for it in `status.containerStatuses` waits in vain: kubexit (`KUBEXIT_BIRTH_DEPS`) gives up after 30 seconds and fails, kubernetes-entrypoint (`DEPENDENCY_CONTAINER`) and scripts wait for ever.",
+        remedy: "Take the wait out, for the application starts behind the sidecar anyway (a startup probe makes it wait until the sidecar works), or have a script read both lists. Accept this finding where the command reads the status for another purpose.",
+        source: "karlkfi/kubexit: cmd/kubexit/main.go, onReadyOfAll; stackanetes/kubernetes-entrypoint: dependencies/container/container.go",
+    }
     OneShot, "one-shot", Blocker {
         meaning: "The container is told to do its work once and end.",
         why: "A native sidecar is restarted whenever it ends: it would run again and again, with growing delays, and the pod would never be ready.",

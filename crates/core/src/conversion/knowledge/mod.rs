@@ -6,3 +6,4 @@ pub(super) mod one_shot;
 pub(super) mod quits;
 pub(super) mod readers;
 pub(super) mod resource_refs;
+pub(super) mod waiters;

@@ -54,8 +54,8 @@ enum Form {
 
 const VELERO_BACKUP: &str = "for Velero, which up to 1.18 finds regular containers only, so that the backup fails in part; upgrade it, or have the hook run in a container that stays";
 
-/// Sources, row by row: velero-io/velero#9393, pkg/podexec/pod_command_executor.go, `ensureContainerExists` (the same three
-/// times); internal/hook/wait_exec_hook_handler.go, `podHasContainer`; open-telemetry/opentelemetry-operator#4635,
+/// Sources, row by row: velero-io/velero#9393, `pkg/podexec/pod_command_executor.go`, `ensureContainerExists` (the same three
+/// times); `internal/hook/wait_exec_hook_handler.go`, `podHasContainer`; open-telemetry/opentelemetry-operator#4635,
 /// internal/instrumentation/sdk.go; keel-hq/keel, provider/kubernetes/kubernetes.go, `applyPlan`.
 const READERS: [Reader; 6] = [
     Reader {
@@ -118,8 +118,8 @@ const READERS: [Reader; 6] = [
     },
 ];
 
-/// Sources: velero internal/hook/item_hook_handler.go and pkg/podexec/pod_command_executor.go, `setDefaultHookContainer`;
-/// k8up-io/k8up, restic/kubernetes/pod_list.go.
+/// Sources: velero `internal/hook/item_hook_handler.go` and `pkg/podexec/pod_command_executor.go`, `setDefaultHookContainer`;
+/// k8up-io/k8up, `restic/kubernetes/pod_list.go`.
 const FIRST_READERS: [FirstReader; 5] = [
     FirstReader {
         key: "pre.hook.backup.velero.io/command",
@@ -239,7 +239,7 @@ impl<'p> Annotations<'p> {
         // Where the workload is in sight, the pod has not been created yet.
         let is_in_time = place == Place::Pod || self.workload.is_some();
         let is_told = needs.is_none_or(|key| self.get(place, key).is_some_and(|value| !value.is_empty()));
-        is_in_time && is_told && !unless.is_some_and(|(key, value)| self.get(place, key) == Some(value))
+        is_in_time && is_told && unless.is_none_or(|(key, value)| self.get(place, key) != Some(value))
     }
 
     /// Who takes the first regular container.

@@ -23,6 +23,7 @@ use super::{
         quits::{self, Quits},
         readers::Mentions,
         resource_refs::ResourceRefs,
+        waiters::Waiters,
     },
     model::{Move, Plan},
 };
@@ -49,6 +50,7 @@ pub(super) struct Case<'p> {
     rises: OnceCell<Vec<Rise>>,
     port_names: OnceCell<PortNames<'p>>,
     mentions: OnceCell<Mentions<'p>>,
+    waiters: OnceCell<Waiters<'p>>,
 }
 
 /// A rule about the pod: the sentence it has to say, if any.
@@ -77,6 +79,7 @@ const POD_RULES: &[(Code, PodRule)] = &[
 const MOVE_RULES: &[(Code, MoveRule)] = &[
     (Code::EngineContainer, owners::engine_container),
     (Code::NamedElsewhere, references::named_elsewhere),
+    (Code::WaitsThroughTheApi, references::waits_through_the_api),
     (Code::OneShot, containers::one_shot),
     (Code::ContainerRestartPolicy, containers::container_restart_policy),
     (Code::RestartPolicyRules, containers::restart_policy_rules),
@@ -147,6 +150,7 @@ impl<'p> Case<'p> {
             rises: OnceCell::new(),
             port_names: OnceCell::new(),
             mentions: OnceCell::new(),
+            waiters: OnceCell::new(),
         }
     }
 
@@ -179,6 +183,12 @@ impl<'p> Case<'p> {
     /// What the pod and its workload say about containers to readers of regular ones.
     fn mentions(&self) -> &Mentions<'p> {
         self.mentions.get_or_init(|| Mentions::of(self.pod, self.settings.workload))
+    }
+
+    /// Who waits through the API server for a container that moves.
+    fn waiters(&self) -> &Waiters<'p> {
+        let moved = || self.plan.moves.iter().map(Move::name);
+        self.waiters.get_or_init(|| Waiters::of(self.plan.without_repeats(self.pod), moved()))
     }
 
     /// Who is found by the names of ports.
