@@ -165,7 +165,7 @@ fn a_cron_jobs_template_is_told_to_be_a_jobs() {
                 - name: proxy\n";
     let run = run(&["--containers", "proxy", "-v"], text);
     assert_eq!(run.code, 0, "{}", run.err);
-    assert!(run.err.contains("CronJob/night: note job-exit-codes: "), "{}", run.err);
+    assert!(run.err.contains("CronJob/night: note job-backoff-limit: "), "{}", run.err);
     assert!(run.out.contains(
         "initContainers:\n          - name: proxy\n            restartPolicy: Always\n          containers:"
     ));
@@ -458,4 +458,38 @@ fn a_reader_that_leaves_early_is_no_error() {
     child.stdin.take().unwrap().write_all(DEPLOYMENT.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn what_a_workload_says_about_containers_is_looked_at() {
+    let template = |restart: &str| {
+        json!({
+            "metadata": {"annotations": {"native-sidecar.io/containers": "proxy"}},
+            "spec": {"restartPolicy": restart, "containers": [{"name": "proxy", "image": "proxy"}, {"name": "work", "image": "work"}]},
+        })
+    };
+    let rule = |container: &str| json!({"action": "FailJob", "onExitCodes": {"containerName": container, "operator": "NotIn", "values": [0]}});
+    let job = json!({"podFailurePolicy": {"rules": [rule("work"), rule("proxy")]}, "template": template("Never")});
+    let cron = json!({
+        "apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly"},
+        "spec": {"schedule": "0 0 * * *", "jobTemplate": {"spec": job}},
+    });
+    let told = run(&[], cron.to_string());
+    assert!(
+        told.err.contains("CronJob/nightly: warning named-elsewhere: container \"proxy\": rule 2 (FailJob)"),
+        "{}",
+        told.err
+    );
+
+    let trigger =
+        r#"[{"from":{"kind":"ImageStreamTag","name":"work"},"fieldPath":"spec.template.spec.containers[1].image"}]"#;
+    let mut deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "spec": {"template": template("Always")},
+        "metadata": {"name": "web", "annotations": {"image.openshift.io/triggers": trigger}},
+    });
+    let told = run(&[], deployment.to_string());
+    assert!(told.err.contains("warning named-elsewhere") && told.err.contains("containers[1]"), "{}", told.err);
+    deployment["metadata"] = json!({"name": "web"});
+    let told = run(&[], deployment.to_string());
+    assert!(!told.err.contains("named-elsewhere"), "{}", told.err);
 }

@@ -62,6 +62,7 @@ pub fn run(lines: &[u8]) -> &'static str {
         facts: &FACTS,
         known: KNOWN[choice(lines, 3)],
         containers: None,
+        workload: None,
         mode: Mode::Convert,
     };
     let conversion = BOUND.hold(json.len(), || convert(&json, settings));

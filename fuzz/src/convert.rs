@@ -33,6 +33,7 @@ pub fn run(bytes: &[u8]) -> &'static str {
         facts: &FACTS,
         known: KNOWN[which % 3],
         containers: None,
+        workload: None,
         mode: Mode::Convert,
     };
     let output = [Output::Yaml, Output::Json][which / 3];

@@ -128,7 +128,7 @@ fn is_mended(old: &Value, new: &Value) -> bool {
 
 fn is_native_form(old: &Value, new: &Value) -> bool {
     new["restartPolicy"] == "Always"
-        && new["restartPolicyRules"].is_null()
+        && is_kept_or_gone(&old["restartPolicyRules"], &new["restartPolicyRules"])
         && without(old, &RESHAPED) == without(new, &RESHAPED)
         && is_kept_or_gone(&old["resizePolicy"], &new["resizePolicy"])
         && items(&new["command"]).starts_with(items(&old["command"]))

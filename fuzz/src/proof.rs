@@ -29,6 +29,7 @@ pub fn run(json: &[u8]) -> &'static str {
         facts: &FACTS[which % FACTS.len()],
         known: KNOWN[which / FACTS.len()],
         containers: None,
+        workload: None,
         mode: Mode::Convert,
     };
     let conversion = convert(text, settings);

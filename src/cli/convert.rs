@@ -182,7 +182,8 @@ pub fn run(
     let facts = args.offline.facts();
     let known = if args.known { Known::Move } else { Known::Stay };
     let containers = args.containers.as_deref();
-    let settings = Settings { catalogue: &catalogue, facts: &facts, known, mode: Mode::Convert, containers };
+    let settings =
+        Settings { catalogue: &catalogue, facts: &facts, known, mode: Mode::Convert, containers, workload: None };
     let mut manifests = args.files.iter().map(|path| read(path, stdin)).collect::<Result<Vec<_>, _>>()?;
     let converted = convert_manifests(&mut manifests, settings, args.output, args.verbose)?;
     // Reports come first: whoever closes standard output early still gets them. Nobody is told when
@@ -270,7 +271,8 @@ fn convert_document(
     let value = manifest.documents()[index].value(Side::Before);
     let mut operations = Vec::new();
     for template in manifest.templates(index)? {
-        let conversion = convert(&template.pod(value), settings);
+        let workload = template.workload(value);
+        let conversion = convert(&template.pod(value), Settings { workload: Some(&workload), ..settings });
         report.misplaced(&template, value);
         report.add(&template, &conversion);
         // The webhook notes on the pod why it was left; a manifest is left as it is, and the report tells.

@@ -288,7 +288,8 @@ impl Sample {
         let facts = self.facts();
         let known = if self.known { Known::Move } else { Known::Stay };
         let mode = Mode::Convert;
-        let settings = Settings { catalogue: catalogue(), facts: &facts, known, mode, containers: None };
+        let settings =
+            Settings { catalogue: catalogue(), facts: &facts, known, mode, containers: None, workload: None };
         let conversion = conversion::convert(&self.pod.to_string(), settings);
         // It says that we are to blame, so nothing that a user writes may lead to it.
         let doubt = conversion.findings.iter().find(|finding| finding.code == Code::UnsoundPatch);
@@ -454,7 +455,7 @@ fn container(name: &'static str, image: &'static str) -> impl Strategy<Value = V
         (
             "restartPolicyRules",
             0.05,
-            Just(json!([{"action": "Restart", "exitCodes": {"operator": "In", "values": [1]}}])).boxed(),
+            prop::sample::select(vec!["Restart", "RestartAllContainers"]).prop_map(restart_rules).boxed(),
         ),
         ("resizePolicy", 0.1, Just(json!([{"resourceName": "cpu", "restartPolicy": "NotRequired"}])).boxed()),
         ("futureField", 0.2, any_json()),
@@ -720,14 +721,20 @@ fn odd_bodies() -> impl Strategy<Value = (Vec<u8>, bool)> {
     })
 }
 
-/// Regular containers have restart policies from 1.35 on; rules need a policy beside them.
+fn restart_rules(action: &str) -> Value {
+    json!([{"action": action, "exitCodes": {"operator": "In", "values": [1]}}])
+}
+
+/// Regular containers have restart policies from 1.35 on; rules need a policy beside them, and restart all containers
+/// from 1.36 on.
 fn only_what_the_version_has(mut pod: Value, minor: u32) -> Value {
     for container in pod["spec"]["containers"].as_array_mut().unwrap() {
         let container = container.as_object_mut().unwrap();
         if minor < 35 {
             container.shift_remove("restartPolicy");
         }
-        if !container.contains_key("restartPolicy") {
+        let restarts_all = container.get("restartPolicyRules") == Some(&restart_rules("RestartAllContainers"));
+        if !container.contains_key("restartPolicy") || (restarts_all && minor < 36) {
             container.shift_remove("restartPolicyRules");
         }
     }
@@ -925,7 +932,9 @@ fn init_violations(container: &Value, minor: u32) -> Vec<String> {
         if has("resizePolicy") && minor < 33 {
             found.push("resizePolicy: Forbidden before 1.33".to_owned());
         }
-        if has("restartPolicyRules") {
+        // From 1.36 on any rule is allowed where the feature is on, which one that restarts all containers proves.
+        let may_have_rules = minor >= 36 && container["restartPolicyRules"] == restart_rules("RestartAllContainers");
+        if has("restartPolicyRules") && !may_have_rules {
             found.push("restartPolicyRules: Forbidden".to_owned());
         }
     } else {

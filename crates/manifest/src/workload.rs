@@ -4,7 +4,10 @@ use json_patch::{
     AddOperation, Patch, PatchOperation,
     jsonptr::{Pointer, PointerBuf},
 };
-use native_sidecar_core::text::one_line;
+use native_sidecar_core::{
+    conversion::{ExitCodes, Workload},
+    text::one_line,
+};
 use serde_json::{Map, Value, json};
 use std::fmt;
 
@@ -129,6 +132,22 @@ fn prefixed(prefix: &PointerBuf, path: &Pointer) -> PointerBuf {
     whole
 }
 
+/// The rule of a `podFailurePolicy` that has this index, if it is one on exit codes.
+///
+/// Source: k8s.io/api, `batch/v1`, `PodFailurePolicyRule`.
+fn exit_codes((index, rule): (usize, &Value)) -> Option<ExitCodes> {
+    let on_exit_codes = rule["onExitCodes"].as_object()?;
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let values = on_exit_codes.get("values").and_then(Value::as_array);
+    Some(ExitCodes {
+        rule: index + 1,
+        action: text(&rule["action"]).unwrap_or_default(),
+        container: on_exit_codes.get("containerName").and_then(text),
+        inverted: on_exit_codes.get("operator").is_some_and(|operator| operator == "NotIn"),
+        values: values.into_iter().flatten().filter_map(Value::as_i64).collect(),
+    })
+}
+
 /// `operation` with each of its paths changed.
 pub(super) fn with_paths(operation: &PatchOperation, mut change: impl FnMut(&mut PointerBuf)) -> PatchOperation {
     let mut operation = operation.clone();
@@ -204,6 +223,22 @@ impl Template {
             }
         }
         pod.to_string()
+    }
+
+    /// What `document`, around the template, says about the containers of its pods.
+    #[must_use]
+    pub fn workload(&self, document: &Value) -> Workload {
+        let object = document.pointer(self.object_path.as_str()).filter(|_| self.path != self.object_path);
+        let annotations = object.and_then(|object| object["metadata"]["annotations"].as_object()).into_iter().flatten();
+        let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        // Beside the template stands what the object says about its pods.
+        let spec = self.path.parent().and_then(|spec| document.pointer(spec.as_str()));
+        let is_job = self.owner == Some("Job");
+        let rules = spec.filter(|_| is_job).and_then(|spec| spec["podFailurePolicy"]["rules"].as_array());
+        Workload {
+            annotations: annotations.filter_map(text).collect(),
+            exit_codes: rules.into_iter().flatten().enumerate().filter_map(exit_codes).collect(),
+        }
     }
 
     /// The keys of the annotations that the object has itself, where it is more than its template.
@@ -288,6 +323,38 @@ mod tests {
         let outer = json!({"apiVersion": "v1", "kind": "List", "items": [{"kind": "Secret"}, list]});
         assert_eq!(places(&outer), [("Pod/n/p-*".to_owned(), "/items/1/items/0".to_owned(), None)]);
         assert_eq!(templates(&json!({"apiVersion": "v1", "kind": "List", "items": [{}, 1]})), Err(2));
+    }
+
+    #[rstest]
+    #[case("Job", json!({"podFailurePolicy": {}}), &[])]
+    #[case("Job", json!({"podFailurePolicy": {"rules": [
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]},
+        {"action": "FailJob", "onExitCodes": {"containerName": "app", "operator": "NotIn", "values": [0, 3]}},
+        {"action": "Count", "onExitCodes": {"operator": "In", "values": [1]}},
+        {"onExitCodes": 5}
+    ]}}), &["2 FailJob Some(\"app\") true [0, 3]", "3 Count None false [1]"])]
+    #[case("CronJob", json!({"podFailurePolicy": {"rules": [
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [4]}}
+    ]}}), &["1 FailJob None false [4]"])]
+    #[case("Deployment", json!({"podFailurePolicy": {"rules": [{"onExitCodes": {"values": [4]}}]}}), &[])]
+    fn rules_on_exit_codes(#[case] kind: &str, #[case] mut spec: Value, #[case] expected: &[&str]) {
+        spec["template"] = json!({});
+        let spec = if kind == "CronJob" { json!({"jobTemplate": {"spec": spec}}) } else { spec };
+        let version = if kind == "Deployment" { "apps/v1" } else { "batch/v1" };
+        let metadata = json!({"annotations": {"a": "b", "c": 1}});
+        let document = json!({"apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec});
+        let workload = templates(&document).unwrap()[0].workload(&document);
+        assert_eq!(workload.annotations, [("a".to_owned(), "b".to_owned())].into());
+        let text = |ExitCodes { rule, action, container, inverted, values }: &ExitCodes| {
+            format!("{rule} {action} {container:?} {inverted} {values:?}")
+        };
+        assert_eq!(workload.exit_codes.iter().map(text).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_pod_has_no_workload() {
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": {"a": "b"}}});
+        assert_eq!(templates(&pod).unwrap()[0].workload(&pod), Workload::default());
     }
 
     #[test]

@@ -40,12 +40,16 @@ const SAVED: [(&str, &str); 4] = [
 ];
 
 /// Cases that rest on something which older API servers refuse or drop: since when it is there, and what.
-const SINCE: [(&str, Version, &str); 9] = [
+const SINCE: [(&str, Version, &str); 13] = [
     ("container-restart-policy-accepted", Version::new(1, 35, 0), "restartPolicy of a regular container"),
     ("container-restart-policy-always", Version::new(1, 35, 0), "restartPolicy of a regular container"),
     ("container-restart-policy-blocks", Version::new(1, 35, 0), "restartPolicy of a regular container"),
     ("restart-policy-rules-accepted", Version::new(1, 35, 0), "restartPolicyRules"),
+    ("restart-policy-rules-before-1-36", Version::new(1, 36, 0), "RestartAllContainers"),
     ("restart-policy-rules-blocks", Version::new(1, 35, 0), "restartPolicyRules"),
+    ("restart-policy-rules-kept", Version::new(1, 36, 0), "RestartAllContainers"),
+    ("restart-policy-rules-kept-on-the-newest", Version::new(1, 36, 0), "RestartAllContainers"),
+    ("restart-policy-rules-that-restart-one", Version::new(1, 35, 0), "restartPolicyRules"),
     ("grace-period-short-default", Version::new(1, 30, 0), "preStop with sleep"),
     ("pre-stop-sleep-action", Version::new(1, 30, 0), "preStop with sleep"),
     ("pod-resources-exceeded", Version::new(1, 34, 0), "spec.resources"),

@@ -11,9 +11,10 @@ pub use recorded::{RESULT, Recorded, is_update};
 use native_sidecar_core::{
     admission::{self, Context, NotAReview, Reviewed, Route, decoded_patch},
     catalogue::Catalogue,
-    conversion::{self, ClusterFacts, Conversion, Known, Settings},
+    conversion::{self, ClusterFacts, Conversion, Known, Settings, Workload},
     intent::Mode,
 };
+use native_sidecar_manifest::{Manifest, Side};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
@@ -34,6 +35,8 @@ pub struct Case {
     pub settings: CaseSettings,
     /// The cluster that `case.yaml` describes.
     pub facts: ClusterFacts,
+    /// The object around the pod's template that `case.yaml` describes.
+    pub workload: Option<Workload>,
     /// The pod as JSON text, character by character as the API server would send it.
     pub pod: String,
 }
@@ -52,6 +55,8 @@ pub struct CaseSettings {
     pub observe: bool,
     /// Names given from outside, as `convert --containers` does.
     pub containers: Option<String>,
+    /// The object around the pod's template, with an empty template, as `convert` sees it.
+    pub workload: Option<Value>,
     /// Version of the API server, and of all nodes unless `kubelets` says otherwise.
     pub kubernetes: Option<String>,
     /// Versions of the kubelets, by node.
@@ -104,6 +109,13 @@ pub fn patched(json: &str, patch: &json_patch::Patch) -> Value {
     pod
 }
 
+/// What `convert` knows of the object around a template.
+fn workload(object: &Value) -> Workload {
+    let manifest = Manifest::read("case.yaml", object.to_string().as_bytes()).unwrap();
+    let templates = manifest.templates(0).unwrap();
+    templates[0].workload(manifest.documents()[0].value(Side::Before))
+}
+
 // === impl Case ===
 
 impl Case {
@@ -112,6 +124,7 @@ impl Case {
         let text = fs::read_to_string(directory.join("case.yaml")).unwrap();
         let settings: CaseSettings = serde_saphyr::from_str(&text).unwrap();
         let facts = settings.facts();
+        let workload = settings.workload.as_ref().map(workload);
         let json = directory.join("pod.json");
         let pod = if json.exists() {
             fs::read_to_string(json).unwrap()
@@ -119,7 +132,7 @@ impl Case {
             yaml(&directory.join("pod.yaml")).to_string()
         };
         let name = directory.file_name().unwrap().to_string_lossy().into_owned();
-        Self { name, directory: directory.to_owned(), settings, facts, pod }
+        Self { name, directory: directory.to_owned(), settings, facts, workload, pod }
     }
 
     /// What the pure function makes of the case.
@@ -145,12 +158,13 @@ impl Case {
         };
         let mode = if self.settings.observe { Mode::Observe } else { Mode::Convert };
         let containers = self.settings.containers.as_deref();
-        Settings { catalogue: catalogue(), facts: &self.facts, known, mode, containers }
+        let workload = self.workload.as_ref();
+        Settings { catalogue: catalogue(), facts: &self.facts, known, mode, containers, workload }
     }
 
-    /// Whether a request can say all of it: names from outside the pod are for `convert` only.
+    /// Whether a request can say all of it: names from outside the pod and its workload are for `convert` only.
     pub fn is_a_request(&self) -> bool {
-        self.settings.containers.is_none()
+        self.settings.containers.is_none() && self.workload.is_none()
     }
 
     /// Whether a server that knows nothing about its cluster decides the case as it is written.

@@ -200,7 +200,7 @@ impl Route {
             Self::Known => Known::Move,
             Self::Observed => Known::Observed,
         };
-        Settings { catalogue: context.catalogue, facts: context.facts, known, mode, containers: None }
+        Settings { catalogue: context.catalogue, facts: context.facts, known, mode, containers: None, workload: None }
     }
 }
 

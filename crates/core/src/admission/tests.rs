@@ -20,7 +20,7 @@ fn pod() -> Value {
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"generateName": "pi-", "annotations": {"native-sidecar.io/containers": "sidecar"},
                      "ownerReferences": [{"kind": "Job", "name": "pi", "controller": true}]},
-        "spec": {"containers": [{"name": "pi", "image": "perl:5.34.0"}, {"name": "sidecar", "image": "busybox"}]}
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "pi", "image": "perl:5.34.0"}, {"name": "sidecar", "image": "busybox"}]}
     })
 }
 

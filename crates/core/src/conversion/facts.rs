@@ -44,7 +44,11 @@ struct Summary {
     others_below_floor: usize,
     never_restarted: Option<Node>,
     kubelet_restart: Option<Node>,
+    ignores_storage_limits: Option<Node>,
 }
+
+/// The first kubelet that enforces a sidecar's own limit on ephemeral storage (kubernetes/kubernetes#138462).
+const ENFORCES_STORAGE_LIMITS: Version = Version::new(1, 37, 0);
 
 // === impl ClusterFacts ===
 
@@ -111,6 +115,20 @@ impl ClusterFacts {
         }
     }
 
+    /// A node that may run `pod` and whose kubelet does not enforce a sidecar's own limit on ephemeral storage. No kubelet
+    /// is newer than its API server.
+    #[must_use]
+    pub fn ignoring_storage_limits(&self, pod: &Pod<'_>) -> Option<Node> {
+        match self.pinned(pod) {
+            Some(node) => Some(node).filter(|node| node.kubelet < ENFORCES_STORAGE_LIMITS),
+            None if self.kubelets.is_empty() => {
+                let kubelet = self.server.filter(|server| *server < ENFORCES_STORAGE_LIMITS)?;
+                Some(Node { name: Self::EVERY_NODE.to_owned(), kubelet })
+            }
+            None => self.summary.ignores_storage_limits.clone(),
+        }
+    }
+
     /// The node that `spec.nodeName` names, where it is known.
     fn pinned(&self, pod: &Pod<'_>) -> Option<Node> {
         let (name, kubelet) = self.kubelets.get_key_value(&*pod.spec.node_name)?;
@@ -162,13 +180,16 @@ impl StartupProbeBug {
 impl Summary {
     fn of(kubelets: &BTreeMap<String, Version>, floor: Version) -> Self {
         let node = |(name, kubelet): (&String, &Version)| Node { name: name.clone(), kubelet: *kubelet };
-        let first = |bug: StartupProbeBug| kubelets.iter().find(|(_, kubelet)| bug.is_in(**kubelet)).map(node);
+        let first_of =
+            |counts: &dyn Fn(Version) -> bool| kubelets.iter().find(|(_, kubelet)| counts(**kubelet)).map(node);
+        let first = |bug: StartupProbeBug| first_of(&|kubelet| bug.is_in(kubelet));
         let mut below = kubelets.iter().filter(|(_, kubelet)| **kubelet < floor);
         Self {
             below_floor: below.next().map(node),
             others_below_floor: below.count(),
             never_restarted: first(StartupProbeBug::NeverRestarted),
             kubelet_restart: first(StartupProbeBug::KubeletRestart),
+            ignores_storage_limits: first_of(&|kubelet| kubelet < ENFORCES_STORAGE_LIMITS),
         }
     }
 }
@@ -204,6 +225,22 @@ mod tests {
         assert_eq!(bug("{}", StartupProbeBug::NeverRestarted), None);
         assert_eq!(bug(r#"{"restartPolicy":"Never"}"#, StartupProbeBug::NeverRestarted).as_deref(), Some("a"));
         assert_eq!(bug(r#"{"nodeName":"e"}"#, StartupProbeBug::KubeletRestart), None);
+    }
+
+    #[test]
+    fn a_sidecars_storage_limit_counts_from_1_37_on() {
+        let ignoring = |facts: &ClusterFacts, spec: &str| {
+            with_pod(spec, |pod| facts.ignoring_storage_limits(pod)).map(|node| (node.name, node.kubelet.minor))
+        };
+        let [old, new] = [36, 37].map(|minor| Version::new(1, minor, 0));
+        assert_eq!(ignoring(&facts(), "{}"), Some(("a".to_owned(), 28)));
+        assert_eq!(ignoring(&ClusterFacts::default(), "{}"), None);
+        assert_eq!(ignoring(&ClusterFacts::all_at(new), "{}"), None);
+        let mixed = ClusterFacts::all_at(new).with_kubelets([("old".to_owned(), old), ("new".to_owned(), new)].into());
+        assert_eq!(ignoring(&mixed, "{}"), Some(("old".to_owned(), 36)));
+        assert_eq!(ignoring(&mixed, r#"{"nodeName":"new"}"#), None);
+        let only_server = ClusterFacts { server: Some(old), ..ClusterFacts::default() };
+        assert_eq!(ignoring(&only_server, "{}"), Some(("*".to_owned(), 36)));
     }
 
     #[test]

@@ -19,9 +19,11 @@ mod rules;
 mod select;
 mod shape;
 mod withhold;
+mod workload;
 
 pub use crate::version::{NotAVersion, Version};
 pub use facts::{ClusterFacts, Node, StartupProbeBug};
+pub use workload::{ExitCodes, Workload};
 
 use crate::{
     catalogue::Catalogue,
@@ -47,6 +49,8 @@ pub struct Settings<'s> {
     pub mode: Mode,
     /// Container names given from outside (`convert --containers`), instead of the pod's annotation.
     pub containers: Option<&'s str>,
+    /// The object that the pod's template stands in, where it is in sight: for a manifest, not in a webhook.
+    pub workload: Option<&'s Workload>,
 }
 
 /// What becomes of known sidecars in the pods of a namespace, by its label `native-sidecar.io/known`.

@@ -69,6 +69,8 @@ pub(super) struct NativeForm {
     pub(super) command: Vec<String>,
     /// Indices into `env` whose `resourceFieldRef` names the container itself and must not any more.
     pub(super) own_resource_refs: Vec<usize>,
+    /// `restartPolicyRules`.
+    pub(super) restart_policy_rules: Change,
     /// Whether `resizePolicy` goes.
     pub(super) drop_resize_policy: bool,
     /// What was found out on the way.

@@ -164,7 +164,7 @@ fn reshape(the_move: &Move<'_>) -> (Source, Within) {
     let (form, container) = (&the_move.form, the_move.container());
     let mut within = Within::default();
     within.add(RESTART_POLICY.to_buf(), ALWAYS);
-    if container.has_restart_policy_rules() {
+    if form.restart_policy_rules == Change::Remove {
         within.remove(RESTART_POLICY_RULES.to_buf());
     }
     if form.drop_resize_policy {

@@ -55,6 +55,9 @@ impl NativeForm {
         }
         form.withhold_risky_probe(shaping);
         form.keep_resource_fields(container);
+        if container.has_restart_policy_rules() && !keeps_rules(shaping) {
+            form.restart_policy_rules = Change::Remove;
+        }
         form.drop_resize_policy = container.has_resize_policy() && shaping.facts.server_before(Version::new(1, 33, 0));
         let undecided = container.pre_stop().filter(|_| form.pre_stop == Change::Keep && !pre_stop_is_wanted);
         form.undecided_pre_stop = undecided.map(hooks::classify);
@@ -169,6 +172,14 @@ impl NativeForm {
             }
         }
     }
+}
+
+/// Whether the API server takes the container's `restartPolicyRules` on a native sidecar as well: from 1.36 on, with a
+/// feature that a rule which restarts all containers needs in any case.
+///
+/// Source: pkg/apis/core/validation/validation.go, `validateInitContainerRestartPolicy`.
+fn keeps_rules(shaping: Shaping<'_>) -> bool {
+    shaping.selected.container.restarts_all_containers() && !shaping.facts.server_before(Version::new(1, 36, 0))
 }
 
 /// The startup probe of the vendor's native form, where it differs from what the container brings.

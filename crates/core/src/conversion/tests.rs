@@ -7,7 +7,10 @@ use serde_json::{Value, json};
 fn converted(pod: &Value) -> Conversion {
     let (catalogue, facts) = (Catalogue::built_in(), ClusterFacts::default());
     let (known, mode) = (Known::Move, Mode::Convert);
-    convert(&pod.to_string(), Settings { catalogue: &catalogue, facts: &facts, known, mode, containers: None })
+    convert(
+        &pod.to_string(),
+        Settings { catalogue: &catalogue, facts: &facts, known, mode, containers: None, workload: None },
+    )
 }
 
 /// A pod of an application and `sidecars` containers called `s0`, `s1` ...
@@ -68,8 +71,14 @@ fn a_place_that_names_a_container_twice_is_one_place() {
     let file = "sidecars: [{name: proxy, vendor: V, stage: network, recognise: {containers: [proxy], images: [image]}, \
                 place: {front: true, behind: [setup, setup], before: [setup, check, check]}}]";
     let (catalogue, facts) = (Catalogue::parse("user.yaml", file).unwrap(), ClusterFacts::default());
-    let settings =
-        Settings { catalogue: &catalogue, facts: &facts, known: Known::Move, mode: Mode::Convert, containers: None };
+    let settings = Settings {
+        catalogue: &catalogue,
+        facts: &facts,
+        known: Known::Move,
+        mode: Mode::Convert,
+        containers: None,
+        workload: None,
+    };
     let container = |name: &str| json!({"name": name, "image": "image"});
     let (init, regular) = (["other", "setup", "check"].map(container), ["app", "proxy"].map(container));
     let mut pod = json!({"metadata": {}, "spec": {"initContainers": init, "containers": regular}});

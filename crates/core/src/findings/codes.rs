@@ -169,8 +169,8 @@ codes! {
         source: "KEP-5307 (container restart rules, Kubernetes 1.34 and later)",
     }
     RestartPolicyRules, "restart-policy-rules", Blocker {
-        meaning: "The container has `restartPolicyRules`.",
-        why: "Kubernetes 1.34 and 1.35 forbid them beside `restartPolicy: Always` on an init container, and what they say about exit codes would no longer hold.",
+        meaning: "The container has `restartPolicyRules` that cannot come along.",
+        why: "Kubernetes 1.34 and 1.35 forbid them beside `restartPolicy: Always` on an init container, and rules that restart the container alone say nothing where it is always restarted. From 1.36 on rules with `RestartAllContainers` are allowed there and stay.",
         remedy: "Remove the rules, or accept this finding to have them dropped when the container is moved.",
         source: "Kubernetes: pkg/apis/core/validation/validation.go, validateInitContainerRestartPolicy",
     }
@@ -240,11 +240,17 @@ codes! {
         remedy: "Use port numbers in Services and accept this finding, or upgrade the control plane to 1.33.",
         source: "kubernetes/kubernetes#128850; staging/src/k8s.io/endpointslice/utils.go, findPort",
     }
-    NamedPortSelectors, "named-port-selectors", Note {
-        meaning: "The container has named ports that monitoring or network policies may refer to.",
-        why: "Services resolve them, but some network plugins and scrape configurations look for names among regular containers only.",
-        remedy: "If a scrape target or a NetworkPolicy stops working after the move, refer to the port by number.",
-        source: "kubernetes/kubernetes#125285; prometheus/prometheus#14927",
+    NamedPortSelectors, "named-port-selectors", Warning {
+        meaning: "The container has named ports that load balancers, monitoring or network policies may refer to.",
+        why: "Services find them on a native sidecar, but the AWS load balancer controller and GKE's load balancers resolve a `targetPort` by name among regular containers only, and so do some network plugins and scrape configurations. Names that a known sidecar's injector gives its own ports are not counted.",
+        remedy: "Refer to the port by number where a load balancer, a scrape target or a NetworkPolicy names it.",
+        source: "kubernetes-sigs/aws-load-balancer-controller#4239; kubernetes/kubernetes#134651, #125285; prometheus/prometheus#14927",
+    }
+    PortNameTaken, "port-name-taken", Blocker {
+        meaning: "A Service that finds the container's port by name would find the port of another container after the move.",
+        why: "A `targetPort` by name is looked up among all regular containers first and among native sidecars only then; the first port of that name and protocol counts. An authenticating proxy in front of the application, for example, would be passed by.",
+        remedy: "Give the port a name of its own. Where Services use the number, or nobody refers to the name, accept this finding.",
+        source: "Kubernetes: staging/src/k8s.io/endpointslice/utils.go, FindPort",
     }
     StartDeadlock, "start-deadlock", Blocker {
         meaning: "The sidecar's startup probe or postStart hook waits for a port of a container that starts later.",
@@ -361,10 +367,10 @@ codes! {
         source: "Kubernetes: pkg/kubelet/cm/helpers_linux.go, ResourceConfigForPod",
     }
     EphemeralStorageLimit, "ephemeral-storage-limit", Warning {
-        meaning: "The container has a limit on ephemeral storage.",
-        why: "The kubelet does not enforce a container's own limit on sidecars (seen up to 1.36); the pod's sum is still enforced.",
-        remedy: "If the limit protects the node, use a `sizeLimit` on the volumes it writes to.",
-        source: "kubernetes/kubernetes#138371",
+        meaning: "The container has a limit on ephemeral storage, and a node on which the pod may run has a kubelet before 1.37.",
+        why: "Before 1.37 the kubelet does not enforce a sidecar's own limit. What the pod uses as a whole is held against the sum of its limits, which can be relied on only where every regular container has a limit too.",
+        remedy: "Upgrade the nodes, or use a `sizeLimit` on the volumes that the sidecar writes to.",
+        source: "kubernetes/kubernetes#138371, #138462",
     }
     ResourceFieldRewritten, "resource-field-rewritten", Note {
         meaning: "An environment variable that named its own container in `resourceFieldRef` now leaves the name out.",
@@ -379,10 +385,16 @@ codes! {
         source: "Kubernetes: pkg/kubelet/kubelet_pods.go, containerResourceRuntimeValue",
     }
     WindowsPod, "windows-pod", Blocker {
-        meaning: "The pod is for Windows nodes.",
+        meaning: "The pod is for Windows nodes: by `spec.os`, by the nodes that it selects, or by options that only Windows takes.",
         why: "Native sidecars have not been tested on Windows by this project.",
         remedy: "Accept this finding to convert it, and tell us how it went.",
         source: "KEP-753",
+    }
+    VirtualNode, "virtual-node", Blocker {
+        meaning: "The pod selects, or is sent to, virtual nodes: no kubelet runs it, but a cloud's container service. So is a pod that tolerates their taint by name and does not ask for other nodes.",
+        why: "Most providers of virtual nodes run every init container once and refuse ports, probes, hooks and resources on it: the application would wait for ever, or the pod is refused.",
+        remedy: "Leave such pods alone. Newer providers keep init containers with `restartPolicy: Always` running (Huawei Cloud's from add-on 1.5.80 on, for example): accept this finding where yours is one, or where the pod never comes there.",
+        source: "virtual-kubelet/azure-aci: pkg/provider/aci.go, getInitContainers; #204; Huawei Cloud CCI user guide, native sidecar containers",
     }
     BarePod, "bare-pod", Note {
         meaning: "No controller owns the pod.",
@@ -395,6 +407,18 @@ codes! {
         why: "Argo Workflows, Tekton, Knative, Spark and Airflow look for their containers among the regular ones, or need them to outlive the others; moved, the workload hangs or loses its output.",
         remedy: "Leave the container off the annotation; use the engine's own setting where it has one.",
         source: "KEP-753, scenario 7 (Knative); tektoncd/pipeline enable-kubernetes-sidecar",
+    }
+    NamedElsewhere, "named-elsewhere", Warning {
+        meaning: "Somebody who knows regular containers only is told to look for this container, by its name or by its place.",
+        why: "An annotation of the pod names the container of a Velero hook, for example. With `native-sidecar convert` the object around the template is in sight as well: a Job's `podFailurePolicy` may have a rule with the container's name, which the 143 now matches with which a native sidecar ends after a failed application; and OpenShift's image triggers may count containers.",
+        remedy: "Do what the message says: upgrade the reader, or name a container that stays.",
+        source: "velero-io/velero#9393; Kubernetes: pkg/controller/job/pod_failure_policy.go; openshift/library-go: pkg/image/trigger/annotations.go; k8up-io/k8up: restic/kubernetes/pod_list.go",
+    }
+    WaitsThroughTheApi, "waits-through-the-api", Blocker {
+        meaning: "Another container waits until this one is ready, and asks the API server for it among regular containers only.",
+        why: "The status of a native sidecar is in `status.initContainerStatuses`. Whoever waits for it in `status.containerStatuses` waits in vain: kubexit (`KUBEXIT_BIRTH_DEPS`) gives up after 30 seconds and fails, kubernetes-entrypoint (`DEPENDENCY_CONTAINER`) and scripts wait for ever.",
+        remedy: "Take the wait out, for the application starts behind the sidecar anyway (a startup probe makes it wait until the sidecar works), or have a script read both lists. Accept this finding where the command reads the status for another purpose.",
+        source: "karlkfi/kubexit: cmd/kubexit/main.go, onReadyOfAll; stackanetes/kubernetes-entrypoint: dependencies/container/container.go",
     }
     OneShot, "one-shot", Blocker {
         meaning: "The container is told to do its work once and end.",
@@ -433,10 +457,10 @@ codes! {
         source: "Kubernetes: pkg/controller/job/job_controller.go, pastBackoffLimitOnFailure",
     }
     JobExitCodes, "job-exit-codes", Note {
-        meaning: "The pod belongs to a Job.",
-        why: "A `podFailurePolicy` rule on exit codes that names no container can match the 137 or 143 with which a sidecar is stopped.",
-        remedy: "Set `containerName` in such rules.",
-        source: "Kubernetes: pkg/controller/job/pod_failure_policy.go, matchOnExitCodes",
+        meaning: "The pod belongs to a Job that has, or may have, a rule on exit codes for all containers in its `podFailurePolicy`.",
+        why: "When the application has failed, the sidecar is stopped and ends with 143 or 137, and a rule that names no container can match that. `native-sidecar convert` sees the Job and says so only where there is such a rule; a webhook sees the pod alone and says so where the pod never restarts, as Jobs with a `podFailurePolicy` demand. A `successPolicy` knows indexes only, no containers.",
+        remedy: "Set `containerName` in such rules to the application's container, not to the sidecar.",
+        source: "Kubernetes: pkg/controller/job/pod_failure_policy.go, matchOnExitCodes; pkg/apis/batch/validation/validation.go",
     }
 }
 

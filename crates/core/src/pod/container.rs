@@ -5,10 +5,14 @@
 
 use super::{
     Text,
-    fields::{Env, EnvVar, Handler, Lifecycle, Port, PortRef, Ports, Probe, Resources, VolumeMount},
+    fields::{
+        Env, EnvVar, Handler, Lifecycle, Port, PortRef, Ports, Probe, Resources, RestartRule, VolumeMount,
+        has_windows_options,
+    },
     json::{Field, once},
     unreadable::{Unreadable, read},
 };
+use memchr::memmem;
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, Visitor},
@@ -50,7 +54,8 @@ struct Fields<'a> {
     startup_probe: Field<'a, Box<Handler<'a>>>,
     lifecycle: Field<'a, Box<Lifecycle<'a>>>,
     volume_mounts: Field<'a, Vec<VolumeMount<'a>>>,
-    restart_policy_rules: Field<'a, IgnoredAny>,
+    restart_policy_rules: Field<'a, Vec<RestartRule<'a>>>,
+    security_context: Field<'a, IgnoredAny>,
     resize_policy: Field<'a, IgnoredAny>,
 }
 
@@ -71,6 +76,7 @@ enum Key {
     Lifecycle,
     VolumeMounts,
     RestartPolicyRules,
+    SecurityContext,
     ResizePolicy,
     #[serde(other)]
     Other,
@@ -188,6 +194,18 @@ impl<'a> Container<'a> {
         self.fields.env.raw().is_some_and(|env| env.get().contains("resourceFieldRef"))
     }
 
+    /// Whether `text` stands anywhere in the variables: cheaper than to look at all of them, as above.
+    #[must_use]
+    pub fn may_have_in_env(&self, text: &str) -> bool {
+        contains(self.fields.env.raw(), text)
+    }
+
+    /// Whether `text` stands anywhere in what the container would run, likewise.
+    #[must_use]
+    pub fn may_run(&self, text: &str) -> bool {
+        contains(self.fields.command.raw(), text) || contains(self.fields.args.raw(), text)
+    }
+
     /// The literal value of the environment variable `name`; the last entry of a name wins, as in the kubelet.
     #[must_use]
     pub fn env_value(&self, name: &str) -> Option<&str> {
@@ -278,6 +296,19 @@ impl<'a> Container<'a> {
         self.fields.restart_policy_rules.raw().is_some()
     }
 
+    /// Whether one of the `restartPolicyRules` restarts all containers of the pod.
+    #[must_use]
+    pub fn restarts_all_containers(&self) -> bool {
+        let rules = self.fields.restart_policy_rules.get();
+        rules.is_some_and(|rules| rules.iter().any(|rule| rule.action == "RestartAllContainers"))
+    }
+
+    /// Whether `securityContext` has options that only Windows takes.
+    #[must_use]
+    pub fn has_windows_options(&self) -> bool {
+        has_windows_options(self.fields.security_context.raw())
+    }
+
     /// Whether there is a `resizePolicy`.
     #[must_use]
     pub fn has_resize_policy(&self) -> bool {
@@ -331,6 +362,10 @@ fn probe<'c, 'a>(field: &'c Field<'a, Box<Handler<'a>>>) -> Option<Probe<'c>> {
     Some(Probe { handler: field.get()?, raw: field.raw()? })
 }
 
+fn contains(raw: Option<&RawValue>, text: &str) -> bool {
+    raw.is_some_and(|raw| memmem::find(raw.get().as_bytes(), text.as_bytes()).is_some())
+}
+
 fn check<'a, T: Deserialize<'a>>(name: &str, field: &Field<'a, T>) -> Result<(), Unreadable> {
     match field.raw().filter(|_| field.get().is_none()) {
         None => Ok(()),
@@ -380,6 +415,7 @@ impl<'de: 'a, 'a> Visitor<'de> for ContainerVisitor<'a> {
                 Key::Lifecycle => ("lifecycle", fields.lifecycle.note(map.next_value()?)),
                 Key::VolumeMounts => ("volumeMounts", fields.volume_mounts.note(map.next_value()?)),
                 Key::RestartPolicyRules => ("restartPolicyRules", fields.restart_policy_rules.note(map.next_value()?)),
+                Key::SecurityContext => ("securityContext", fields.security_context.note(map.next_value()?)),
                 Key::ResizePolicy => ("resizePolicy", fields.resize_policy.note(map.next_value()?)),
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;

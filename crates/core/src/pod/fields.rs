@@ -77,6 +77,9 @@ pub struct Port<'a> {
     /// `name`.
     #[serde(borrow)]
     pub name: Text<'a>,
+    /// `protocol`; empty means TCP, see [`Port::protocol`].
+    #[serde(borrow)]
+    protocol: Text<'a>,
     /// `containerPort`.
     #[serde(deserialize_with = "null_is_default")]
     pub container_port: i64,
@@ -98,6 +101,15 @@ pub struct VolumeMount<'a> {
     /// `subPath`; empty where the whole volume is mounted.
     #[serde(borrow)]
     pub sub_path: Text<'a>,
+}
+
+/// One entry of `restartPolicyRules`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RestartRule<'a> {
+    /// `action`.
+    #[serde(borrow)]
+    pub(super) action: Text<'a>,
 }
 
 /// `resources`: quantities by resource name, as written.
@@ -214,6 +226,23 @@ pub struct Lifecycle<'a> {
     pub has_others: bool,
 }
 
+/// Whether `security_context` has options that only Windows takes. The key is not looked for in escapes, which no writer of
+/// JSON makes of letters.
+pub(super) fn has_windows_options(security_context: Option<&RawValue>) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct SecurityContext<'a> {
+        #[serde(borrow, default)]
+        windows_options: Option<Entries<'a, IgnoredAny>>,
+    }
+
+    let Some(json) = security_context.map(RawValue::get).filter(|json| json.contains("windowsOptions")) else {
+        return false;
+    };
+    let options = serde_json::from_str::<SecurityContext<'_>>(json).ok().and_then(|context| context.windows_options);
+    options.is_some_and(|options| !options.is_empty())
+}
+
 // === impl Env ===
 
 impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
@@ -225,6 +254,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
             (!name.is_empty()).then_some(EnvVar { index, name, value, resource_field_ref, field_path })
         })
         .map(Self)
+    }
+}
+
+// === impl Port ===
+
+impl Port<'_> {
+    /// The protocol, with the API server's default where none is given.
+    #[must_use]
+    pub fn protocol(&self) -> &str {
+        if self.protocol.is_empty() { "TCP" } else { &self.protocol }
     }
 }
 

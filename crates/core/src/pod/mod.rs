@@ -9,6 +9,7 @@
 mod container;
 mod fields;
 mod json;
+mod placement;
 mod quantity;
 mod unreadable;
 
@@ -18,15 +19,19 @@ pub use fields::{
     Resources, SleepAction, TcpSocketAction, VolumeMount,
 };
 pub use json::{ANNOTATIONS_LIMIT, Entries, Label, Text};
+pub use placement::{Placement, Toleration};
 pub use quantity::Quantity;
 pub use unreadable::Unreadable;
 
 pub(crate) use json::{null_is_default, object, optional_object};
 
+use fields::has_windows_options;
+
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, SeqAccess, Visitor},
 };
+use serde_json::value::RawValue;
 use std::{cell::OnceCell, fmt, marker::PhantomData, ops::Deref};
 
 /// Far more containers than a kubelet runs in one pod; no more are kept of a list.
@@ -43,6 +48,7 @@ pub struct Pod<'a> {
     pub spec: Spec<'a>,
     regular_by_name: OnceCell<ByName>,
     init_by_name: OnceCell<ByName>,
+    placement: OnceCell<Placement<'a>>,
 }
 
 /// The part of `metadata` that a conversion reads.
@@ -112,6 +118,18 @@ pub struct Spec<'a> {
     /// `os`.
     #[serde(borrow, deserialize_with = "null_is_default")]
     pub os: PodOs<'a>,
+    /// `nodeSelector`, as it stands; see [`Pod::placement`].
+    #[serde(borrow)]
+    node_selector: Option<&'a RawValue>,
+    /// `affinity`, likewise.
+    #[serde(borrow)]
+    affinity: Option<&'a RawValue>,
+    /// `tolerations`, likewise.
+    #[serde(borrow)]
+    tolerations: Option<&'a RawValue>,
+    /// `securityContext`, as it stands; see [`Pod::is_for_windows`].
+    #[serde(borrow)]
+    security_context: Option<&'a RawValue>,
     /// `terminationGracePeriodSeconds`, in seconds.
     pub termination_grace_period_seconds: Option<i64>,
     /// `resources` of the pod as a whole (Kubernetes 1.34 and later).
@@ -248,6 +266,32 @@ impl<'a> Pod<'a> {
         if metadata.name.is_empty() { &metadata.generate_name } else { &metadata.name }
     }
 
+    /// What the pod says about the nodes that it may run on, besides their name.
+    #[must_use]
+    pub fn placement(&self) -> &Placement<'a> {
+        let Spec { node_selector, affinity, tolerations, .. } = &self.spec;
+        self.placement.get_or_init(|| Placement::read(*node_selector, *affinity, *tolerations))
+    }
+
+    /// Whether the pod runs on Windows: it says so, or runs only on nodes that have Windows, or has options that only
+    /// Windows takes.
+    #[must_use]
+    pub fn is_for_windows(&self) -> bool {
+        let Spec { os, security_context, containers, .. } = &self.spec;
+        if !os.name.is_empty() {
+            return os.name == "windows";
+        }
+        let of_nodes = || {
+            let is_windows = |key: &&str| self.placement().demands(key, |os| os == "windows");
+            ["kubernetes.io/os", "beta.kubernetes.io/os"].iter().any(is_windows)
+                || self.placement().demands_key("node.kubernetes.io/windows-build")
+        };
+        let has_options = |container: &Container<'_>| container.has_windows_options();
+        has_windows_options(*security_context)
+            || of_nodes()
+            || containers.iter().chain(self.init_containers()).any(has_options)
+    }
+
     fn regular_by_name(&self) -> &ByName {
         self.regular_by_name.get_or_init(|| ByName::of(&self.spec.containers))
     }
@@ -266,6 +310,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pod<'a> {
             spec: spec.unwrap_or_default(),
             regular_by_name: OnceCell::new(),
             init_by_name: OnceCell::new(),
+            placement: OnceCell::new(),
         })
     }
 }

@@ -74,6 +74,9 @@ pub(crate) fn all() -> Vec<Adversary> {
         kills: "a script that kills many processes",
         own_addresses: "many variables with the pod's address, and a command that uses them",
         markers: "many flags with paths of what is waited for",
+        port_names: "many containers that all move and have ports of the same names",
+        waits: "many containers that wait for each other through the API server",
+        placement: "many terms of node affinity, and many tolerations",
     }
 }
 
@@ -374,6 +377,37 @@ fn overrides(bytes: usize) -> String {
     record.insert("containers".into(), listed.chain([json!({"name": "istio-proxy"})]).collect());
     draft.annotations.insert("proxy.istio.io/overrides".into(), Value::Object(record).to_string().into());
     draft.containers.push(json!({"name": "istio-proxy", "image": "istio/proxyv2:1.26.2"}));
+    draft.review()
+}
+
+fn port_names(bytes: usize) -> String {
+    let containers = repeated(bytes * 4 / 5, |n| {
+        let port = |name: String, number: usize| json!({"name": name, "containerPort": number, "protocol": "UDP"});
+        json!({"name": format!("c{n:05}"), "ports": [port("same".into(), 1), port(format!("p{}", n % 50), 2), port("end".into(), 3)]})
+    });
+    Draft::moving_all(containers).review()
+}
+
+fn waits(bytes: usize) -> String {
+    let containers = repeated(bytes * 4 / 5, |n| {
+        let names = [n / 2, n + 1, n + 7].map(|n| format!("c{n:05}")).join(",");
+        let env = json!([{"name": "KUBEXIT_NAME", "value": "x"}, {"name": "KUBEXIT_BIRTH_DEPS", "value": names}]);
+        json!({"name": format!("c{n:05}"), "env": env, "args": [format!(".status.containerStatuses[] {names}")]})
+    });
+    Draft::moving_all(containers).review()
+}
+
+fn placement(bytes: usize) -> String {
+    let mut draft = Draft::moving(["helper"]);
+    draft.containers.push(json!({"name": "helper"}));
+    let terms = repeated(
+        bytes / 2,
+        |n| json!({"matchExpressions": [{"key": "type", "operator": "In", "values": ["virtual-kubelet", n.to_string()]}]}),
+    );
+    let required = json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}});
+    draft.spec.insert("affinity".into(), json!({"nodeAffinity": required}));
+    let tolerations = repeated(bytes / 3, |n| json!({"key": "virtual-kubelet.io/provider", "value": n.to_string()}));
+    draft.spec.insert("tolerations".into(), tolerations.into());
     draft.review()
 }
 

@@ -4,4 +4,6 @@ pub(super) mod carriers;
 pub(super) mod markers;
 pub(super) mod one_shot;
 pub(super) mod quits;
+pub(super) mod readers;
 pub(super) mod resource_refs;
+pub(super) mod waiters;

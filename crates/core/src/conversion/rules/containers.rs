@@ -1,7 +1,10 @@
 //! Rules about what a container is and how many are left.
 
 use super::{Case, Move};
-use crate::{catalogue::any_holds, conversion::knowledge::one_shot};
+use crate::{
+    catalogue::any_holds,
+    conversion::{knowledge::one_shot, model::Change},
+};
 
 /// Source: pkg/apis/core/validation/validation.go, `validateContainers`: at least one is required.
 pub(super) fn only_container_left(case: &Case<'_>) -> Option<String> {
@@ -26,5 +29,5 @@ pub(super) fn container_restart_policy(_: &Case<'_>, the_move: &Move<'_>) -> Opt
 
 /// Source: pkg/apis/core/validation/validation.go, `validateInitContainerRestartPolicy`.
 pub(super) fn restart_policy_rules(_: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
-    the_move.container().has_restart_policy_rules().then(|| "has restartPolicyRules, which a native sidecar must not have; remove them, or accept this to have them dropped".into())
+    (the_move.form.restart_policy_rules == Change::Remove).then(|| "has restartPolicyRules, which a native sidecar must not have; remove them, or accept this to have them dropped".into())
 }

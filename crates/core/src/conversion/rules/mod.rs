@@ -21,7 +21,9 @@ use super::{
         carriers::LateCarriers,
         markers,
         quits::{self, Quits},
+        readers::Mentions,
         resource_refs::ResourceRefs,
+        waiters::Waiters,
     },
     model::{Move, Plan},
 };
@@ -30,6 +32,7 @@ use crate::{
     lifecycle::Lifecycle,
     pod::Pod,
 };
+use ports::PortNames;
 use resources::Rise;
 use std::{cell::OnceCell, collections::BTreeSet};
 
@@ -45,6 +48,9 @@ pub(super) struct Case<'p> {
     last_writes: OnceCell<BTreeSet<(String, String)>>,
     resource_refs: OnceCell<ResourceRefs<'p>>,
     rises: OnceCell<Vec<Rise>>,
+    port_names: OnceCell<PortNames<'p>>,
+    mentions: OnceCell<Mentions<'p>>,
+    waiters: OnceCell<Waiters<'p>>,
 }
 
 /// A rule about the pod: the sentence it has to say, if any.
@@ -59,6 +65,7 @@ const POD_RULES: &[(Code, PodRule)] = &[
     (Code::RestartPolicyDropped, versions::restart_policy_dropped),
     (Code::KubeletTooOld, versions::kubelet_too_old),
     (Code::WindowsPod, owners::windows_pod),
+    (Code::VirtualNode, owners::virtual_node),
     (Code::BarePod, owners::bare_pod),
     (Code::RequestRises, resources::request_rises),
     (Code::PodResourcesExceeded, resources::pod_resources_exceeded),
@@ -71,6 +78,8 @@ const POD_RULES: &[(Code, PodRule)] = &[
 
 const MOVE_RULES: &[(Code, MoveRule)] = &[
     (Code::EngineContainer, owners::engine_container),
+    (Code::NamedElsewhere, references::named_elsewhere),
+    (Code::WaitsThroughTheApi, references::waits_through_the_api),
     (Code::OneShot, containers::one_shot),
     (Code::ContainerRestartPolicy, containers::container_restart_policy),
     (Code::RestartPolicyRules, containers::restart_policy_rules),
@@ -79,6 +88,7 @@ const MOVE_RULES: &[(Code, MoveRule)] = &[
     (Code::HostNetworkPorts, ports::host_network_ports),
     (Code::NamedPort, ports::named_port),
     (Code::NamedPortSelectors, ports::named_port_selectors),
+    (Code::PortNameTaken, ports::port_name_taken),
     (Code::NeverStartupProbe, versions::never_startup_probe),
     (Code::KubeletRestartStartupProbe, versions::kubelet_restart_startup_probe),
     (Code::StartDeadlock, traffic::start_deadlock),
@@ -138,6 +148,9 @@ impl<'p> Case<'p> {
             last_writes: OnceCell::new(),
             resource_refs: OnceCell::new(),
             rises: OnceCell::new(),
+            port_names: OnceCell::new(),
+            mentions: OnceCell::new(),
+            waiters: OnceCell::new(),
         }
     }
 
@@ -165,6 +178,22 @@ impl<'p> Case<'p> {
     fn resource_refs(&self) -> &ResourceRefs<'p> {
         let all = || self.plan.without_repeats(self.pod).chain(self.pod.init_containers());
         self.resource_refs.get_or_init(|| ResourceRefs::of(all()))
+    }
+
+    /// What the pod and its workload say about containers to readers of regular ones.
+    fn mentions(&self) -> &Mentions<'p> {
+        self.mentions.get_or_init(|| Mentions::of(self.pod, self.settings.workload))
+    }
+
+    /// Who waits through the API server for a container that moves.
+    fn waiters(&self) -> &Waiters<'p> {
+        let moved = || self.plan.moves.iter().map(Move::name);
+        self.waiters.get_or_init(|| Waiters::of(self.plan.without_repeats(self.pod), moved()))
+    }
+
+    /// Who is found by the names of ports.
+    fn port_names(&self) -> &PortNames<'p> {
+        self.port_names.get_or_init(|| PortNames::of(self))
     }
 
     /// The resources whose effective request rises.

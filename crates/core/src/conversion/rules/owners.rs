@@ -1,7 +1,7 @@
 //! Rules about whose pod it is.
 
 use super::{Case, Move};
-use crate::pod::Pod;
+use crate::{conversion::workload::ExitCodes, pod::Pod};
 
 /// A workload engine and the containers that it watches by their place.
 struct Engine {
@@ -20,13 +20,41 @@ const ENGINES: [Engine; 5] = [
     Engine { name: "Airflow", marks: &["airflow", "dag_id", "kubernetes_executor"], containers: &["base"] },
 ];
 
+/// Labels of virtual nodes, with their values.
+const VIRTUAL_LABELS: [(&str, &str); 3] =
+    [("type", "virtual-kubelet"), ("virtualization", "virtualnode2"), ("kubernetes.azure.com/managed", "false")];
+/// The label, and the taint, that says whose virtual node it is.
+const VIRTUAL_PROVIDER: &str = "virtual-kubelet.io/provider";
+/// Providers that hand pods on to other clusters, where a kubelet runs them.
+const REAL_PROVIDERS: [&str; 1] = ["admiralty"];
+/// Taints of virtual nodes.
+const VIRTUAL_TAINTS: [&str; 2] = [VIRTUAL_PROVIDER, "azure.com/aci"];
+/// How the names begin that virtual nodes of Azure and Alibaba Cloud have.
+const VIRTUAL_NAMES: [&str; 2] = ["virtual-node-aci-", "virtual-kubelet-"];
+/// Labels of pods by which a provider has them scheduled to its virtual nodes: Alibaba Cloud's, and Huawei Cloud's of two
+/// generations.
+const VIRTUAL_PODS: [(&str, &str); 3] = [
+    ("alibabacloud.com/eci", "true"),
+    ("virtual-kubelet.io/burst-to-cci", "enforce"),
+    ("bursting.cci.io/burst-to-cci", "enforce"),
+];
+/// Labels that virtual nodes have like all others.
+const NEUTRAL_LABELS: [&str; 5] = [
+    "kubernetes.io/os",
+    "beta.kubernetes.io/os",
+    "kubernetes.io/arch",
+    "beta.kubernetes.io/arch",
+    "kubernetes.io/role",
+];
+
 pub(super) fn mirror_pod(case: &Case<'_>) -> Option<String> {
     case.pod.is_mirror().then(|| "the pod mirrors a file on a node and must not be changed; edit the file".into())
 }
 
 pub(super) fn windows_pod(case: &Case<'_>) -> Option<String> {
-    let windows = case.pod.spec.os.name == "windows";
-    windows.then(|| "the pod is for Windows, where native sidecars are untested by us; accept this to try it".into())
+    case.pod
+        .is_for_windows()
+        .then(|| "the pod is for Windows, where native sidecars are untested by us; accept this to try it".into())
 }
 
 pub(super) fn bare_pod(case: &Case<'_>) -> Option<String> {
@@ -34,6 +62,44 @@ pub(super) fn bare_pod(case: &Case<'_>) -> Option<String> {
         "no controller owns the pod; applying its manifest again would be refused, since containers cannot change"
             .into()
     })
+}
+
+/// Sources: virtual-kubelet/azure-aci, pkg/provider/aci.go, `getInitContainers`: no ports, resources, probes or hooks, and it
+/// must end; `vk_node.go` has the labels.
+pub(super) fn virtual_node(case: &Case<'_>) -> Option<String> {
+    let how = selects_virtual_node(case.pod)?;
+    Some(format!(
+        "the pod {how} virtual nodes, of which most run init containers once and refuse probes and ports on them; accept this if yours \
+         keeps those with restartPolicy Always running"
+    ))
+}
+
+/// How the pod comes to run on a virtual node.
+fn selects_virtual_node(pod: &Pod<'_>) -> Option<&'static str> {
+    let placement = pod.placement();
+    let is_provider = |value: &str| !REAL_PROVIDERS.contains(&value);
+    let is_selected = VIRTUAL_LABELS.iter().any(|(key, label)| placement.demands(key, |value| value == *label))
+        || (placement.demands_key(VIRTUAL_PROVIDER)
+            && !placement.demands(VIRTUAL_PROVIDER, |value| !is_provider(value)))
+        || placement.demands("kubernetes.io/hostname", is_virtual_name)
+        || is_virtual_name(&pod.spec.node_name);
+    if is_selected {
+        return Some("selects");
+    }
+    if VIRTUAL_PODS.iter().any(|(key, value)| pod.label(key) == Some(value)) {
+        return Some("has a label that sends it to");
+    }
+    // Nobody tolerates their taint who does not want to go there, but the nodes may be chosen by other labels.
+    let is_tolerated = placement
+        .tolerations()
+        .iter()
+        .any(|toleration| VIRTUAL_TAINTS.iter().any(|key| toleration.key == *key) && is_provider(&toleration.value));
+    let is_open = placement.keys().all(|key| NEUTRAL_LABELS.contains(&key));
+    (is_tolerated && is_open && pod.spec.node_name.is_empty()).then_some("tolerates the taint of")
+}
+
+fn is_virtual_name(node: &str) -> bool {
+    VIRTUAL_NAMES.iter().any(|begin| node.starts_with(begin))
 }
 
 /// Source: the VPA's admission controller marks the pods it changes with `vpaUpdates`.
@@ -56,7 +122,40 @@ pub(super) fn job_backoff_limit(case: &Case<'_>) -> Option<String> {
 
 /// Source: `pkg/controller/job/pod_failure_policy.go`, `matchOnExitCodes`.
 pub(super) fn job_exit_codes(case: &Case<'_>) -> Option<String> {
-    is_job(case.pod).then(|| "a podFailurePolicy rule without containerName can match the 137 or 143 of a stopped sidecar; name the container".into())
+    if !is_job(case.pod) {
+        return None;
+    }
+    let Some(workload) = case.settings.workload else { return job_may_have_rules(case) };
+    let stopped = |rule: &ExitCodes| rule.of_stopped_sidecar().filter(|_| rule.container.is_none());
+    let (rule, code) = workload.exit_codes.iter().find_map(|rule| Some((rule, stopped(rule)?)))?;
+    let ExitCodes { rule, action, .. } = rule;
+    let application = application(case);
+    Some(format!(
+        "rule {rule} ({action}) of the Job's podFailurePolicy names no container, so that the {code} of a sidecar that was stopped when the \
+         application had failed matches it; set its containerName to {application}"
+    ))
+}
+
+/// In a webhook the Job is not in sight. Only Jobs whose pods never restart may have a podFailurePolicy.
+///
+/// Source: pkg/apis/batch/validation/validation.go, `validateJobSpec`.
+fn job_may_have_rules(case: &Case<'_>) -> Option<String> {
+    let application = application(case);
+    (case.pod.spec.restart_policy == "Never").then(|| {
+        format!(
+            "where the Job has a podFailurePolicy, a rule on exit codes without containerName can match the 143 or 137 of a stopped \
+             sidecar; set containerName to {application}"
+        )
+    })
+}
+
+/// The application's container, where there is only one that it can be.
+fn application(case: &Case<'_>) -> String {
+    let mut remaining = case.plan.remaining(case.pod);
+    match (remaining.next(), remaining.next()) {
+        (Some(only), None) => format!("{:?}", &*only.name),
+        _ => "the application's container".to_owned(),
+    }
 }
 
 pub(super) fn engine_container(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {

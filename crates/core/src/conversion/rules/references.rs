@@ -1,6 +1,23 @@
 //! Rules about fields that refer to the moved container.
 
 use super::{Case, Move};
+use crate::conversion::knowledge::waiters::Waiter;
+
+/// Sources: those of the table in `knowledge/readers.rs`; `pkg/controller/job/pod_failure_policy.go`.
+pub(super) fn named_elsewhere(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
+    case.mentions().tell(the_move.name(), the_move.selected.index)
+}
+
+/// Source: the status of an init container is in `status.initContainerStatuses`; `knowledge/waiters.rs` names who does not
+/// look there.
+pub(super) fn waits_through_the_api(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
+    let Waiter { container, variable } = *case.waiters().waiter(the_move.name())?;
+    let how = variable.unwrap_or("its command");
+    Some(format!(
+        "{container:?} waits for it in status.containerStatuses ({how}), where native sidecars are not, and would never start; drop that \
+         wait, for a native sidecar starts first anyway"
+    ))
+}
 
 /// Source: `pkg/kubelet/kubelet_pods.go`, `containerResourceRuntimeValue`: for an init container named by
 /// another, a limit that is not set is 0 and not the node's allocatable amount.

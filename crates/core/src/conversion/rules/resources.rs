@@ -55,12 +55,15 @@ pub(super) fn pod_limit_appears(case: &Case<'_>) -> Option<String> {
     ))
 }
 
-/// Source: `pkg/kubelet/eviction/eviction_manager.go`, `containerEphemeralStorageLimitEviction`.
-pub(super) fn ephemeral_storage_limit(_: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
-    let limits = &the_move.container().resources()?.limits;
-    limits.contains_key("ephemeral-storage").then(|| {
-        "its limit on ephemeral storage is not enforced on a native sidecar; use sizeLimit on its volumes".into()
-    })
+/// Source: `pkg/kubelet/eviction/eviction_manager.go`, `containerEphemeralStorageLimitEviction`; sidecars count since 1.37.
+pub(super) fn ephemeral_storage_limit(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
+    the_move.container().resources().filter(|resources| resources.limits.contains_key("ephemeral-storage"))?;
+    let node = case.settings.facts.ignoring_storage_limits(case.pod)?;
+    let kubelet = node.kubelet;
+    Some(format!(
+        "its limit on ephemeral storage is not enforced on a native sidecar by the kubelet {kubelet} of {node}, only from 1.37 on; \
+         upgrade it, or use sizeLimit on its volumes"
+    ))
 }
 
 /// The resources whose effective request rises with the move, by name.
