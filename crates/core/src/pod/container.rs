@@ -42,6 +42,7 @@ struct Fields<'a> {
     command: Field<'a, Vec<Text<'a>>>,
     args: Field<'a, Vec<Text<'a>>>,
     env: Field<'a, Env<'a>>,
+    env_from: Field<'a, IgnoredAny>,
     ports: Field<'a, Ports<'a>>,
     // In boxes, for most containers have none of them, or nobody asks.
     resources: Field<'a, Box<Resources<'a>>>,
@@ -63,6 +64,7 @@ enum Key {
     Command,
     Args,
     Env,
+    EnvFrom,
     Ports,
     Resources,
     LivenessProbe,
@@ -181,6 +183,12 @@ impl<'a> Container<'a> {
         self.fields.env.raw().is_some()
     }
 
+    /// Whether there is `envFrom`, so that there may be variables that nobody sees.
+    #[must_use]
+    pub fn has_env_from(&self) -> bool {
+        self.fields.env_from.raw().is_some_and(|list| list.get() != "[]")
+    }
+
     /// Whether a variable may read resources of a container: cheaper than to look at all of them. The key is not looked
     /// for in escapes, which no writer of JSON makes of letters.
     #[must_use]
@@ -286,9 +294,11 @@ impl<'a> Container<'a> {
 
     /// The JSON of a field that a conversion may change; `None` where it is absent or null.
     pub(crate) fn raw(&self, field: &str) -> Option<&'a RawValue> {
-        let Fields { command, env, startup_probe, lifecycle, restart_policy_rules, resize_policy, .. } = &*self.fields;
+        let Fields { command, args, env, startup_probe, lifecycle, restart_policy_rules, resize_policy, .. } =
+            &*self.fields;
         match field {
             "command" => command.raw(),
+            "args" => args.raw(),
             "env" => env.raw(),
             "startupProbe" => startup_probe.raw(),
             "lifecycle" => lifecycle.raw(),
@@ -372,6 +382,7 @@ impl<'de: 'a, 'a> Visitor<'de> for ContainerVisitor<'a> {
                 Key::Command => ("command", fields.command.note(map.next_value()?)),
                 Key::Args => ("args", fields.args.note(map.next_value()?)),
                 Key::Env => ("env", fields.env.note(map.next_value()?)),
+                Key::EnvFrom => ("envFrom", fields.env_from.note(map.next_value()?)),
                 Key::Ports => ("ports", fields.ports.note(map.next_value()?)),
                 Key::Resources => ("resources", fields.resources.note(map.next_value()?)),
                 Key::LivenessProbe => ("livenessProbe", fields.liveness_probe.note(map.next_value()?)),
