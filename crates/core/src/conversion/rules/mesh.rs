@@ -2,7 +2,7 @@
 
 use super::{Case, Move};
 use crate::{
-    catalogue::Image,
+    catalogue::any_holds,
     conversion::knowledge::carriers::{LateCarrier, asks_pod, is_carrier},
 };
 
@@ -34,21 +34,21 @@ pub(super) fn mesh_stays_regular(case: &Case<'_>, the_move: &Move<'_>) -> Option
 pub(super) fn cni_skips_pod(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     let entry = the_move.selected.entry?;
     let since = entry.cni_wants_two_containers_before?;
-    let is_old = Image::parse(the_move.container().image()).is_older(since);
+    let version = entry.version(the_move.container());
+    let is_newer = || any_holds(&entry.cni_is_newer, case.pod, the_move.container());
     let redirects = |name: &str| entry.redirecting_init.iter().any(|pattern| pattern.matches(name));
-    let by_plugin = !case.pod.init_containers().iter().any(|init| redirects(&init.name));
-    let lonely = case.plan.remaining(case.pod).count() == 1;
-    (is_old && by_plugin && lonely).then(|| {
-        let (major, minor) = (since.major, since.minor);
-        format!("leaves one regular container, and a CNI plugin before {major}.{minor} keeps such pods out of the mesh; upgrade the plugin, then accept this")
-    })
+    let by_plugin = || !case.pod.init_containers().iter().any(|init| redirects(&init.name));
+    let lonely = || case.plan.remaining(case.pod).count() == 1;
+    if version.is_some_and(|version| version >= since) || (version.is_none() && is_newer()) || !by_plugin() || !lonely()
+    {
+        return None;
+    }
+    let (major, minor) = (since.major, since.minor);
+    let unseen = if version.is_none() { ", and the image does not tell its version" } else { "" };
+    Some(format!(
+        "leaves one regular container, and a CNI plugin before {major}.{minor} keeps such pods out of the mesh{unseen}; have a plugin of {major}.{minor} or later, then accept this"
+    ))
 }
-
-pub(super) fn vendor_switch(_: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
-    let entry = the_move.selected.entry.filter(|entry| entry.has_vendor_form())?;
-    Some(format!("{} can write the native form itself: {}", entry.vendor, entry.switch))
-}
-
 fn carried(the_move: &Move<'_>) -> Option<Carried> {
     let entry = the_move.selected.entry;
     if is_carrier(entry) {
