@@ -602,8 +602,7 @@ fn annotations() -> impl Strategy<Value = Map<String, Value>> {
         ("position.native-sidecar.io/helper", 0.25, select(&places)),
         ("position.native-sidecar.io/istio-proxy", 0.05, select(&places)),
         ("startup-probe.native-sidecar.io/helper", 0.2, select(&["none", "readiness", "tcp:80", "http:1/x", "{}"])),
-        ("startup-probe.native-sidecar.io/db", 0.2, select(&["vendor", "tcp:5432"])),
-        ("startup-probe.native-sidecar.io/logs", 0.05, select(&["vendor"])),
+        ("startup-probe.native-sidecar.io/db", 0.1, select(&["vendor"])),
         ("pre-stop.native-sidecar.io/helper", 0.2, select(&["keep", "remove", "drop"])),
         ("native-sidecar.io/typo", 0.05, select(&["x"])),
         (
