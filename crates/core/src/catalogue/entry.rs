@@ -37,6 +37,12 @@ pub struct Entry {
     /// How the pod's traffic comes to be redirected to it; only with this does it carry traffic, and without it a
     /// sidecar with `place.front` is redirected to by the init containers of `place.behind`.
     pub redirected_by: Option<Redirection>,
+    /// What its redirection leaves out.
+    #[serde(default)]
+    pub bypass: Bypass,
+    /// The ports of others that its work needs.
+    #[serde(default)]
+    pub calls: Vec<u16>,
     /// Globs of port names that its injector gives and no Service refers to.
     #[serde(default)]
     pub own_ports: Vec<Pattern>,
@@ -162,6 +168,18 @@ pub struct Redirection {
     /// Conditions that must all hold for it.
     #[serde(default, rename = "if")]
     pub conditions: Vec<Condition>,
+}
+
+/// What the redirection of a pod's traffic leaves out.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Bypass {
+    /// What is sent by this user.
+    pub user: Option<i64>,
+    /// What is sent to the ports that this annotation of the pod lists.
+    pub outbound_ports: Option<String>,
+    /// What is sent to the pod at the ports that this annotation of the pod lists.
+    pub inbound_ports: Option<String>,
 }
 
 /// A place among the init containers.
@@ -439,6 +457,30 @@ impl Entry {
     pub const fn has_vendor_form(&self) -> bool {
         !self.switch.is_empty()
     }
+}
+
+// === impl Bypass ===
+
+impl Bypass {
+    /// Whether nothing of what `container` sends to `ports` is redirected.
+    #[must_use]
+    pub fn leaves_out_calls(&self, ports: &[u16], pod: &Pod<'_>, container: &Container<'_>) -> bool {
+        let by_user = || self.user.is_some() && self.user == pod.user_of(container);
+        let listed = |port: &u16| lists(self.outbound_ports.as_deref(), i64::from(*port), pod);
+        (!ports.is_empty() && ports.iter().all(listed)) || by_user()
+    }
+
+    /// Whether what is sent to the pod at `port` is not redirected.
+    #[must_use]
+    pub fn leaves_out_inbound(&self, port: i64, pod: &Pod<'_>) -> bool {
+        lists(self.inbound_ports.as_deref(), port, pod)
+    }
+}
+
+/// Whether the annotation is a comma list that has `port`.
+fn lists(annotation: Option<&str>, port: i64, pod: &Pod<'_>) -> bool {
+    let value = annotation.and_then(|key| pod.annotation(key)).unwrap_or_default();
+    value.split(',').any(|listed| listed.trim().parse() == Ok(port))
 }
 
 // === impl ValueSource ===

@@ -13,8 +13,8 @@ mod pattern;
 pub use condition::Condition;
 pub(crate) use condition::{all_hold, any_holds, is_on};
 pub use entry::{
-    AnnotationRewrite, CommandSuffix, Entry, ExcludedPort, Gate, Hook, Listener, Place, ProbeSource, ReadsLines,
-    Recognition, Redirection, Stage, StartupProbeForm, ValueSource, WhenEmpty, first_value,
+    AnnotationRewrite, Bypass, CommandSuffix, Entry, ExcludedPort, Gate, Hook, Listener, Place, ProbeSource,
+    ReadsLines, Recognition, Redirection, Stage, StartupProbeForm, ValueSource, WhenEmpty, first_value,
 };
 pub use image::Image;
 pub use pattern::Pattern;

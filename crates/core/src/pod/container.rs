@@ -5,7 +5,7 @@
 
 use super::{
     Text,
-    fields::{Env, EnvVar, Handler, Lifecycle, Port, PortRef, Ports, Probe, Resources, VolumeMount},
+    fields::{Env, EnvVar, Handler, Lifecycle, Port, PortRef, Ports, Probe, Resources, SecurityContext, VolumeMount},
     json::{Field, once},
     unreadable::{Unreadable, read},
 };
@@ -51,6 +51,7 @@ struct Fields<'a> {
     startup_probe: Field<'a, Box<Handler<'a>>>,
     lifecycle: Field<'a, Box<Lifecycle<'a>>>,
     volume_mounts: Field<'a, Vec<VolumeMount<'a>>>,
+    security_context: Field<'a, SecurityContext>,
     restart_policy_rules: Field<'a, IgnoredAny>,
     resize_policy: Field<'a, IgnoredAny>,
 }
@@ -72,6 +73,7 @@ enum Key {
     StartupProbe,
     Lifecycle,
     VolumeMounts,
+    SecurityContext,
     RestartPolicyRules,
     ResizePolicy,
     #[serde(other)]
@@ -280,6 +282,12 @@ impl<'a> Container<'a> {
         self.fields.volume_mounts.get().map_or(&[], Vec::as_slice)
     }
 
+    /// `securityContext.runAsUser`.
+    #[must_use]
+    pub fn run_as_user(&self) -> Option<i64> {
+        self.fields.security_context.get()?.run_as_user
+    }
+
     /// Whether there are `restartPolicyRules`.
     #[must_use]
     pub fn has_restart_policy_rules(&self) -> bool {
@@ -390,6 +398,7 @@ impl<'de: 'a, 'a> Visitor<'de> for ContainerVisitor<'a> {
                 Key::StartupProbe => ("startupProbe", fields.startup_probe.note(map.next_value()?)),
                 Key::Lifecycle => ("lifecycle", fields.lifecycle.note(map.next_value()?)),
                 Key::VolumeMounts => ("volumeMounts", fields.volume_mounts.note(map.next_value()?)),
+                Key::SecurityContext => ("securityContext", fields.security_context.note(map.next_value()?)),
                 Key::RestartPolicyRules => ("restartPolicyRules", fields.restart_policy_rules.note(map.next_value()?)),
                 Key::ResizePolicy => ("resizePolicy", fields.resize_policy.note(map.next_value()?)),
                 Key::Other => {

@@ -112,6 +112,14 @@ pub struct Resources<'a> {
     pub limits: Entries<'a, &'a RawValue>,
 }
 
+/// `securityContext`, of a container or of the pod, as far as anybody asks.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct SecurityContext {
+    /// `runAsUser`.
+    pub(super) run_as_user: Option<i64>,
+}
+
 /// A probe, with its own JSON text beside the handler that was read from it.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe<'c> {

@@ -23,10 +23,12 @@ pub use unreadable::Unreadable;
 
 pub(crate) use json::{null_is_default, object, optional_object};
 
+use fields::SecurityContext;
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, SeqAccess, Visitor},
 };
+use serde_json::value::RawValue;
 use std::{cell::OnceCell, fmt, marker::PhantomData, ops::Deref};
 
 /// Far more containers than a kubelet runs in one pod; no more are kept of a list.
@@ -117,6 +119,9 @@ pub struct Spec<'a> {
     /// `resources` of the pod as a whole (Kubernetes 1.34 and later).
     #[serde(borrow)]
     pub resources: Option<Resources<'a>>,
+    /// `securityContext` of the pod as a whole, as it is written.
+    #[serde(borrow)]
+    security_context: Option<&'a RawValue>,
 }
 
 /// A list of containers: the first [`MOST_CONTAINERS`] of them, and how many more there are.
@@ -158,6 +163,15 @@ fn controller<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Owner
 // === impl Pod ===
 
 impl<'a> Pod<'a> {
+    /// The user as which `container` runs, where the pod says: its own word wins.
+    ///
+    /// Source: pkg/securitycontext/util.go, `DetermineEffectiveSecurityContext`.
+    #[must_use]
+    pub fn user_of(&self, container: &Container<'_>) -> Option<i64> {
+        let of_pod = || serde_json::from_str::<SecurityContext>(self.spec.security_context?.get()).ok()?.run_as_user;
+        container.run_as_user().or_else(of_pod)
+    }
+
     /// Reads a pod from its JSON text.
     ///
     /// # Errors
