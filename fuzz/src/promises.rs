@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 const LISTS: [&str; 2] = ["containers", "initContainers"];
 /// What may become different in a container that moves.
-const RESHAPED: [&str; 7] =
-    ["restartPolicy", "restartPolicyRules", "resizePolicy", "startupProbe", "lifecycle", "env", "command"];
+const RESHAPED: [&str; 8] =
+    ["restartPolicy", "restartPolicyRules", "resizePolicy", "startupProbe", "lifecycle", "env", "command", "args"];
 /// The longest text that is written about a pod, in characters.
 const LONGEST_MESSAGE: usize = 4096;
 
@@ -132,6 +132,7 @@ fn is_native_form(old: &Value, new: &Value) -> bool {
         && without(old, &RESHAPED) == without(new, &RESHAPED)
         && is_kept_or_gone(&old["resizePolicy"], &new["resizePolicy"])
         && items(&new["command"]).starts_with(items(&old["command"]))
+        && items(&new["args"]).starts_with(items(&old["args"]))
         && is_env_kept(old, new)
         && other_hooks(old) == other_hooks(new)
 }

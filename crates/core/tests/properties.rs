@@ -603,6 +603,7 @@ fn annotations() -> impl Strategy<Value = Map<String, Value>> {
         ("position.native-sidecar.io/helper", 0.25, select(&places)),
         ("position.native-sidecar.io/istio-proxy", 0.05, select(&places)),
         ("startup-probe.native-sidecar.io/helper", 0.2, select(&["none", "readiness", "tcp:80", "http:1/x", "{}"])),
+        ("startup-probe.native-sidecar.io/db", 0.1, select(&["vendor"])),
         ("pre-stop.native-sidecar.io/helper", 0.2, select(&["keep", "remove", "drop"])),
         ("native-sidecar.io/typo", 0.05, select(&["x"])),
         (
@@ -849,12 +850,13 @@ fn assert_moved_containers_keep_their_fields(sample: &Sample, after: &Value) {
             may_change.push("lifecycle");
         }
         assert_eq!(without(old, &may_change), without(new, &may_change), "{name}");
-        assert_env_is_kept(&name, old, new);
+        assert_env_is_kept(sample, &name, old, new);
     }
 }
 
-/// Variables stay, but for the container's own name in them; gcsfuse is told that it is native.
-fn assert_env_is_kept(name: &str, old: &Value, new: &Value) {
+/// Variables stay, but for the container's own name in them; gcsfuse is told that it is native, and the Cloud SQL proxy
+/// to answer where its vendor's startup probe is wished for and it does not yet.
+fn assert_env_is_kept(sample: &Sample, name: &str, old: &Value, new: &Value) {
     let env = |container: &Value| -> Vec<Value> {
         let mut env = container["env"].as_array().cloned().unwrap_or_default();
         for variable in &mut env {
@@ -867,6 +869,10 @@ fn assert_env_is_kept(name: &str, old: &Value, new: &Value) {
     let mut expected = env(old);
     if name == "gke-gcsfuse-sidecar" {
         expected.push(json!({"name": "NATIVE_SIDECAR", "value": "TRUE"}));
+    }
+    let answers = || old["args"].as_array().is_some_and(|args| args.iter().any(|word| word == "--health-check"));
+    if name == "db" && sample.annotation("startup-probe.native-sidecar.io/db") == "vendor" && !answers() {
+        expected.push(json!({"name": "CSQL_PROXY_HEALTH_CHECK", "value": "true"}));
     }
     assert_eq!(expected, env(new), "{name}");
 }

@@ -1,7 +1,7 @@
 //! What can be wrong with an entry beyond its syntax. A mistake in a probe would otherwise only show when the API server
 //! refuses somebody's pod.
 
-use super::entry::{Entry, Hook, ProbeSource, StartupProbeForm};
+use super::entry::{Entry, Gate, Hook, ProbeSource, StartupProbeForm};
 use crate::intent::{StartupProbe, is_ours};
 use serde_json::{Map, Value, json};
 
@@ -33,6 +33,15 @@ fn check_key(key: &str) -> Result<(), &'static str> {
     }
 }
 
+/// Whether `gate` can be told on from off, and what it adds is what an API server takes.
+fn check_gate(gate: &Gate) -> Result<(), &'static str> {
+    if gate.on_if.is_empty() || gate.turned_on_by.is_empty() {
+        return Err("on-if and turned-on-by say how it is turned on");
+    }
+    let is_name = |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'=');
+    if gate.env.keys().all(is_name) { Ok(()) } else { Err("env has a name that no API server takes") }
+}
+
 // === impl Entry ===
 
 impl Entry {
@@ -52,6 +61,12 @@ impl Entry {
         }
         for key in self.annotations.keys().chain(self.set_annotations.keys()) {
             check_key(key).map_err(|reason| format!("annotation {key:?} {reason}"))?;
+        }
+        if let Some(gate) = &self.gate {
+            check_gate(gate).map_err(|reason| format!("gate: {reason}"))?;
+        }
+        if self.listens.iter().any(|listener| listener.address.is_empty() || listener.reached_by.is_empty()) {
+            return Err("listens: each needs an address and reached-by".into());
         }
         for form in &self.startup_probe {
             self.check_probe(form).map_err(|reason| format!("startup-probe: {reason}"))?;

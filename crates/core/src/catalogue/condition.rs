@@ -28,15 +28,28 @@ pub struct Condition {
     pub subcommand: Option<Pattern>,
     /// A word of the command line matches this glob.
     pub argument: Option<Pattern>,
+    /// The program that `command` names, without its directories, matches this glob; false where there is no `command`.
+    pub program: Option<Pattern>,
+    /// Whether `command` begins with a shell, so that flags may stand inside a text instead of in words of their own.
+    pub shell: Option<bool>,
+    /// The pod has an init container of this name.
+    pub init_container: Option<String>,
     /// The image, as it is written, is exactly this.
     pub image: Option<String>,
+    /// The image's repository matches this glob from the right.
+    pub repository: Option<Pattern>,
     /// The image's tag is a version older than this; false where the tag is none.
     pub tag_before: Option<Version>,
     /// The annotation holds JSON in which this key lists the container's name.
     pub lists_container: Option<String>,
     /// The readiness probe asks this port.
     pub readiness_port: Option<i64>,
-    /// The readiness probe has these fields with these values, among others.
+    /// The readiness probe is an HTTP request whose path matches this glob.
+    pub readiness_path: Option<Pattern>,
+    /// What the readiness probe does: `exec`, `httpGet`, `tcpSocket` or `grpc`.
+    pub readiness_asks: Option<String>,
+    /// The readiness probe has these fields with these values, among others. A number that is not given is what
+    /// Kubernetes takes for it.
     pub readiness_has: Option<Map<String, Value>>,
     /// The container has a probe of this kind: `startupProbe` or `readinessProbe`.
     pub probe: Option<String>,
@@ -80,7 +93,9 @@ impl Condition {
             let value = pod.annotation(key);
             self.value_matches(value) && self.lists(value, &container.name)
         });
-        annotation && self.label.as_ref().is_none_or(|key| self.value_matches(pod.label(key)))
+        annotation
+            && self.label.as_ref().is_none_or(|key| self.value_matches(pod.label(key)))
+            && self.init_container.as_deref().is_none_or(|name| pod.init_container(name).is_some())
     }
 
     fn container_holds(&self, container: &Container<'_>) -> bool {
@@ -91,15 +106,34 @@ impl Condition {
                 .subcommand
                 .as_ref()
                 .is_none_or(|pattern| container.subcommand().is_some_and(|word| pattern.matches(word)))
-            && self.image.as_deref().is_none_or(|image| image == container.image())
-            && self.tag_before.is_none_or(|version| Image::parse(container.image()).is_older(version))
-            && self.readiness_port.is_none_or(|port| readiness_port(container) == Some(port))
-            && self.readiness_has.as_ref().is_none_or(|fields| readiness_has(container, fields))
+            && self
+                .program
+                .as_ref()
+                .is_none_or(|pattern| program(container).is_some_and(|program| pattern.matches(program)))
+            && self.shell.is_none_or(|shell| program(container).is_some_and(is_shell) == shell)
+            && self.image_holds(container)
+            && self.readiness_holds(container)
             && self.probe.as_deref().is_none_or(|probe| has_probe(container, probe))
             && self
                 .post_start
                 .as_ref()
                 .is_none_or(|pattern| first_word(container.post_start()).is_some_and(|word| pattern.matches(word)))
+    }
+
+    fn image_holds(&self, container: &Container<'_>) -> bool {
+        self.image.as_deref().is_none_or(|image| image == container.image())
+            && self.repository.as_ref().is_none_or(|pattern| Image::parse(container.image()).matches(pattern))
+            && self.tag_before.is_none_or(|version| Image::parse(container.image()).is_older(version))
+    }
+
+    fn readiness_holds(&self, container: &Container<'_>) -> bool {
+        self.readiness_port.is_none_or(|port| readiness_port(container) == Some(port))
+            && self
+                .readiness_path
+                .as_ref()
+                .is_none_or(|pattern| readiness_path(container).is_some_and(|path| pattern.matches(path)))
+            && self.readiness_asks.as_deref().is_none_or(|kind| readiness_asks(container) == Some(kind))
+            && self.readiness_has.as_ref().is_none_or(|fields| readiness_has(container, fields))
     }
 
     fn value_matches(&self, value: Option<&str>) -> bool {
@@ -128,9 +162,51 @@ fn has_probe(container: &Container<'_>, kind: &str) -> bool {
     }
 }
 
+/// The program that `command` names, without its directories.
+pub(super) fn program<'c>(container: &'c Container<'_>) -> Option<&'c str> {
+    container.command().first()?.rsplit('/').next()
+}
+
+fn is_shell(program: &str) -> bool {
+    ["sh", "bash", "ash", "dash", "zsh", "busybox"].contains(&program)
+}
+
+fn readiness_asks(container: &Container<'_>) -> Option<&'static str> {
+    match container.readiness_probe()?.handler {
+        Handler { exec: Some(_), .. } => Some("exec"),
+        Handler { http_get: Some(_), .. } => Some("httpGet"),
+        Handler { tcp_socket: Some(_), .. } => Some("tcpSocket"),
+        Handler { grpc: Some(_), .. } => Some("grpc"),
+        _ => None,
+    }
+}
+
+fn readiness_path<'c>(container: &'c Container<'_>) -> Option<&'c str> {
+    Some(&container.readiness_probe()?.handler.http_get.as_ref()?.path)
+}
+
+/// Source: pkg/apis/core/v1/defaults.go, `SetDefaults_Probe`.
+const PROBE_DEFAULTS: [(&str, i64); 5] = [
+    ("initialDelaySeconds", 0),
+    ("timeoutSeconds", 1),
+    ("periodSeconds", 10),
+    ("successThreshold", 1),
+    ("failureThreshold", 3),
+];
+
 fn readiness_has(container: &Container<'_>, fields: &Map<String, Value>) -> bool {
     let probe = container.readiness_probe().and_then(|probe| serde_json::from_str::<Value>(probe.raw.get()).ok());
-    probe.is_some_and(|probe| fields.iter().all(|(key, value)| probe.get(key) == Some(value)))
+    let unsaid = |key: &str, value: &Value| {
+        PROBE_DEFAULTS.iter().any(|(field, default)| *field == key && value.as_i64() == Some(*default))
+    };
+    // To the API server 0 is the same as no number.
+    let is_said = |value: &&Value| !value.is_null() && value.as_i64() != Some(0);
+    probe.is_some_and(|probe| {
+        fields.iter().all(|(key, value)| match probe.get(key).filter(is_said) {
+            Some(own) => own == value,
+            None => unsaid(key, value),
+        })
+    })
 }
 
 fn readiness_port(container: &Container<'_>) -> Option<i64> {

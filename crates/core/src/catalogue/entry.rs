@@ -1,7 +1,7 @@
 //! One entry of the catalogue: types of the format, and how a container is recognised.
 
 use super::{
-    condition::{Condition, all_hold, any_holds},
+    condition::{Condition, all_hold, any_holds, program},
     image::Image,
     pattern::Pattern,
 };
@@ -37,15 +37,27 @@ pub struct Entry {
     /// How the pod's traffic comes to be redirected to it; only with this does it carry traffic, and without it a
     /// sidecar with `place.front` is redirected to by the init containers of `place.behind`.
     pub redirected_by: Option<Redirection>,
+    /// What its redirection leaves out.
+    #[serde(default)]
+    pub bypass: Bypass,
+    /// The ports of others that its work needs.
+    #[serde(default)]
+    pub calls: Vec<u16>,
     /// Globs of port names that its injector gives and no Service refers to.
     #[serde(default)]
     pub own_ports: Vec<Pattern>,
     /// The vendor's network plugin leaves pods with a single regular container out of the mesh before this version.
     #[serde(default)]
     pub cni_wants_two_containers_before: Option<Version>,
+    /// Any of these means that it is of that version or a later one, where its image does not tell.
+    #[serde(default)]
+    pub cni_is_newer: Vec<Condition>,
     /// Init containers that redirect the pod's traffic themselves, so that no network plugin has to.
     #[serde(default)]
     pub redirecting_init: Vec<Pattern>,
+    /// Globs of image repositories whose tags count the versions of another product.
+    #[serde(default)]
+    pub tags_of_others: Vec<Pattern>,
     /// The vendor's own switch to the native form, as a sentence; empty where there is none.
     #[serde(default)]
     pub switch: String,
@@ -64,6 +76,18 @@ pub struct Entry {
     /// Any of these means that its readiness waits for the application, so that it must not gate it.
     #[serde(default)]
     pub readiness_waits_for_application: Vec<Condition>,
+    /// Any of these means that its readiness may wait for the application, as that of a reverse proxy does which passes
+    /// the probe on: nobody is told to gate the application with it.
+    #[serde(default)]
+    pub readiness_may_wait_for_application: Vec<Condition>,
+    /// What it serves, and at which address.
+    #[serde(default)]
+    pub listens: Vec<Listener>,
+    /// What has to be turned on before its startup probe is answered, or anything holds the application back.
+    pub gate: Option<Gate>,
+    /// Flags and variables that tell it how long to go on after SIGTERM whatever happens, as durations of Go.
+    #[serde(default)]
+    pub waits: Vec<ValueSource>,
     /// Where it goes among the init containers.
     #[serde(default)]
     pub place: Place,
@@ -146,6 +170,18 @@ pub struct Redirection {
     pub conditions: Vec<Condition>,
 }
 
+/// What the redirection of a pod's traffic leaves out.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Bypass {
+    /// What is sent by this user.
+    pub user: Option<i64>,
+    /// What is sent to the ports that this annotation of the pod lists.
+    pub outbound_ports: Option<String>,
+    /// What is sent to the pod at the ports that this annotation of the pod lists.
+    pub inbound_ports: Option<String>,
+}
+
 /// A place among the init containers.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -177,6 +213,8 @@ pub struct ValueSource {
     pub env: Option<String>,
     /// An annotation of the pod.
     pub annotation: Option<String>,
+    /// The first word of `command`, where the program that it names matches this glob.
+    pub program: Option<Pattern>,
     /// The last port of a comma list behind a flag of an init container, unless the list has `unless`.
     pub excluded_port: Option<ExcludedPort>,
     /// A constant.
@@ -200,6 +238,49 @@ pub struct ExcludedPort {
     pub skip: usize,
     /// Not where the rest of the list has this port.
     pub unless: String,
+}
+
+/// Something that a sidecar serves.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Listener {
+    /// Its ports: whatever value one of these has.
+    pub ports: Vec<ValueSource>,
+    /// Whether the ports that the container declares are its too.
+    #[serde(default)]
+    pub declared: bool,
+    /// The address at which it listens; the first source that has one counts.
+    pub address: Vec<ValueSource>,
+    /// Conditions that must all hold.
+    #[serde(default, rename = "if")]
+    pub conditions: Vec<Condition>,
+    /// Any of these means that it listens at all; without any it always does.
+    #[serde(default)]
+    pub only_if: Vec<Condition>,
+    /// What to set so that others reach it: `--address=0.0.0.0`.
+    pub reached_by: String,
+}
+
+/// What has to be turned on in a sidecar before the application can wait for it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Gate {
+    /// Any of these means that it is on.
+    pub on_if: Vec<Condition>,
+    /// Any of these means that it stays off, or cannot be asked, whatever is added.
+    #[serde(default)]
+    pub stays_off_if: Vec<Condition>,
+    /// What turns it on, as part of a sentence: `--health-check`.
+    pub turned_on_by: String,
+    /// Whether it holds the application back by itself, without a startup probe.
+    #[serde(default)]
+    pub has_no_probe: bool,
+    /// Variables that turn it on.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Words for the end of `args` that turn it on.
+    #[serde(default)]
+    pub args: Vec<String>,
 }
 
 /// One alternative of a startup probe.
@@ -253,6 +334,8 @@ pub struct Hook {
     pub replace_all: bool,
     /// Whether the vendor keeps the hook in the native form, whatever it does.
     pub vendor_keeps: bool,
+    /// What is known to be unwelcome about `add`, as the end of a sentence.
+    pub caution: String,
 }
 
 /// Words that the native form appends to the command.
@@ -284,6 +367,20 @@ pub enum WhenEmpty {
     Null,
     /// The key disappears, as Go writes an empty field marked `omitempty`.
     Absent,
+}
+
+/// The value of the first of `sources` that has one; `None` where there is none, or where an earlier one may have a value
+/// that cannot be seen.
+#[must_use]
+pub fn first_value(sources: &[ValueSource], pod: &Pod<'_>, container: &Container<'_>) -> Option<String> {
+    for source in sources {
+        match source.value(pod, container) {
+            Some(value) => return Some(value),
+            None if source.is_hidden(container) => return None,
+            None => {}
+        }
+    }
+    None
 }
 
 // === impl Stage ===
@@ -348,11 +445,42 @@ impl Entry {
         self.redirected_by.as_ref().is_none_or(|redirection| all_hold(&redirection.conditions, pod, container))
     }
 
+    /// The version of `container`, which is this sidecar, where its image tells.
+    #[must_use]
+    pub fn version(&self, container: &Container<'_>) -> Option<Version> {
+        let image = Image::parse(container.image());
+        image.version().filter(|_| !self.tags_of_others.iter().any(|pattern| image.matches(pattern)))
+    }
+
     /// Whether the vendor publishes a native form of its own.
     #[must_use]
     pub const fn has_vendor_form(&self) -> bool {
         !self.switch.is_empty()
     }
+}
+
+// === impl Bypass ===
+
+impl Bypass {
+    /// Whether nothing of what `container` sends to `ports` is redirected.
+    #[must_use]
+    pub fn leaves_out_calls(&self, ports: &[u16], pod: &Pod<'_>, container: &Container<'_>) -> bool {
+        let by_user = || self.user.is_some() && self.user == pod.user_of(container);
+        let listed = |port: &u16| lists(self.outbound_ports.as_deref(), i64::from(*port), pod);
+        (!ports.is_empty() && ports.iter().all(listed)) || by_user()
+    }
+
+    /// Whether what is sent to the pod at `port` is not redirected.
+    #[must_use]
+    pub fn leaves_out_inbound(&self, port: i64, pod: &Pod<'_>) -> bool {
+        lists(self.inbound_ports.as_deref(), port, pod)
+    }
+}
+
+/// Whether the annotation is a comma list that has `port`.
+fn lists(annotation: Option<&str>, port: i64, pod: &Pod<'_>) -> bool {
+    let value = annotation.and_then(|key| pod.annotation(key)).unwrap_or_default();
+    value.split(',').any(|listed| listed.trim().parse() == Ok(port))
 }
 
 // === impl ValueSource ===
@@ -370,10 +498,72 @@ impl ValueSource {
             .and_then(|key| pod.annotation(key))
             .or_else(|| container.flag(self.flag.as_deref()?))
             .or_else(|| container.env_value(self.env.as_deref()?))
+            .or_else(|| self.own_program(container))
             .or_else(|| self.excluded_port.as_ref()?.find(pod))
             .or(self.constant.as_deref())?;
         let text = if self.port_of_address { text.rsplit(':').next()? } else { text };
         Some(text.to_owned())
+    }
+
+    fn own_program<'c>(&self, container: &'c Container<'_>) -> Option<&'c str> {
+        let pattern = self.program.as_ref()?;
+        pattern.matches(program(container)?).then(|| container.command().first().map(AsRef::as_ref))?
+    }
+
+    /// Whether the container may have a value here that cannot be seen, as the variable is read from elsewhere.
+    fn is_hidden(&self, container: &Container<'_>) -> bool {
+        let Some(name) = &self.env else { return false };
+        match container.env().iter().rev().find(|variable| variable.name == **name) {
+            Some(variable) => variable.value.is_none(),
+            None => container.has_env_from(),
+        }
+    }
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Whether this is what answers at `port` of `container`.
+    #[must_use]
+    pub fn serves(&self, port: i64, pod: &Pod<'_>, container: &Container<'_>) -> bool {
+        let is_port = |source: &ValueSource| source.value(pod, container).is_some_and(|text| text.parse() == Ok(port));
+        all_hold(&self.conditions, pod, container)
+            && (self.ports.iter().any(is_port) || (self.declared && container.declares(port)))
+    }
+
+    /// The address at which it listens; `None` where that cannot be seen.
+    #[must_use]
+    pub fn address(&self, pod: &Pod<'_>, container: &Container<'_>) -> Option<String> {
+        first_value(&self.address, pod, container)
+    }
+
+    /// Whether it is known that nothing is served here.
+    #[must_use]
+    pub fn is_off(&self, pod: &Pod<'_>, container: &Container<'_>) -> bool {
+        let may_be_on = || any_holds(&self.only_if, pod, container) || container.has_env_from();
+        !self.only_if.is_empty() && !may_be_on()
+    }
+}
+
+// === impl Gate ===
+
+impl Gate {
+    /// Whether it is on.
+    #[must_use]
+    pub fn is_on(&self, pod: &Pod<'_>, container: &Container<'_>) -> bool {
+        any_holds(&self.on_if, pod, container)
+    }
+
+    /// Whether something can be added to `container` that turns it on.
+    #[must_use]
+    pub fn can_be_turned_on(&self, pod: &Pod<'_>, container: &Container<'_>) -> bool {
+        let is_set = |name: &String| container.env().iter().any(|variable| variable.name == **name);
+        // Words that are appended to none would take the place of the image's own.
+        let has_words = || container.command_line().next().is_some();
+        (!self.env.is_empty() || !self.args.is_empty())
+            && (self.args.is_empty() || has_words())
+            && !any_holds(&self.stays_off_if, pod, container)
+            && !self.env.keys().any(is_set)
     }
 }
 

@@ -50,7 +50,13 @@ impl<'i> Image<'i> {
     /// Whether the tag is a version older than `version`; false where it is none.
     #[must_use]
     pub fn is_older(&self, version: Version) -> bool {
-        self.tag.and_then(|tag| tag.parse::<Version>().ok()).is_some_and(|tag| tag < version)
+        self.version().is_some_and(|tag| tag < version)
+    }
+
+    /// The version that the tag is, where it is one.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.tag?.parse().ok()
     }
 }
 

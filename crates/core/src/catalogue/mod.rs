@@ -13,8 +13,8 @@ mod pattern;
 pub use condition::Condition;
 pub(crate) use condition::{all_hold, any_holds, is_on};
 pub use entry::{
-    AnnotationRewrite, CommandSuffix, Entry, ExcludedPort, Hook, Place, ProbeSource, ReadsLines, Recognition,
-    Redirection, Stage, StartupProbeForm, ValueSource, WhenEmpty,
+    AnnotationRewrite, Bypass, CommandSuffix, Entry, ExcludedPort, Gate, Hook, Listener, Place, ProbeSource,
+    ReadsLines, Recognition, Redirection, Stage, StartupProbeForm, ValueSource, WhenEmpty, first_value,
 };
 pub use image::Image;
 pub use pattern::Pattern;
@@ -232,6 +232,9 @@ mod tests {
             (&probing("{handler: {httpget: {port: 1}}}", ""), "httpget"),
             (&probing("{handler: {httpGet: {port: '{prt}'}}}", ""), "{prt}"),
             (&probing("readiness-handler", "periodSecond: 1"), "periodSecond"),
+            (&format!("{ENTRY}  gate: {{on-if: [], turned-on-by: x}}\n"), "on-if"),
+            (&format!("{ENTRY}  gate: {{on-if: [{{flag: x}}], turned-on-by: x, env: {{'A=B': x}}}}\n"), "env"),
+            (&format!("{ENTRY}  listens: [{{ports: [], address: [], reached-by: x}}]\n"), "address"),
             (&setting("native-sidecar.io/converted"), "own"),
             (&setting("position.native-sidecar.io/a"), "own"),
             (&setting("example.com/a b"), "no annotation key"),

@@ -150,7 +150,7 @@ fn outcome<'p>(pod: &'p Pod<'p>, intent: &Intent, settings: Settings<'p>) -> Con
     of_places.extend(of_init);
     let mut plan = Plan::new(pod, moves, order, repairs, repeats);
     let carriers = late_carriers(pod, &plan, settings);
-    withhold::withhold(&mut plan.moves, &plan.order, &carriers);
+    withhold::withhold(pod, &mut plan.moves, &plan.order, &carriers);
     let case = Case::new(pod, settings, plan, carriers);
     let of_shapes = case.plan.moves.iter().flat_map(|the_move| the_move.form.findings.iter().cloned());
     let of_intent = intent.findings.iter().cloned();

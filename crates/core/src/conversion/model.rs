@@ -48,25 +48,49 @@ pub(super) enum Change {
     Set(Value),
 }
 
+/// Where a startup probe comes from, or why there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum ProbeOrigin {
+    /// The pod: its container brings the probe or has none, or the pod's wish gives it.
+    #[default]
+    Pod,
+    /// The catalogue, and nobody asked for it.
+    Catalogue,
+    /// The catalogue, as the pod wishes.
+    WishedVendor,
+    /// The catalogue's was left out, for a reason that holds for the readiness probe as well.
+    Withheld,
+}
+
 /// The changes inside one container.
 #[derive(Clone, Debug, Default)]
 pub(super) struct NativeForm {
     /// `startupProbe`.
     pub(super) startup_probe: Change,
-    /// Whether the startup probe is the catalogue's idea, not the pod's.
-    pub(super) probe_is_ours: bool,
-    /// Whether a probe of the catalogue was left out, for a reason that holds for the readiness probe as well.
-    pub(super) probe_is_withheld: bool,
+    /// Whose idea the startup probe is.
+    pub(super) probe_origin: ProbeOrigin,
+    /// Whether `startup-probe.…: vendor` would give it one.
+    pub(super) gate_can_be_had: bool,
+    /// Why it is not the catalogue's first choice.
+    pub(super) passed_over: Option<&'static str>,
+    /// The catalogue's next choice that is asked inside the container, where its first is asked over the network.
+    pub(super) inner_probe: Option<Value>,
     /// `lifecycle.postStart`.
     pub(super) post_start: Change,
     /// `lifecycle.preStop`.
     pub(super) pre_stop: Change,
+    /// Whether what becomes of the preStop hook is the catalogue's idea, not the pod's.
+    pub(super) pre_stop_is_vendors: bool,
+    /// The catalogue's preStop hook, where the pod's own wish leaves it out.
+    pub(super) declined_pre_stop: Option<Value>,
     /// What the preStop hook does that stays and that the pod has not decided about.
     pub(super) undecided_pre_stop: Option<HookKind>,
     /// Environment variables to append.
     pub(super) env: Vec<(String, String)>,
     /// Words to append to `command`.
     pub(super) command: Vec<String>,
+    /// Words to append to `args`.
+    pub(super) args: Vec<String>,
     /// Indices into `env` whose `resourceFieldRef` names the container itself and must not any more.
     pub(super) own_resource_refs: Vec<usize>,
     /// `restartPolicyRules`.
@@ -136,6 +160,15 @@ impl Change {
     }
 }
 
+// === impl ProbeOrigin ===
+
+impl ProbeOrigin {
+    /// Whether the probe is the catalogue's, asked for or not.
+    pub(super) const fn is_catalogue(self) -> bool {
+        matches!(self, Self::Catalogue | Self::WishedVendor)
+    }
+}
+
 // === impl NativeForm ===
 
 impl NativeForm {
@@ -144,8 +177,7 @@ impl NativeForm {
         let message = format!("gets no startup probe, because {why}");
         self.findings.push(Finding::container(Code::StartupProbeWithheld, container, message));
         self.startup_probe = Change::Keep;
-        self.probe_is_ours = false;
-        self.probe_is_withheld = true;
+        self.probe_origin = ProbeOrigin::Withheld;
         // The hook that the probe was to replace is the only gate that is left.
         self.post_start = Change::Keep;
     }

@@ -1,24 +1,20 @@
 //! From plan to RFC 6902 operations.
 
 use super::{
+    knowledge::bookkeeping::follow,
     model::{Change, Move, Plan, Slot},
     operations::{Operations, Source, Within, pointer},
     rules::Case,
 };
 use crate::{
-    catalogue::{AnnotationRewrite, WhenEmpty},
     findings::{Code, Finding},
     intent::{BLOCKED, CONVERTED, Intent},
-    pod::{Entries, Pod, Text},
+    pod::Pod,
     text::shorten,
 };
-use indexmap::IndexMap;
 use json_patch::Patch;
 use jsonptr::{Pointer, PointerBuf};
-use serde_json::{
-    json,
-    value::{RawValue, to_raw_value},
-};
+use serde_json::json;
 use std::{borrow::Cow, collections::BTreeMap, io};
 
 /// Characters of the reasons in the annotation.
@@ -35,6 +31,7 @@ struct Room(usize);
 const ALWAYS: &str = "Always";
 
 // Fields of a container.
+const ARGS: &Pointer = Pointer::from_static("/args");
 const COMMAND: &Pointer = Pointer::from_static("/command");
 const ENV: &Pointer = Pointer::from_static("/env");
 const LIFECYCLE: &Pointer = Pointer::from_static("/lifecycle");
@@ -122,34 +119,6 @@ fn annotations<'p>(pod: &'p Pod<'p>, plan: &Plan<'p>, converted: &[&str]) -> Ann
     annotations
 }
 
-/// Moves `name` from `containers` to `initContainers` in an injector's bookkeeping; `None` where it is not listed.
-fn follow(annotation: &str, name: &str, rewrite: &AnnotationRewrite) -> Option<String> {
-    let mut status: IndexMap<Text<'_>, &RawValue> = serde_json::from_str(annotation).ok()?;
-    let list = |field: &str| -> Option<Vec<&RawValue>> { serde_json::from_str(status.get(field)?.get()).ok() };
-    let mut regular = list("containers")?;
-    let at = regular.iter().position(|item| listed_name(item, rewrite).is_some_and(|listed| listed == name))?;
-    let mut init = list("initContainers").unwrap_or_default();
-    init.push(regular.remove(at));
-    let [left, init] = [to_raw_value(&regular).ok()?, to_raw_value(&init).ok()?];
-    match rewrite.when_empty {
-        WhenEmpty::Absent if regular.is_empty() => status.shift_remove("containers"),
-        WhenEmpty::Null if regular.is_empty() => status.insert("containers".into(), RawValue::NULL),
-        _ => status.insert("containers".into(), &left),
-    };
-    status.insert("initContainers".into(), &init);
-    serde_json::to_string(&status).ok()
-}
-
-/// The name of the container that `item` of an injector's list stands for.
-fn listed_name<'i>(item: &'i RawValue, rewrite: &AnnotationRewrite) -> Option<Text<'i>> {
-    let mut name = item;
-    if rewrite.items_are_objects {
-        let fields: Entries<'_, &RawValue> = serde_json::from_str(item.get()).ok()?;
-        name = fields.get("name")?;
-    }
-    serde_json::from_str(name.get()).ok()
-}
-
 fn repairs(plan: &Plan<'_>) -> Vec<(Source, Within)> {
     let repair = |index: &usize| {
         let mut within = Within::default();
@@ -177,12 +146,8 @@ fn reshape(the_move: &Move<'_>) -> (Source, Within) {
     }
     within.reshape_lifecycle(the_move);
     within.reshape_env(the_move);
-    for (number, word) in form.command.iter().enumerate() {
-        match number {
-            0 if container.command().is_empty() => within.add(COMMAND.to_buf(), json!([word])),
-            _ => within.add(COMMAND.with_trailing_token("-"), word.clone()),
-        }
-    }
+    within.append(COMMAND, container.command().is_empty(), &form.command);
+    within.append(ARGS, container.args().is_empty(), &form.args);
     (Source::Regular(the_move.selected.index), within)
 }
 
@@ -212,6 +177,16 @@ impl Within {
                 Change::Set(value) => self.add(hook.to_buf(), value.clone()),
                 Change::Remove if was => self.remove(hook.to_buf()),
                 Change::Remove | Change::Keep => {}
+            }
+        }
+    }
+
+    /// Appends `words` to a list, which may have to be made first.
+    fn append(&mut self, list: &Pointer, is_empty: bool, words: &[String]) {
+        for (number, word) in words.iter().enumerate() {
+            match number {
+                0 if is_empty => self.add(list.to_buf(), json!([word])),
+                _ => self.add(list.with_trailing_token("-"), word.clone()),
             }
         }
     }
@@ -305,50 +280,5 @@ impl io::Write for Room {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case(
-        false,
-        r#"{"containers":["a","p"],"x":1.0}"#,
-        Some(r#"{"containers":["a"],"x":1.0,"initContainers":["p"]}"#)
-    )]
-    #[case(
-        false,
-        r#"{"initContainers":["i"],"containers":["p"]}"#,
-        Some(r#"{"initContainers":["i","p"],"containers":null}"#)
-    )]
-    #[case(
-        false,
-        r#"{"containers":["\u0070"],"initContainers":null}"#,
-        Some(r#"{"containers":null,"initContainers":["\u0070"]}"#)
-    )]
-    #[case(false, r#"{"containers":["a"]}"#, None)]
-    #[case(false, r#"{"containers":[{"name":"p"}]}"#, None)]
-    #[case(false, r#"{"containers":"p"}"#, None)]
-    #[case(false, r#"["p"]"#, None)]
-    #[case(
-        true,
-        r#"{"containers":[{"image":"x","name":"p"}]}"#,
-        Some(r#"{"containers":null,"initContainers":[{"image":"x","name":"p"}]}"#)
-    )]
-    #[case(true, r#"{"containers":["p",["p"],{"name":["p"]}]}"#, None)]
-    fn an_injectors_record_follows_the_container(
-        #[case] items_are_objects: bool,
-        #[case] record: &str,
-        #[case] followed: Option<&str>,
-    ) {
-        let rewrite = AnnotationRewrite { items_are_objects, when_empty: WhenEmpty::Null };
-        assert_eq!(follow(record, "p", &rewrite).as_deref(), followed);
-        let absent = AnnotationRewrite { when_empty: WhenEmpty::Absent, ..rewrite };
-        let followed =
-            followed.map(|record| record.replace(r#""containers":null,"#, "").replace(r#","containers":null"#, ""));
-        assert_eq!(follow(record, "p", &absent), followed);
     }
 }

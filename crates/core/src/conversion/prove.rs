@@ -415,12 +415,19 @@ mod tests {
             0..4,
         );
         let lifecycle = prop_oneof![Just(json!({})), Just(json!({"preStop": {}})), Just(json!({"x": [1, 2]}))];
-        let container = (names(), prop::option::of(env), prop::option::of(lifecycle), any::<(bool, bool)>()).prop_map(
-            |(name, env, lifecycle, (always, probed))| {
+        let args = prop::collection::vec(Just(json!("x")), 0..3);
+        let lists = (prop::option::of(env), prop::option::of(args));
+        let container = (names(), lists, prop::option::of(lifecycle), any::<(bool, bool)>()).prop_map(
+            |(name, (env, args), lifecycle, (always, probed))| {
                 let mut container = json!({"name": name, "image": "x"});
                 let policy = always.then(|| json!("Always"));
                 let probe = probed.then(|| json!({"tcpSocket": {"port": 1}}));
-                let fields = [("env", env.map(Value::from)), ("lifecycle", lifecycle), ("restartPolicy", policy)];
+                let fields = [
+                    ("env", env.map(Value::from)),
+                    ("args", args.map(Value::from)),
+                    ("lifecycle", lifecycle),
+                    ("restartPolicy", policy),
+                ];
                 for (field, value) in fields.into_iter().chain([("startupProbe", probe)]) {
                     if let Some(value) = value {
                         container[field] = value;
@@ -452,6 +459,9 @@ mod tests {
             "/lifecycle/x/-",
             "/env",
             "/env/-",
+            "/args",
+            "/args/-",
+            "/args/1",
             "/env/0/value",
             "/env/1/valueFrom/resourceFieldRef/containerName",
         ]);

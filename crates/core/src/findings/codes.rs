@@ -162,6 +162,12 @@ codes! {
         remedy: "Correct the name after `before:` or `after:`. Accepting this finding uses the default place.",
         source: "README, Annotations",
     }
+    StubContainer, "stub-container", Warning {
+        meaning: "The container is a stub without an image of its own: an injector has yet to fill it in.",
+        why: "Injectors let users write a container of their name, with the image `auto` or none, and merge theirs into it. They may look for it among the regular containers only: once it is moved they add a second one, and the API server refuses the pod for the name that is there twice, or for an image that is missing.",
+        remedy: "Let this webhook come after the injector (webhooks are called by name, and `reinvocationPolicy: IfNeeded` has this one called again), or use the injector's own native mode.",
+        source: "istio pkg/kube/inject/webhook.go; Kubernetes: pkg/apis/core/validation/validation.go, validateContainerCommon",
+    }
     ContainerRestartPolicy, "container-restart-policy", Blocker {
         meaning: "The container has a `restartPolicy` of its own that is not `Always`.",
         why: "`Never` or `OnFailure` says that the container is meant to end; a native sidecar is always restarted.",
@@ -174,11 +180,17 @@ codes! {
         remedy: "Remove the rules, or accept this finding to have them dropped when the container is moved.",
         source: "Kubernetes: pkg/apis/core/validation/validation.go, validateInitContainerRestartPolicy",
     }
+    ProbeCannotReach, "probe-cannot-reach", Blocker {
+        meaning: "The startup probe is asked over the network at the pod's address, where the sidecar does not listen: it is set up to listen on localhost only, or not at all.",
+        why: "The kubelet asks the pod's address. A program that listens on `127.0.0.1`, as the Cloud SQL proxy does unless it is told otherwise, never answers there; the startup probe never succeeds, the kubelet kills the sidecar again and again, and the pod stays in `Init`. What is known comes from the catalogue: flags and variables, and the program's defaults.",
+        remedy: "Set the flag that the message names, or have the sidecar asked from inside: `startup-probe.native-sidecar.io/<container>: vendor`, or a probe with `exec` as JSON. Accept this where the program listens elsewhere after all, by a configuration that cannot be seen.",
+        source: "Kubernetes: pkg/kubelet/prober/prober.go; cloud-sql-proxy cmd/root.go, --address and --http-address",
+    }
     NoStartupGate, "no-startup-gate", Warning {
-        meaning: "The container has a readiness probe, but nothing that holds the application back until it works.",
-        why: "Readiness does not gate the start: the application starts as soon as the sidecar's process runs. Only a startup probe or a postStart hook makes it wait.",
-        remedy: "Add `startup-probe.native-sidecar.io/<container>: readiness`, or a probe of another form; `none` says that no gate is wanted.",
-        source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, computeInitContainerActions",
+        meaning: "Nothing holds the application back until the sidecar works, although there is something that could: a readiness probe, or a gate of the vendor's that is off.",
+        why: "Readiness does not gate the start: the application starts as soon as the sidecar's process runs. Only a startup probe or a postStart hook makes it wait. Some sidecars answer a startup probe only when they are told to: the Cloud SQL and AlloyDB proxies with `--health-check`. A Vault agent has rendered its secrets before the application starts only where its injector has added `vault-agent-init`. The readiness of a reverse proxy often is the application's own, which would then wait for itself.",
+        remedy: "Do what the message says: `startup-probe.native-sidecar.io/<container>: vendor` where the vendor has a gate, `readiness` where readiness does not wait for the application, else a probe of another form; `none` says that no gate is wanted.",
+        source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, computeInitContainerActions; cloud-sql-proxy cmd/root.go; vault-k8s agent-inject",
     }
     ServerTooOld, "server-too-old", Fatal {
         meaning: "The API server is older than 1.29.",
@@ -218,9 +230,9 @@ codes! {
     }
     StartupProbeWithheld, "startup-probe-withheld", Note {
         meaning: "The startup probe that the catalogue gives this sidecar was left out.",
-        why: "A kubelet in the cluster has a known bug with startup probes of native sidecars, or the probe would be asked through a mesh proxy that starts only later. Without the probe the sidecar still starts first, but the application does not wait until it works.",
-        remedy: "Upgrade the nodes, or let the mesh proxy start first, whichever the message says, to get the probe.",
-        source: "kubernetes/kubernetes#132826, #137146",
+        why: "A kubelet in the cluster has a known bug with startup probes of native sidecars, or the probe would be asked through a mesh proxy that starts only later, or Istio, which rewrites probes only when it injects, would capture it; and the catalogue has no other that is asked inside the container. Without the probe the sidecar still starts first, but the application does not wait until it works.",
+        remedy: "Upgrade the nodes, let the mesh proxy start first, or write the probe in the pod template, whichever the message says, to get it.",
+        source: "kubernetes/kubernetes#132826, #137146; istio pkg/kube/inject/app_probe.go",
     }
     HostPort, "host-port", Blocker {
         meaning: "The container has a `hostPort` and the pod does not use the host's network.",
@@ -433,10 +445,22 @@ codes! {
         source: "GoogleCloudPlatform/cloud-sql-proxy#2424; istio pkg/kube/inject/app_probe.go",
     }
     CniSkipsPod, "cni-skips-pod", Blocker {
-        meaning: "The mesh's network plugin, not an init container, redirects the pod's traffic; it is old, and the move leaves one regular container.",
-        why: "The Istio CNI plugin before 1.19 looks at `spec.containers` only and leaves out pods with a single one, so the pod's traffic would bypass the mesh.",
-        remedy: "Upgrade the plugin to 1.19 or later, then accept this finding; its version is taken to be that of the proxy.",
-        source: "istio 1.18: cni/pkg/plugin/plugin.go",
+        meaning: "The mesh's network plugin, not an init container, redirects the pod's traffic; it is old, or nothing tells that it is new, and the move leaves one regular container.",
+        why: "The Istio CNI plugin before 1.19 looks at `spec.containers` only and leaves out pods with a single one, so the pod's traffic would bypass the mesh without a word. A digest tells no version, and the tags of OpenShift Service Mesh 2 are its own: all of its releases up to 2.5 are older than Istio 1.19. A proxy with a startup probe is of 1.20 or later.",
+        remedy: "Have a plugin of 1.19 or later, then accept this finding; its version is taken to be that of the proxy.",
+        source: "istio 1.18: cni/pkg/plugin/plugin.go; istio 1.20 change notes: startupProbe",
+    }
+    VendorForm, "vendor-form", Note {
+        meaning: "The catalogue changed more than the place and the `restartPolicy`: the message names each probe, hook, variable, word and annotation.",
+        why: "A known sidecar gets the form that its own vendor writes, since a hook or a probe that was right beside the application may be wrong in front of it. Whoever reads the pod should not have to find out by comparing.",
+        remedy: "Nothing, where the form is welcome. `startup-probe.native-sidecar.io/<container>` and `pre-stop.native-sidecar.io/<container>` win over the catalogue.",
+        source: "the vendor's sources, named in the catalogue",
+    }
+    VendorOptOut, "vendor-opt-out", Warning {
+        meaning: "The pod asks this sidecar's injector for the regular form, and names the container for the move all the same.",
+        why: "Such a sidecar never moves because it is known. To name it is the stronger word, so the vendor's annotation is overruled; but one of the two is probably a leftover.",
+        remedy: "Remove the vendor's annotation, or take the name off `native-sidecar.io/containers`.",
+        source: "the vendor's documentation, named in the catalogue",
     }
     VendorSwitch, "vendor-switch", Note {
         meaning: "The vendor of this sidecar can write the native form itself.",

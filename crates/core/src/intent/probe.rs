@@ -11,6 +11,8 @@ pub enum StartupProbe {
     Absent,
     /// The container's own readiness probe, asked patiently.
     Readiness,
+    /// The one that the catalogue knows, with what the vendor needs for it turned on.
+    Vendor,
     /// This probe, as Kubernetes writes it.
     Probe(Value),
 }
@@ -20,7 +22,7 @@ pub enum StartupProbe {
 pub enum ProbeError {
     /// None of the short forms.
     #[error(
-        "expected none, readiness, http:PORT/PATH, https:PORT/PATH, tcp:PORT, grpc:PORT[/SERVICE] or a probe as JSON"
+        "expected none, readiness, vendor, http:PORT/PATH, https:PORT/PATH, tcp:PORT, grpc:PORT[/SERVICE] or a probe as JSON"
     )]
     Form,
     /// A port outside 1-65535.
@@ -66,6 +68,7 @@ impl FromStr for StartupProbe {
         match value {
             "none" => return Ok(Self::Absent),
             "readiness" => return Ok(Self::Readiness),
+            "vendor" => return Ok(Self::Vendor),
             json if json.starts_with('{') => return from_json(json).map(Self::Probe),
             _ => {}
         }
@@ -215,6 +218,14 @@ mod tests {
     fn short_forms_ask_patiently(#[case] value: &str, #[case] handler: Value) {
         let Value::Object(handler) = handler else { unreachable!("every case is an object") };
         assert_eq!(value.parse(), Ok(StartupProbe::Probe(patient_probe(handler))));
+    }
+
+    #[rstest]
+    #[case("none", StartupProbe::Absent)]
+    #[case("readiness", StartupProbe::Readiness)]
+    #[case("vendor", StartupProbe::Vendor)]
+    fn words(#[case] value: &str, #[case] expected: StartupProbe) {
+        assert_eq!(value.parse(), Ok(expected));
     }
 
     #[test]

@@ -6,8 +6,8 @@
 use super::{
     Text,
     fields::{
-        Env, EnvVar, Handler, Lifecycle, Port, PortRef, Ports, Probe, Resources, RestartRule, VolumeMount,
-        has_windows_options,
+        Env, EnvVar, Handler, Lifecycle, Port, PortRef, Ports, Probe, Resources, RestartRule, SecurityContext,
+        VolumeMount,
     },
     json::{Field, once},
     unreadable::{Unreadable, read},
@@ -46,6 +46,7 @@ struct Fields<'a> {
     command: Field<'a, Vec<Text<'a>>>,
     args: Field<'a, Vec<Text<'a>>>,
     env: Field<'a, Env<'a>>,
+    env_from: Field<'a, IgnoredAny>,
     ports: Field<'a, Ports<'a>>,
     // In boxes, for most containers have none of them, or nobody asks.
     resources: Field<'a, Box<Resources<'a>>>,
@@ -55,7 +56,7 @@ struct Fields<'a> {
     lifecycle: Field<'a, Box<Lifecycle<'a>>>,
     volume_mounts: Field<'a, Vec<VolumeMount<'a>>>,
     restart_policy_rules: Field<'a, Vec<RestartRule<'a>>>,
-    security_context: Field<'a, IgnoredAny>,
+    security_context: Field<'a, SecurityContext<'a>>,
     resize_policy: Field<'a, IgnoredAny>,
 }
 
@@ -68,6 +69,7 @@ enum Key {
     Command,
     Args,
     Env,
+    EnvFrom,
     Ports,
     Resources,
     LivenessProbe,
@@ -75,8 +77,8 @@ enum Key {
     StartupProbe,
     Lifecycle,
     VolumeMounts,
-    RestartPolicyRules,
     SecurityContext,
+    RestartPolicyRules,
     ResizePolicy,
     #[serde(other)]
     Other,
@@ -187,6 +189,12 @@ impl<'a> Container<'a> {
         self.fields.env.raw().is_some()
     }
 
+    /// Whether there is `envFrom`, so that there may be variables that nobody sees.
+    #[must_use]
+    pub fn has_env_from(&self) -> bool {
+        self.fields.env_from.raw().is_some_and(|list| list.get() != "[]")
+    }
+
     /// Whether a variable may read resources of a container: cheaper than to look at all of them. The key is not looked
     /// for in escapes, which no writer of JSON makes of letters.
     #[must_use]
@@ -290,6 +298,12 @@ impl<'a> Container<'a> {
         self.fields.volume_mounts.get().map_or(&[], Vec::as_slice)
     }
 
+    /// `securityContext.runAsUser`.
+    #[must_use]
+    pub fn run_as_user(&self) -> Option<i64> {
+        self.fields.security_context.get()?.run_as_user
+    }
+
     /// Whether there are `restartPolicyRules`.
     #[must_use]
     pub fn has_restart_policy_rules(&self) -> bool {
@@ -306,7 +320,9 @@ impl<'a> Container<'a> {
     /// Whether `securityContext` has options that only Windows takes.
     #[must_use]
     pub fn has_windows_options(&self) -> bool {
-        has_windows_options(self.fields.security_context.raw())
+        let context = &self.fields.security_context;
+        context.raw().is_some_and(|raw| raw.get().contains("windowsOptions"))
+            && context.get().is_some_and(SecurityContext::has_windows_options)
     }
 
     /// Whether there is a `resizePolicy`.
@@ -317,9 +333,11 @@ impl<'a> Container<'a> {
 
     /// The JSON of a field that a conversion may change; `None` where it is absent or null.
     pub(crate) fn raw(&self, field: &str) -> Option<&'a RawValue> {
-        let Fields { command, env, startup_probe, lifecycle, restart_policy_rules, resize_policy, .. } = &*self.fields;
+        let Fields { command, args, env, startup_probe, lifecycle, restart_policy_rules, resize_policy, .. } =
+            &*self.fields;
         match field {
             "command" => command.raw(),
+            "args" => args.raw(),
             "env" => env.raw(),
             "startupProbe" => startup_probe.raw(),
             "lifecycle" => lifecycle.raw(),
@@ -407,6 +425,7 @@ impl<'de: 'a, 'a> Visitor<'de> for ContainerVisitor<'a> {
                 Key::Command => ("command", fields.command.note(map.next_value()?)),
                 Key::Args => ("args", fields.args.note(map.next_value()?)),
                 Key::Env => ("env", fields.env.note(map.next_value()?)),
+                Key::EnvFrom => ("envFrom", fields.env_from.note(map.next_value()?)),
                 Key::Ports => ("ports", fields.ports.note(map.next_value()?)),
                 Key::Resources => ("resources", fields.resources.note(map.next_value()?)),
                 Key::LivenessProbe => ("livenessProbe", fields.liveness_probe.note(map.next_value()?)),
@@ -414,8 +433,8 @@ impl<'de: 'a, 'a> Visitor<'de> for ContainerVisitor<'a> {
                 Key::StartupProbe => ("startupProbe", fields.startup_probe.note(map.next_value()?)),
                 Key::Lifecycle => ("lifecycle", fields.lifecycle.note(map.next_value()?)),
                 Key::VolumeMounts => ("volumeMounts", fields.volume_mounts.note(map.next_value()?)),
-                Key::RestartPolicyRules => ("restartPolicyRules", fields.restart_policy_rules.note(map.next_value()?)),
                 Key::SecurityContext => ("securityContext", fields.security_context.note(map.next_value()?)),
+                Key::RestartPolicyRules => ("restartPolicyRules", fields.restart_policy_rules.note(map.next_value()?)),
                 Key::ResizePolicy => ("resizePolicy", fields.resize_policy.note(map.next_value()?)),
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;

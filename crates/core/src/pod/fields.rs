@@ -124,6 +124,17 @@ pub struct Resources<'a> {
     pub limits: Entries<'a, &'a RawValue>,
 }
 
+/// `securityContext`, of a container or of the pod, as far as anybody asks.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct SecurityContext<'a> {
+    /// `runAsUser`.
+    pub(super) run_as_user: Option<i64>,
+    /// `windowsOptions`.
+    #[serde(borrow)]
+    windows_options: Option<Entries<'a, IgnoredAny>>,
+}
+
 /// A probe, with its own JSON text beside the handler that was read from it.
 #[derive(Clone, Copy, Debug)]
 pub struct Probe<'c> {
@@ -226,21 +237,13 @@ pub struct Lifecycle<'a> {
     pub has_others: bool,
 }
 
-/// Whether `security_context` has options that only Windows takes. The key is not looked for in escapes, which no writer of
-/// JSON makes of letters.
-pub(super) fn has_windows_options(security_context: Option<&RawValue>) -> bool {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct SecurityContext<'a> {
-        #[serde(borrow, default)]
-        windows_options: Option<Entries<'a, IgnoredAny>>,
-    }
+// === impl SecurityContext ===
 
-    let Some(json) = security_context.map(RawValue::get).filter(|json| json.contains("windowsOptions")) else {
-        return false;
-    };
-    let options = serde_json::from_str::<SecurityContext<'_>>(json).ok().and_then(|context| context.windows_options);
-    options.is_some_and(|options| !options.is_empty())
+impl SecurityContext<'_> {
+    /// Whether there are options that only Windows takes.
+    pub(super) fn has_windows_options(&self) -> bool {
+        self.windows_options.as_ref().is_some_and(|options| !options.is_empty())
+    }
 }
 
 // === impl Env ===

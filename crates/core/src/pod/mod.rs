@@ -25,8 +25,7 @@ pub use unreadable::Unreadable;
 
 pub(crate) use json::{null_is_default, object, optional_object};
 
-use fields::has_windows_options;
-
+use fields::SecurityContext;
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, SeqAccess, Visitor},
@@ -48,6 +47,7 @@ pub struct Pod<'a> {
     pub spec: Spec<'a>,
     regular_by_name: OnceCell<ByName>,
     init_by_name: OnceCell<ByName>,
+    security_context: OnceCell<Option<SecurityContext<'a>>>,
     placement: OnceCell<Placement<'a>>,
 }
 
@@ -127,7 +127,7 @@ pub struct Spec<'a> {
     /// `tolerations`, likewise.
     #[serde(borrow)]
     tolerations: Option<&'a RawValue>,
-    /// `securityContext`, as it stands; see [`Pod::is_for_windows`].
+    /// `securityContext` of the pod as a whole, as it is written.
     #[serde(borrow)]
     security_context: Option<&'a RawValue>,
     /// `terminationGracePeriodSeconds`, in seconds.
@@ -176,6 +176,19 @@ fn controller<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Owner
 // === impl Pod ===
 
 impl<'a> Pod<'a> {
+    /// The user as which `container` runs, where the pod says: its own word wins.
+    ///
+    /// Source: pkg/securitycontext/util.go, `DetermineEffectiveSecurityContext`.
+    #[must_use]
+    pub fn user_of(&self, container: &Container<'_>) -> Option<i64> {
+        container.run_as_user().or_else(|| self.security_context()?.run_as_user)
+    }
+
+    fn security_context(&self) -> Option<&SecurityContext<'a>> {
+        let read = || serde_json::from_str(self.spec.security_context?.get()).ok();
+        self.security_context.get_or_init(read).as_ref()
+    }
+
     /// Reads a pod from its JSON text.
     ///
     /// # Errors
@@ -277,7 +290,7 @@ impl<'a> Pod<'a> {
     /// Windows takes.
     #[must_use]
     pub fn is_for_windows(&self) -> bool {
-        let Spec { os, security_context, containers, .. } = &self.spec;
+        let Spec { os, containers, .. } = &self.spec;
         if !os.name.is_empty() {
             return os.name == "windows";
         }
@@ -287,7 +300,7 @@ impl<'a> Pod<'a> {
                 || self.placement().demands_key("node.kubernetes.io/windows-build")
         };
         let has_options = |container: &Container<'_>| container.has_windows_options();
-        has_windows_options(*security_context)
+        self.security_context().is_some_and(SecurityContext::has_windows_options)
             || of_nodes()
             || containers.iter().chain(self.init_containers()).any(has_options)
     }
@@ -310,6 +323,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pod<'a> {
             spec: spec.unwrap_or_default(),
             regular_by_name: OnceCell::new(),
             init_by_name: OnceCell::new(),
+            security_context: OnceCell::new(),
             placement: OnceCell::new(),
         })
     }

@@ -1,7 +1,8 @@
 //! Mesh proxies that carry a pod's traffic, and what starts before them although its traffic is redirected to them.
 
+use crate::lifecycle::traffic::asked_by;
 use crate::{
-    catalogue::{Catalogue, Entry},
+    catalogue::{Bypass, Catalogue, Entry},
     pod::{Container, Handler, HttpGetAction, Pod, TcpSocketAction},
 };
 use std::collections::BTreeSet;
@@ -27,6 +28,8 @@ pub(in crate::conversion) enum Comes<'p> {
 pub(in crate::conversion) struct LateCarrier<'p> {
     /// Its name.
     pub(in crate::conversion) name: &'p str,
+    /// What its redirection leaves out.
+    pub(in crate::conversion) bypass: &'p Bypass,
     /// What to do about it.
     pub(in crate::conversion) remedy: &'static str,
 }
@@ -66,6 +69,21 @@ pub(in crate::conversion) fn asks_pod(handler: &Handler<'_>) -> bool {
         | Handler { tcp_socket: Some(TcpSocketAction { host, .. }), .. } => host.is_empty(),
         Handler { grpc: Some(_), .. } => true,
         _ => false,
+    }
+}
+
+// === impl LateCarrier ===
+
+impl LateCarrier<'_> {
+    /// Whether what `handler` of `container` has the kubelet ask comes through this carrier.
+    pub(in crate::conversion) fn carries_probe(
+        &self,
+        handler: &Handler<'_>,
+        pod: &Pod<'_>,
+        container: &Container<'_>,
+    ) -> bool {
+        let is_left_out = |port: i64| self.bypass.leaves_out_inbound(port, pod);
+        asks_pod(handler) && !asked_by(handler, container).into_iter().any(is_left_out)
     }
 }
 
@@ -144,7 +162,7 @@ impl<'p> Search<'_, 'p> {
         remedy: &'static str,
     ) -> Option<Carrier<'p>> {
         let redirected = self.redirected(entry).filter(|_| entry.is_redirected_to(self.pod, container))?;
-        Some(Carrier { late: LateCarrier { name: &container.name, remedy }, starts, redirected })
+        Some(Carrier { late: LateCarrier { name: &container.name, bypass: &entry.bypass, remedy }, starts, redirected })
     }
 
     fn redirected(&mut self, entry: &'p Entry) -> Option<usize> {
@@ -168,7 +186,11 @@ mod tests {
 
     #[test]
     fn the_first_that_starts_later_and_is_redirected_to_before() {
-        let carrier = |name, starts, redirected| Carrier { late: LateCarrier { name, remedy: "" }, starts, redirected };
+        let bypass = Bypass::default();
+        let carrier = |name, starts, redirected| {
+            let late = LateCarrier { name, bypass: &bypass, remedy: "" };
+            Carrier { late, starts, redirected }
+        };
         let carriers = vec![carrier("a", 2, 0), carrier("b", 4, 3), carrier("c", 5, 1)];
         let names: Vec<_> = first_later(carriers, 6).into_iter().map(|late| late.map(|late| late.name)).collect();
         assert_eq!(names, [None, Some("a"), Some("c"), Some("c"), Some("c"), None]);

@@ -31,3 +31,15 @@ pub(super) fn container_restart_policy(_: &Case<'_>, the_move: &Move<'_>) -> Opt
 pub(super) fn restart_policy_rules(_: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     (the_move.form.restart_policy_rules == Change::Remove).then(|| "has restartPolicyRules, which a native sidecar must not have; remove them, or accept this to have them dropped".into())
 }
+
+/// An injector writes its image only later, and looks for its stub among the regular containers.
+pub(super) fn stub_container(_: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
+    let what = match the_move.container().image() {
+        "auto" => "has the image \"auto\"",
+        "" => "has no image",
+        _ => return None,
+    };
+    Some(format!(
+        "{what}, so it is a stub that an injector has yet to fill in, which may look for it among regular containers only; let this webhook come after the injector"
+    ))
+}

@@ -3,7 +3,7 @@
 use super::{Case, Move};
 use crate::{
     catalogue::Stage,
-    conversion::model::Change,
+    conversion::{knowledge::told_waits::told_wait_seconds, model::Change},
     lifecycle::{
         GRACE_PERIOD_SECONDS,
         hooks::{HookKind, slept_seconds},
@@ -86,10 +86,13 @@ pub(super) fn grace_period_short(case: &Case<'_>) -> Option<String> {
     let keep_their_hook = case.plan.moves.iter().filter(|the_move| the_move.form.pre_stop == Change::Keep);
     let containers = keep_their_hook.map(Move::container).chain(case.plan.remaining(case.pod));
     let wait = |container: &Container<'_>| slept_seconds(container.pre_stop()?);
-    let waits = containers.filter_map(|container| Some((wait(container)?, &*container.name)));
-    let (longest, name) = waits.max_by_key(|(seconds, _)| *seconds)?;
+    let waits = containers.filter_map(|container| Some((wait(container)?, "the preStop hook of ", &*container.name)));
+    let told = |the_move: &Move<'_>| told_wait_seconds(case.pod, the_move.container(), the_move.selected.entry?);
+    let told =
+        case.plan.moves.iter().filter_map(|the_move| Some((told(the_move)?, "after SIGTERM, ", the_move.name())));
+    let (longest, who, name) = waits.chain(told).max_by_key(|(seconds, ..)| *seconds)?;
     (longest >= grace).then(|| {
-        format!("the preStop hook of {name:?} waits {longest} s of the pod's {grace} s of grace, and sidecars stop last; raise terminationGracePeriodSeconds")
+        format!("{who}{name:?} waits {longest} s of the pod's {grace} s of grace, and sidecars stop last; raise terminationGracePeriodSeconds")
     })
 }
 

@@ -2,8 +2,9 @@
 
 use super::{Case, Move};
 use crate::{
-    catalogue::Image,
-    conversion::knowledge::carriers::{LateCarrier, asks_pod, is_carrier},
+    catalogue::any_holds,
+    conversion::knowledge::carriers::{LateCarrier, is_carrier},
+    pod::Handler,
 };
 
 /// What of a sidecar goes through the mesh proxy.
@@ -20,8 +21,9 @@ enum Carried {
 /// Source: GoogleCloudPlatform/cloud-sql-proxy#2424: traffic is redirected to a proxy that does not run yet. Istio's
 /// `pkg/kube/inject/app_probe.go`: so are the probes of other containers.
 pub(super) fn mesh_stays_regular(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
-    let LateCarrier { name, remedy } = case.carriers.later_than(case.plan.place(the_move))?;
-    let what = match carried(the_move)? {
+    let carrier = case.carriers.later_than(case.plan.place(the_move))?;
+    let LateCarrier { name, remedy, .. } = carrier;
+    let what = match carried(case, the_move, carrier)? {
         Carried::Work => "needs the network",
         Carried::Probe => "has a startup probe that is asked over the network",
         Carried::Hook => "has a postStart hook that asks over the network",
@@ -34,29 +36,31 @@ pub(super) fn mesh_stays_regular(case: &Case<'_>, the_move: &Move<'_>) -> Option
 pub(super) fn cni_skips_pod(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     let entry = the_move.selected.entry?;
     let since = entry.cni_wants_two_containers_before?;
-    let is_old = Image::parse(the_move.container().image()).is_older(since);
+    let version = entry.version(the_move.container());
+    let is_newer = || any_holds(&entry.cni_is_newer, case.pod, the_move.container());
     let redirects = |name: &str| entry.redirecting_init.iter().any(|pattern| pattern.matches(name));
-    let by_plugin = !case.pod.init_containers().iter().any(|init| redirects(&init.name));
-    let lonely = case.plan.remaining(case.pod).count() == 1;
-    (is_old && by_plugin && lonely).then(|| {
-        let (major, minor) = (since.major, since.minor);
-        format!("leaves one regular container, and a CNI plugin before {major}.{minor} keeps such pods out of the mesh; upgrade the plugin, then accept this")
-    })
+    let by_plugin = || !case.pod.init_containers().iter().any(|init| redirects(&init.name));
+    let lonely = || case.plan.remaining(case.pod).count() == 1;
+    if version.is_some_and(|version| version >= since) || (version.is_none() && is_newer()) || !by_plugin() || !lonely()
+    {
+        return None;
+    }
+    let (major, minor) = (since.major, since.minor);
+    let unseen = if version.is_none() { ", and the image does not tell its version" } else { "" };
+    Some(format!(
+        "leaves one regular container, and a CNI plugin before {major}.{minor} keeps such pods out of the mesh{unseen}; have a plugin of {major}.{minor} or later, then accept this"
+    ))
 }
-
-pub(super) fn vendor_switch(_: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
-    let entry = the_move.selected.entry.filter(|entry| entry.has_vendor_form())?;
-    Some(format!("{} can write the native form itself: {}", entry.vendor, entry.switch))
-}
-
-fn carried(the_move: &Move<'_>) -> Option<Carried> {
-    let entry = the_move.selected.entry;
+fn carried(case: &Case<'_>, the_move: &Move<'_>, carrier: LateCarrier<'_>) -> Option<Carried> {
+    let (pod, container, entry) = (case.pod, the_move.container(), the_move.selected.entry);
     if is_carrier(entry) {
         return None;
     }
-    let works = entry.is_some_and(|entry| entry.needs_network);
-    let probed = || the_move.startup_handler(asks_pod) == Some(true);
-    let hooked = || the_move.kept_post_start().is_some_and(asks_pod);
+    let works = entry
+        .is_some_and(|entry| entry.needs_network && !carrier.bypass.leaves_out_calls(&entry.calls, pod, container));
+    let asks = |handler: &Handler<'_>| carrier.carries_probe(handler, pod, container);
+    let probed = || the_move.startup_handler(asks) == Some(true);
+    let hooked = || the_move.kept_post_start().is_some_and(asks);
     match () {
         () if works => Some(Carried::Work),
         () if probed() => Some(Carried::Probe),

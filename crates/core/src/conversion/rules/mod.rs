@@ -13,6 +13,7 @@ mod probes;
 mod references;
 mod resources;
 mod traffic;
+mod vendors;
 mod versions;
 
 use super::{
@@ -81,6 +82,7 @@ const MOVE_RULES: &[(Code, MoveRule)] = &[
     (Code::NamedElsewhere, references::named_elsewhere),
     (Code::WaitsThroughTheApi, references::waits_through_the_api),
     (Code::OneShot, containers::one_shot),
+    (Code::StubContainer, containers::stub_container),
     (Code::ContainerRestartPolicy, containers::container_restart_policy),
     (Code::RestartPolicyRules, containers::restart_policy_rules),
     (Code::ResizePolicyRemoved, versions::resize_policy_removed),
@@ -92,6 +94,7 @@ const MOVE_RULES: &[(Code, MoveRule)] = &[
     (Code::NeverStartupProbe, versions::never_startup_probe),
     (Code::KubeletRestartStartupProbe, versions::kubelet_restart_startup_probe),
     (Code::StartDeadlock, traffic::start_deadlock),
+    (Code::ProbeCannotReach, probes::probe_cannot_reach),
     (Code::LivenessAsksApplication, traffic::liveness_asks_application),
     (Code::NeedsApplication, traffic::needs_application),
     (Code::WorksAtTheEnd, ends::works_at_the_end),
@@ -110,7 +113,9 @@ const MOVE_RULES: &[(Code, MoveRule)] = &[
     (Code::ResourceFieldZero, references::resource_field_zero),
     (Code::MeshStaysRegular, mesh::mesh_stays_regular),
     (Code::CniSkipsPod, mesh::cni_skips_pod),
-    (Code::VendorSwitch, mesh::vendor_switch),
+    (Code::VendorForm, vendors::vendor_form),
+    (Code::VendorOptOut, vendors::vendor_opt_out),
+    (Code::VendorSwitch, vendors::vendor_switch),
 ];
 
 /// Everything the rules have to say about `case`.

@@ -4,7 +4,7 @@ use super::{Case, Move};
 use crate::{
     conversion::{
         facts::{Node, StartupProbeBug},
-        model::Change,
+        model::{Change, ProbeOrigin},
     },
     version::Version,
 };
@@ -60,7 +60,7 @@ fn at_risk(case: &Case<'_>, the_move: &Move<'_>, bug: StartupProbeBug) -> Option
     let form = &the_move.form;
     let own = match &form.startup_probe {
         Change::Keep => the_move.container().startup_probe().is_some(),
-        Change::Set(_) => !form.probe_is_ours,
+        Change::Set(_) => form.probe_origin != ProbeOrigin::Catalogue,
         Change::Remove => false,
     };
     if own { case.settings.facts.with_bug(case.pod, bug) } else { None }
