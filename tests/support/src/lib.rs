@@ -13,6 +13,7 @@ use native_sidecar_core::{
     catalogue::Catalogue,
     conversion::{self, ClusterFacts, Conversion, Known, Settings},
     intent::Mode,
+    timeline::Timeline,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -135,6 +136,11 @@ impl Case {
     /// What the pure function makes of `pod` with this case's settings.
     pub fn convert_pod(&self, pod: &str) -> Conversion {
         conversion::convert(pod, self.conversion_settings())
+    }
+
+    /// The lives of the case's pod.
+    pub fn timeline(&self) -> Timeline {
+        Timeline::of(&self.pod, self.conversion_settings())
     }
 
     fn conversion_settings(&self) -> Settings<'_> {
