@@ -30,7 +30,8 @@ impl Lifecycle<'_> {
     ///
     /// The preStop hooks of all containers run at once. A regular container gets SIGTERM when its own hook has returned;
     /// a native sidecar when the regular containers and the sidecars behind it have ended as well, or when the grace
-    /// period is over. Whoever has not ended by then, and two seconds after its SIGTERM, is killed.
+    /// period is over. Whoever has not ended by then, and two seconds after its SIGTERM, is killed. What a hook took and what
+    /// a sidecar waited count in whole seconds, each rounded down, so a kill may come later by as much.
     #[must_use]
     pub fn deletion(&self) -> Vec<Step> {
         self.termination(self.rest().grace_seconds.max(LEAST_GRACE_SECONDS), |_, role| role != Role::RunOnce)

@@ -93,12 +93,11 @@ impl Comparison<'_> {
                 continue;
             };
             for cause in &step.after {
-                match self.seen_at_the_start(*cause) {
-                    Some(earlier) => self.order(*cause, earlier, step.event, seen),
-                    None => {
-                        let text = format!("{} came, {} never did", self.name(step.event), self.name(*cause));
-                        self.verdict.faults.push(text);
-                    }
+                if let Some(earlier) = self.seen_at_the_start(*cause) {
+                    self.order(*cause, earlier, step.event, seen);
+                } else {
+                    let text = format!("{} came, {} never did", self.name(step.event), self.name(*cause));
+                    self.verdict.faults.push(text);
                 }
             }
             if let Some(expected) = self.expected_at_the_start(step) {
@@ -267,7 +266,9 @@ impl Comparison<'_> {
                 let soonest = self.expected_at_the_end(step, Span::at(first), &seen).from;
                 self.wait(event, expected, soonest, found);
             }
-            seen.insert(event, found);
+            // That it is told to stop a program can only say later; what is counted from there is counted from before.
+            let from = if matches!(event, Event::Term(_)) { found.from.min(expected.from) } else { found.from };
+            seen.insert(event, Span { from, ..found });
         }
         self.unforeseen(steps);
     }

@@ -43,6 +43,9 @@ const AT_ONCE: usize = 20;
 /// So many of them start at once: more keep two cores so busy that times mean nothing. Those that run only wait.
 const STARTING_AT_ONCE: usize = 3;
 
+/// So often a pod is repeated that something came too late in. What Kubernetes does otherwise it does each time.
+const MOST_REPEATS: usize = 2;
+
 /// So many of those that are repeated live at once.
 const REPEATED_AT_ONCE: usize = 2;
 
@@ -70,14 +73,18 @@ async fn a_kubelet_does_what_the_model_says() {
 
     let began = Instant::now();
     let mut verdicts = all(&namespace, &folder, &subjects, AT_ONCE).await;
-    let is_late = |verdict: &Verdict| verdict.faults.is_empty() && !verdict.late.is_empty();
-    let again: Vec<usize> = (0..subjects.len()).filter(|index| is_late(&verdicts[*index])).collect();
-    for index in &again {
-        note(&format!("a life is repeated: {}: {}", subjects[*index].name(), verdicts[*index].late.join("; ")));
-    }
-    let repeated: Vec<_> = again.iter().map(|index| subjects[*index].clone()).collect();
-    for (index, verdict) in again.iter().zip(all(&namespace, &folder, &repeated, REPEATED_AT_ONCE).await) {
-        verdicts[*index] = verdict;
+    let mut repeated = 0;
+    for _ in 0..MOST_REPEATS {
+        let is_late = |verdict: &Verdict| verdict.faults.is_empty() && !verdict.late.is_empty();
+        let again: Vec<usize> = (0..subjects.len()).filter(|index| is_late(&verdicts[*index])).collect();
+        for index in &again {
+            note(&format!("a life is repeated: {}: {}", subjects[*index].name(), verdicts[*index].late.join("; ")));
+        }
+        repeated += again.len();
+        let late: Vec<_> = again.iter().map(|index| subjects[*index].clone()).collect();
+        for (index, verdict) in again.iter().zip(all(&namespace, &folder, &late, REPEATED_AT_ONCE).await) {
+            verdicts[*index] = verdict;
+        }
     }
 
     let native = subjects.iter().filter(|subject| subject.is_native).count();
@@ -90,7 +97,7 @@ async fn a_kubelet_does_what_the_model_says() {
         sum(|verdict| verdict.orders),
         sum(|verdict| verdict.waits),
         verdicts.iter().map(|verdict| verdict.worst).fold(0.0, f64::max),
-        again.len(),
+        repeated,
         began.elapsed().as_secs()
     ));
     let faults = subjects.iter().zip(&verdicts).flat_map(|(subject, verdict)| {
