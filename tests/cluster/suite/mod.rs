@@ -13,6 +13,7 @@
 //! | `NATIVE_SIDECAR_OWN_IMAGE` | this webhook's own image, where nodes have it |
 //! | `CLUSTER_STATE` | the cluster's folder, where it was made by `tests/cluster`: `admission/` is what its API server shows |
 //! | `NATIVE_SIDECAR_BAD_DAY` | `long`: ten thousand pods where a thousand are created otherwise |
+//! | `NATIVE_SIDECAR_LIVES` | a part of names: `lives` looks at these pods only, and says all that it heard |
 //! | `AUDIT_LOG` | the API server's audit log, where it can be read |
 //! | `NATIVE_SIDECAR_ISTIO_INJECTOR` | Istio's injector, where it was built |
 //! | `KUBECTL` | the kubectl to render the manifests with, by default the one in the `PATH` |
@@ -37,6 +38,7 @@ mod burst;
 mod controllers;
 mod golden;
 mod istio;
+mod lives;
 mod managed;
 mod mutual;
 mod neighbours;

@@ -42,6 +42,8 @@ pub struct Step {
     pub at_the_latest: Option<i64>,
     /// It comes no earlier than this after the beginning of the order.
     pub not_before: Option<i64>,
+    /// It comes no earlier than this after another event, which need not be the last of those that come first.
+    pub since: Option<(Event, i64)>,
     /// Where Kubernetes says so.
     pub source: &'static str,
 }
@@ -79,7 +81,7 @@ impl Event {
 
 impl Step {
     pub(super) const fn new(event: Event, after: Vec<Event>, source: &'static str) -> Self {
-        Self { event, after, takes: Takes::Seconds(0), at_the_latest: None, not_before: None, source }
+        Self { event, after, takes: Takes::Seconds(0), at_the_latest: None, not_before: None, since: None, source }
     }
 
     pub(super) const fn taking(mut self, takes: Takes) -> Self {
@@ -94,6 +96,11 @@ impl Step {
 
     pub(super) const fn not_before(mut self, seconds: i64) -> Self {
         self.not_before = Some(seconds);
+        self
+    }
+
+    pub(super) const fn since(mut self, event: Event, seconds: i64) -> Self {
+        self.since = Some((event, seconds));
         self
     }
 }

@@ -16,16 +16,7 @@ pub fn schedule(steps: &[Step], program: impl Fn(Event) -> f64) -> Schedule {
     let mut schedule = Schedule::new();
     let mut kills = BTreeMap::new();
     for step in steps {
-        let caused =
-            step.after.iter().filter_map(|event| schedule.get(event)).fold(0.0, |one: f64, other| one.max(*other));
-        let takes = match step.takes {
-            Takes::Seconds(whole) => seconds(whole),
-            Takes::AtLeast(whole) => seconds(whole).max(program(step.event)),
-        };
-        let mut at = (caused + takes).max(step.not_before.map_or(0.0, seconds));
-        if let Some(latest) = step.at_the_latest {
-            at = at.min(seconds(latest));
-        }
+        let mut at = step.comes(|event| schedule.get(&event).copied(), program(step.event));
         match step.event {
             Event::Kill(index) => {
                 kills.insert(index, at);
@@ -37,6 +28,25 @@ pub fn schedule(steps: &[Step], program: impl Fn(Event) -> f64) -> Schedule {
         schedule.insert(step.event, at);
     }
     schedule
+}
+
+// === impl Step ===
+
+impl Step {
+    /// When the step comes, in seconds from the beginning of the order: `at` says when what it depends on came, and
+    /// `program` how long it takes where that is the program's own affair.
+    #[must_use]
+    pub fn comes(&self, at: impl Fn(Event) -> Option<f64>, program: f64) -> f64 {
+        let caused = self.after.iter().filter_map(|event| at(*event)).fold(0.0, f64::max);
+        let takes = match self.takes {
+            Takes::Seconds(whole) => seconds(whole),
+            Takes::AtLeast(whole) => seconds(whole).max(program),
+        };
+        let since = self.since.and_then(|(event, whole)| Some(at(event)? + seconds(whole)));
+        let earliest = self.not_before.map_or(0.0, seconds).max(since.unwrap_or(0.0));
+        let comes = (caused + takes).max(earliest);
+        self.at_the_latest.map_or(comes, |latest| comes.min(seconds(latest)))
+    }
 }
 
 /// Whole seconds, of which no order has so many that a float cannot count them.

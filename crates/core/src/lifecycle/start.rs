@@ -37,8 +37,10 @@ impl Lifecycle<'_> {
                 Gate::PostStart | Gate::Runs => (None, INIT),
             };
             if let Some(opens) = opens {
+                // The delay is counted from the container's start, so a postStart hook is part of it.
                 let delay = member.startup_pace().map_or(0, |pace| pace.initial_delay_seconds);
-                steps.push(Step::new(opens, vec![last], source).taking(Takes::AtLeast(delay)));
+                let step = Step::new(opens, vec![last], source).taking(Takes::AtLeast(0));
+                steps.push(step.since(Event::Starts(index), delay));
                 last = opens;
             }
             opened_by = last;

@@ -15,6 +15,11 @@ const END: &str = "pkg/kubelet/kuberuntime/kuberuntime_manager.go, computePodAct
 /// Source: `pkg/kubelet/kuberuntime/kuberuntime_container.go`, `minimumGracePeriodInSeconds`.
 pub const LEAST_SECONDS: i64 = 2;
 
+/// The grace period of a deletion is never shorter, in seconds, also where the pod says 0.
+///
+/// Source: `pkg/kubelet/pod_workers.go`, `calculateEffectiveGracePeriod`.
+const LEAST_GRACE_SECONDS: i64 = 1;
+
 /// The first version in which sidecars are stopped after the application, in reverse order.
 const FIRST_WITH_ORDER: Version = Version::new(1, 29, 0);
 
@@ -25,22 +30,37 @@ impl Lifecycle<'_> {
     ///
     /// The preStop hooks of all containers run at once. A regular container gets SIGTERM when its own hook has returned;
     /// a native sidecar when the regular containers and the sidecars behind it have ended as well, or when the grace
-    /// period is over. Whoever has not ended by then, and two seconds after its SIGTERM, is killed.
+    /// period is over. Whoever has not ended by then, and two seconds after its SIGTERM, is killed. What a hook took and what
+    /// a sidecar waited count in whole seconds, each rounded down, so a kill may come later by as much.
     #[must_use]
     pub fn deletion(&self) -> Vec<Step> {
-        self.termination(|role| role != Role::RunOnce)
+        self.termination(self.rest().grace_seconds.max(LEAST_GRACE_SECONDS), |_, role| role != Role::RunOnce)
+    }
+
+    /// The steps of a deletion that comes while the init container at `starting` runs or is waited for.
+    ///
+    /// A run-once init container is no part of the order: it gets SIGTERM at once, and so does the last sidecar in front
+    /// of it.
+    #[must_use]
+    pub fn deletion_while_starting(&self, starting: usize) -> Vec<Step> {
+        let grace = self.rest().grace_seconds.max(LEAST_GRACE_SECONDS);
+        self.termination(grace, |index, role| match role {
+            Role::RunOnce => index == starting,
+            Role::Sidecar => index <= starting,
+            Role::Regular => false,
+        })
     }
 
     /// The steps after the application has ended by itself, counted from there: only sidecars are left. They have the
     /// whole grace period, and the pod ends only when they have.
     #[must_use]
     pub fn after_the_application(&self) -> Vec<Step> {
-        self.termination(|role| role == Role::Sidecar)
+        self.termination(self.rest().grace_seconds, |_, role| role == Role::Sidecar)
     }
 
-    fn termination(&self, runs: impl Fn(Role) -> bool) -> Vec<Step> {
-        let grace = self.rest().grace_seconds;
-        let running: Vec<_> = self.members().iter().enumerate().filter(|(_, member)| runs(member.role)).collect();
+    fn termination(&self, grace: i64, runs: impl Fn(usize, Role) -> bool) -> Vec<Step> {
+        let members = self.members().iter().enumerate();
+        let running: Vec<_> = members.filter(|(index, member)| runs(*index, member.role)).collect();
         let regular = running.iter().filter(|(_, member)| member.role == Role::Regular).map(|(index, _)| *index);
         let ends = regular.map(Event::Ends).collect::<Vec<_>>();
         let mut steps = vec![Step::new(Event::TerminationBegins, Vec::new(), END)];
@@ -63,7 +83,7 @@ impl Lifecycle<'_> {
                 steps.push(returned.taking(takes).at_the_latest(grace));
                 after = vec![Event::PreStopReturned(index)];
             }
-            if is_sidecar && self.is_ordered() {
+            if is_sidecar && self.is_ordered() && grace > 0 {
                 after.extend(ended_before);
             }
             let source = if is_sidecar { ORDER } else { HOOKS };

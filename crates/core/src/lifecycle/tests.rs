@@ -83,3 +83,51 @@ fn times_of_a_deletion(#[case] each_takes: f64, #[case] expected: &[(&str, f64)]
         }
     });
 }
+
+/// Seen on Kubernetes 1.37.2: the delay is over when the hook is.
+#[test]
+fn a_startup_probes_delay_runs_while_the_post_start_hook_does() {
+    let pod = r#"{"spec": {"initContainers": [{"name": "proxy", "restartPolicy": "Always",
+        "startupProbe": {"tcpSocket": {"port": 1}, "initialDelaySeconds": 4},
+        "lifecycle": {"postStart": {"exec": {"command": ["x"]}}}}], "containers": [{"name": "app"}]}}"#;
+    let times = |hook: f64| {
+        with_life(pod, |life| {
+            let program = |event| if event == Event::PostStartReturned(0) { hook } else { 0.0 };
+            schedule(&life.start(), program)[&Event::Starts(1)]
+        })
+    };
+    assert_eq!((times(3.0), times(6.0)), (4.0, 6.0));
+}
+
+#[test]
+fn a_deletion_while_an_init_container_runs_stops_it_and_the_sidecar_in_front_of_it_at_once() {
+    let pod = r#"{"spec": {"initContainers": [
+        {"name": "done"}, {"name": "one", "restartPolicy": "Always"}, {"name": "two", "restartPolicy": "Always"},
+        {"name": "migrate"}, {"name": "later", "restartPolicy": "Always"}], "containers": [{"name": "app"}]}}"#;
+    let terms = with_life(pod, |life| {
+        let order = in_order(life, &life.deletion_while_starting(3));
+        order.lines().filter(|line| line.contains("< Term")).map(str::to_owned).collect::<Vec<_>>()
+    });
+    assert_eq!(
+        terms,
+        [
+            "TerminationBegins < Term migrate",
+            "TerminationBegins + ApplicationEnded < Term two",
+            "TerminationBegins + Ends two < Term one",
+        ]
+    );
+}
+
+/// Seen on Kubernetes 1.37.2: the hook is given a second. Where the application has ended by itself it is not run.
+#[test]
+fn a_deletion_without_grace_has_a_second() {
+    let pod = r#"{"spec": {"terminationGracePeriodSeconds": 0,
+        "initContainers": [{"name": "proxy", "restartPolicy": "Always", "lifecycle": {"preStop": {"exec": {"command": ["x"]}}}}],
+        "containers": [{"name": "app", "lifecycle": {"preStop": {"sleep": {"seconds": 5}}}}]}}"#;
+    with_life(pod, |life| {
+        let deletion = schedule(&life.deletion(), |_| 0.0);
+        assert_eq!((deletion[&Event::Term(1)], deletion[&Event::Kill(1)]), (1.0, 3.0));
+        let order = in_order(life, &life.after_the_application());
+        assert!(order.starts_with("TerminationBegins < ApplicationEnded\nTerminationBegins < Term proxy\n"), "{order}");
+    });
+}
