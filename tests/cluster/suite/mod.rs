@@ -15,6 +15,7 @@
 //! | `NATIVE_SIDECAR_BAD_DAY` | `long`: ten thousand pods where a thousand are created otherwise |
 //! | `AUDIT_LOG` | the API server's audit log, where it can be read |
 //! | `NATIVE_SIDECAR_ISTIO_INJECTOR` | Istio's injector, where it was built |
+//! | `NATIVE_SIDECAR_CLOUD_SQL_PROXY`, `NATIVE_SIDECAR_COLLECTOR` | images of these sidecars, where they were built and nodes have them |
 //! | `KUBECTL` | the kubectl to render the manifests with, by default the one in the `PATH` |
 
 // The harness: a cluster, our webhook in it, and other people's webhooks.
@@ -37,10 +38,12 @@ mod burst;
 mod controllers;
 mod golden;
 mod istio;
+mod kubelet;
 mod managed;
 mod mutual;
 mod neighbours;
 mod observe;
+mod programs;
 mod replicas;
 mod requests;
 mod rights;
