@@ -83,7 +83,6 @@ async fn jobs(namespace: &Namespace<'_>, server: &Server<'_>) {
     assert!(log(namespace, &native, PROXY).await.contains("\"GET / HTTP/1.1\" 200"));
     let early = async |pod| number(&log(namespace, pod, "app").await, "early ");
     let (legacy, native, istio) = (early(&legacy).await, early(&native).await, early(&istio).await);
-    assert!(legacy < EARLY, "{legacy}");
     assert_eq!((native, istio), (EARLY, EARLY));
     report(&format!(
         "Istio in a Job, early requests served: legacy {legacy} of {EARLY} and 1/2 NotReady; native {native} of {EARLY} and \
