@@ -23,10 +23,10 @@ use std::{
 use tempfile::TempDir;
 
 /// Asks Istio for its native form; we leave it behind on what we convert.
-const NATIVE: &str = "sidecar.istio.io/nativeSidecar";
+pub(crate) const NATIVE: &str = "sidecar.istio.io/nativeSidecar";
 
 /// Istio's injector as a process of this machine, registered as its chart says.
-struct Injector {
+pub(crate) struct Injector {
     child: Child,
     folder: TempDir,
     _cleanup: Cleanup,
@@ -34,7 +34,7 @@ struct Injector {
 
 /// When Istio's webhook is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Called {
+pub(crate) enum Called {
     /// Once for each pod, as its chart says.
     Once,
     /// Again after we have changed the pod.
@@ -175,7 +175,7 @@ fn with_own_proxy(mut pod: Value) -> Value {
 // === impl Injector ===
 
 impl Injector {
-    async fn start(cluster: &Cluster, program: &OsString, settings: &[&str], called: Called) -> Self {
+    pub(crate) async fn start(cluster: &Cluster, program: &OsString, settings: &[&str], called: Called) -> Self {
         let (folder, port, authority) = (tempfile::tempdir().unwrap(), free_port(host()), Authority::new());
         let pair = authority.issue(&host().to_string());
         let (certificate, key) = (folder.path().join("tls.crt"), folder.path().join("tls.key"));

@@ -16,6 +16,7 @@
 //! | `NATIVE_SIDECAR_LIVES` | a part of names: `lives` looks at these pods only, and says all that it heard |
 //! | `AUDIT_LOG` | the API server's audit log, where it can be read |
 //! | `NATIVE_SIDECAR_ISTIO_INJECTOR` | Istio's injector, where it was built |
+//! | `NATIVE_SIDECAR_CLOUD_SQL_PROXY`, `NATIVE_SIDECAR_COLLECTOR` | images of these sidecars, where they were built and nodes have them |
 //! | `KUBECTL` | the kubectl to render the manifests with, by default the one in the `PATH` |
 
 // The harness: a cluster, our webhook in it, and other people's webhooks.
@@ -38,11 +39,14 @@ mod burst;
 mod controllers;
 mod golden;
 mod istio;
+
+mod kubelet;
 mod lives;
 mod managed;
 mod mutual;
 mod neighbours;
 mod observe;
+mod programs;
 mod replicas;
 mod requests;
 mod rights;

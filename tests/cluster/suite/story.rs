@@ -36,7 +36,7 @@ async fn a_job_with_a_sidecar_completes_once_it_is_annotated() {
 }
 
 /// READY and STATUS of a Job's pod, as `kubectl get pods` prints them.
-async fn status(namespace: &Namespace<'_>, job: &str) -> (String, String) {
+pub(crate) async fn status(namespace: &Namespace<'_>, job: &str) -> (String, String) {
     let pods = format!("pods?labelSelector=job-name={job}");
     let cell = async |column| namespace.column(&pods, "", column).await.unwrap_or_default();
     (cell("Ready").await, cell("Status").await)
@@ -51,7 +51,7 @@ async fn goes_on(namespace: &Namespace<'_>, job: &str, container: &str) {
 }
 
 /// Waits for the event that says that a container of a Job's pod was told to stop.
-async fn stopped(namespace: &Namespace<'_>, job: &str, container: &str) {
+pub(crate) async fn stopped(namespace: &Namespace<'_>, job: &str, container: &str) {
     let what = format!("an event says that {container:?} is stopped");
     let path = format!("/api/v1/namespaces/{}/events?fieldSelector=reason=Killing", namespace.name);
     let event = |event: &Value| {
@@ -197,7 +197,7 @@ async fn collected(namespace: &Namespace<'_>, pod: Value) -> String {
 
 // === Pods ===
 
-async fn with_node() -> Option<Cluster> {
+pub(crate) async fn with_node() -> Option<Cluster> {
     let cluster = Cluster::connect().await?;
     if !cluster.has_nodes().await {
         note("no nodes here: nothing about running pods was looked at");
@@ -207,7 +207,7 @@ async fn with_node() -> Option<Cluster> {
 }
 
 /// A pod of shell scripts with a volume for all of them, which is not restarted when they end.
-fn pod<const N: usize>(scripts: [(&str, &str); N]) -> Value {
+pub(crate) fn pod<const N: usize>(scripts: [(&str, &str); N]) -> Value {
     let containers = scripts.map(|(name, script)| container(name, script)).to_vec();
     json!({
         "apiVersion": "v1", "kind": "Pod",
@@ -219,12 +219,12 @@ fn pod<const N: usize>(scripts: [(&str, &str); N]) -> Value {
     })
 }
 
-fn container(name: &str, script: &str) -> Value {
+pub(crate) fn container(name: &str, script: &str) -> Value {
     let mounts = [json!({"name": "shared", "mountPath": "/shared"})];
     json!({"name": name, "image": image(), "command": ["sh", "-c", script], "volumeMounts": mounts})
 }
 
-fn job(name: &str, mut template: Value) -> Value {
+pub(crate) fn job(name: &str, mut template: Value) -> Value {
     template.as_object_mut().unwrap().retain(|key, _| key == "metadata" || key == "spec");
     let spec = json!({"template": template, "backoffLimit": 0});
     json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec})
@@ -244,7 +244,7 @@ async fn finished(namespace: &Namespace<'_>, pod: Value) -> Value {
     .await
 }
 
-fn container_status<'p>(pod: &'p Value, container: &str) -> Option<&'p Value> {
+pub(crate) fn container_status<'p>(pod: &'p Value, container: &str) -> Option<&'p Value> {
     let lists = ["initContainerStatuses", "containerStatuses"];
     let statuses = lists.iter().filter_map(|list| pod["status"][list].as_array()).flatten();
     statuses.into_iter().find(|status| status["name"] == container)
@@ -256,10 +256,10 @@ fn started(pod: &Value, container: &str) -> jiff::Timestamp {
     status["state"]["terminated"]["startedAt"].as_str().unwrap().parse().unwrap()
 }
 
-fn log_path(namespace: &Namespace<'_>, pod: &Value, container: &str) -> String {
+pub(crate) fn log_path(namespace: &Namespace<'_>, pod: &Value, container: &str) -> String {
     format!("{}/log?container={container}", namespace.pod_path(pod["metadata"]["name"].as_str().unwrap()))
 }
 
-async fn log(namespace: &Namespace<'_>, pod: &Value, container: &str) -> String {
+pub(crate) async fn log(namespace: &Namespace<'_>, pod: &Value, container: &str) -> String {
     namespace.cluster.text(&log_path(namespace, pod, container)).await
 }
