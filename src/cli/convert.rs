@@ -1,17 +1,18 @@
 //! `native-sidecar convert`: what the webhook does, done to manifests.
 
 use super::{
+    asked::Asked,
     input::{self, InputError},
     known::LoadError,
-    offline::Offline,
+    timeline::{self, Look},
 };
 use clap::{Args, ValueEnum};
 use diffy::{HunkRange, Line};
 use json_patch::{Patch, PatchError};
 use native_sidecar_core::{
-    conversion::{Conversion, Decision, Known, Settings, convert},
+    conversion::{Conversion, Decision, Settings, convert},
     findings::{Finding, Severity},
-    intent::{self, Mode},
+    intent,
     text::one_line,
 };
 use native_sidecar_manifest::{Format, Manifest, ManifestError, ObjectName, Side, Template, UnfitPatch, Written};
@@ -49,16 +50,8 @@ pub struct ConvertArgs {
     #[arg(value_name = "FILE", default_value = "-")]
     files: Vec<PathBuf>,
 
-    /// Containers to move in every pod, in start order, instead of those that its annotation lists.
-    #[arg(long, value_name = "NAME,...")]
-    containers: Option<String>,
-
-    /// Move the containers that the catalogue knows, unless the pod's annotation says otherwise.
-    #[arg(long)]
-    known: bool,
-
     #[command(flatten)]
-    offline: Offline,
+    asked: Asked,
 
     /// What to print; the format of the (first) input when not given.
     #[arg(short, long, value_name = "FORMAT")]
@@ -67,6 +60,10 @@ pub struct ConvertArgs {
     /// Also print notes, and a line for each pod that was converted.
     #[arg(short, long)]
     verbose: bool,
+
+    /// Also show the life of each pod before and after, as `timeline` does, on standard error.
+    #[arg(long)]
+    explain: bool,
 }
 
 /// What is printed.
@@ -178,17 +175,14 @@ pub fn run(
     stdout: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> Result<Outcome, ConvertError> {
-    let catalogue = args.offline.catalogue()?;
-    let facts = args.offline.facts();
-    let known = if args.known { Known::Move } else { Known::Stay };
-    let containers = args.containers.as_deref();
-    let settings =
-        Settings { catalogue: &catalogue, facts: &facts, known, mode: Mode::Convert, containers, workload: None };
+    let prepared = args.asked.prepare()?;
+    let settings = prepared.settings();
     let mut manifests = args.files.iter().map(|path| read(path, stdin)).collect::<Result<Vec<_>, _>>()?;
+    let explained = if args.explain { explained(&manifests, settings)? } else { String::new() };
     let converted = convert_manifests(&mut manifests, settings, args.output, args.verbose)?;
     // Reports come first: whoever closes standard output early still gets them. Nobody is told when
     // standard error itself is closed.
-    let _ = write!(stderr, "{}", converted.report);
+    let _ = write!(stderr, "{explained}{}", converted.report);
     match stdout.write_all(converted.output.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(ConvertError::Output(error)),
         _ => Ok(converted.outcome),
@@ -216,13 +210,15 @@ pub fn convert_manifests(
     Ok(Converted { output, report: report.to_string(), outcome: report.outcome() })
 }
 
+/// The lives of all pods, as they are drawn above the report.
+fn explained(manifests: &[Manifest], settings: Settings<'_>) -> Result<String, ConvertError> {
+    let picture = timeline::text(&timeline::drawn(manifests, settings)?, Look::of(&std::io::stderr()));
+    Ok(if picture.is_empty() { picture } else { picture + "\n" })
+}
+
 fn read(path: &Path, stdin: &mut dyn Read) -> Result<Manifest, ConvertError> {
-    if path != Path::new("-") {
-        return Ok(Manifest::read(&path.display().to_string(), &input::read(path)?)?);
-    }
-    let mut bytes = Vec::new();
-    stdin.read_to_end(&mut bytes).map_err(InputError::Stdin)?;
-    Ok(Manifest::read("standard input", &bytes)?)
+    let (name, bytes) = input::named(path, stdin)?;
+    Ok(Manifest::read(&name, &bytes)?)
 }
 
 fn format_of(manifests: &[Manifest]) -> Output {

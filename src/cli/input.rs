@@ -22,6 +22,20 @@ pub enum InputError {
     Stdin(io::Error),
 }
 
+/// The name by which messages call the input at `path`, and everything in it; `-` is `stdin`.
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn named(path: &Path, stdin: &mut dyn Read) -> Result<(String, Vec<u8>), InputError> {
+    if path != Path::new("-") {
+        return Ok((path.display().to_string(), read(path)?));
+    }
+    let mut bytes = Vec::new();
+    stdin.read_to_end(&mut bytes).map_err(InputError::Stdin)?;
+    Ok(("standard input".to_owned(), bytes))
+}
+
 /// Everything in the file at `path`; `-` is standard input.
 ///
 /// # Errors

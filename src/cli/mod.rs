@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub mod asked;
 pub mod catalogue;
 pub mod convert;
 pub mod explain;
@@ -9,6 +10,7 @@ pub mod known;
 pub mod offline;
 pub mod review;
 pub mod serve;
+pub mod timeline;
 
 use clap::{Parser, Subcommand};
 use std::{
@@ -30,6 +32,7 @@ pub struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Convert(convert::ConvertArgs),
+    Timeline(timeline::TimelineArgs),
     Review(review::ReviewArgs),
     Explain(explain::ExplainArgs),
     Catalogue(catalogue::CatalogueArgs),
@@ -44,6 +47,9 @@ pub enum CliError {
     /// `convert` failed.
     #[error(transparent)]
     Convert(#[from] convert::ConvertError),
+    /// `timeline` failed.
+    #[error(transparent)]
+    Timeline(#[from] timeline::TimelineError),
     /// `review` failed.
     #[error(transparent)]
     Review(#[from] review::ReviewError),
@@ -72,6 +78,7 @@ impl Cli {
                 ExitCode::SUCCESS
             }
             Command::Convert(args) => convert::run(&args, &mut io::stdin(), stdout, &mut io::stderr())?.into(),
+            Command::Timeline(args) => timeline::run(&args, &mut io::stdin(), stdout, &mut io::stderr())?,
             Command::Review(args) => review::run(&args, stdout, &mut io::stderr())?,
             Command::Explain(args) => explain::run(&args, stdout)?,
             Command::Catalogue(args) => catalogue::run(&args, stdout)?,

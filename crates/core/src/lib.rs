@@ -19,6 +19,7 @@
 //! | [`catalogue`] | known sidecars: `known.yaml` and its reader |
 //! | [`lifecycle`] | what happens to a pod's containers over time, and who asks whom |
 //! | [`conversion`] | the steps from intent to a proved patch, and the rules |
+//! | [`timeline`] | the two lives of a pod as a picture is drawn of them |
 //! | [`admission`] | `AdmissionReview`s: requests in, answers out |
 
 pub mod admission;
@@ -29,4 +30,5 @@ pub mod intent;
 pub mod lifecycle;
 pub mod pod;
 pub mod text;
+pub mod timeline;
 pub mod version;

@@ -127,12 +127,24 @@ pub fn convert(json: &str, settings: Settings<'_>) -> Conversion {
 /// Converts `pod`; see [`convert`].
 #[must_use]
 pub fn convert_pod<'p>(pod: &'p Pod<'p>, settings: Settings<'p>) -> Conversion {
+    let intent = asked_for(pod, settings);
+    let conversion = outcome(pod, &intent, settings);
+    conversion.observed_by(settings.observer(&intent))
+}
+
+/// Converts `pod` even where it is only to be observed, for whoever wants to see what would become of it.
+#[must_use]
+pub fn convert_unobserved<'p>(pod: &'p Pod<'p>, settings: Settings<'p>) -> Conversion {
+    outcome(pod, &asked_for(pod, settings), settings)
+}
+
+/// What is asked for the pod.
+fn asked_for(pod: &Pod<'_>, settings: Settings<'_>) -> Intent {
     let mut intent = Intent::of(pod);
     if let Some(names) = settings.containers {
         intent.ask_for(names);
     }
-    let conversion = outcome(pod, &intent, settings);
-    conversion.observed_by(settings.observer(&intent))
+    intent
 }
 
 /// What becomes of `pod` where it is not only observed.

@@ -12,7 +12,9 @@
 //! | [`traffic`] | which container serves which port or socket, and which asks which |
 //! | `script`, `process`, `hooks` | what a command does: what it waits for, whether SIGTERM ends it |
 //! | [`requests`] | what the pod asks of its node |
+//! | [`describe`] | probes and hooks in words |
 
+pub mod describe;
 mod event;
 pub mod hooks;
 mod member;
