@@ -41,12 +41,13 @@ const CARD: usize = 616;
 const PADDING: usize = 18;
 const LINE: usize = 18;
 const CHARACTER: usize = 8;
+const HEADING: usize = 12;
+const HEADING_LINE: usize = 22;
 const LANE: usize = 26;
 const BAR: usize = 14;
 /// The bar of what has been told to stop.
 const THIN: usize = 6;
 const NAMES: usize = 168;
-const LABELS: usize = 12;
 /// More arrows would hide the bars.
 const MOST_ARROWS: usize = 12;
 /// Between two arrows.
@@ -128,8 +129,10 @@ const fn color(role: Role) -> &'static str {
 impl Canvas {
     fn pod(&mut self, drawn: &Drawn, width: usize) {
         let column = Column { left: MARGIN, width: width - 2 * MARGIN };
-        self.bottom += LINE;
-        self.text(column.left, self.bottom, "h", &words::heading(drawn));
+        for line in wrapped(&words::heading(drawn), width / HEADING) {
+            self.bottom += HEADING_LINE;
+            self.text(column.left, self.bottom, "h", &line);
+        }
         self.bottom += LINE / 2;
         self.bottom = self.items(column, self.bottom, &words::verdict(&drawn.timeline));
         self.bottom += LINE / 2;
@@ -138,10 +141,7 @@ impl Canvas {
         // The cards come first, as what is drawn later lies on top.
         let place = self.body.len();
         let columns: Vec<_> = (0..sides.len())
-            .map(|index| Column {
-                left: MARGIN + index * (CARD + MARGIN) + PADDING,
-                width: CARD - 2 * PADDING,
-            })
+            .map(|index| Column { left: MARGIN + index * (CARD + MARGIN) + PADDING, width: CARD - 2 * PADDING })
             .collect();
         let mut y = top + PADDING;
         let mut next = y;
@@ -211,8 +211,7 @@ impl Canvas {
         let told = told.unwrap_or(end).clamp(opens, end);
         let color = if ends.is_none() { "endless" } else { color(role) };
         let middle = bars.middle(row);
-        for (from, to, class, height) in
-            [(starts, opens, " held", BAR), (opens, told, "", BAR), (told, end, "", THIN)]
+        for (from, to, class, height) in [(starts, opens, " held", BAR), (opens, told, "", BAR), (told, end, "", THIN)]
         {
             let (x, width) = (bars.x(from), bars.x(to) - bars.x(from));
             if width > 0 {
@@ -272,7 +271,7 @@ impl Canvas {
 
     /// The lines of `items` below `y`; what comes back is where they end.
     fn items(&mut self, column: Column, y: usize, items: &[Item]) -> usize {
-        let labels = items.iter().map(|item| item.label.len()).max().unwrap_or_default().min(LABELS);
+        let labels = items.iter().map(|item| item.label.len()).max().unwrap_or_default();
         let mut y = y;
         for Item { label, text, tone } in items {
             let indent = if label.is_empty() { 0 } else { (labels + 1) * CHARACTER };
@@ -294,10 +293,8 @@ impl Canvas {
     }
 
     fn rectangle(&mut self, class: &str, (x, y): (usize, usize), (width, height): (usize, usize)) {
-        let _ = writeln!(
-            self.body,
-            "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"/>"
-        );
+        let _ =
+            writeln!(self.body, "<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\"/>");
     }
 
     /// What the colours mean.

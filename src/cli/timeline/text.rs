@@ -36,8 +36,6 @@ enum Style {
 const SIDE_BY_SIDE: usize = 100;
 /// What stands between them.
 const BETWEEN: &str = " | ";
-/// Longer labels stand on a line of their own.
-const LONGEST_LABEL: usize = 12;
 /// A tick has no more columns.
 const WIDEST_TICK: usize = 5;
 
@@ -53,10 +51,12 @@ fn pod(drawn: &Drawn, look: Look) -> String {
         out.push_str(painted(line, look).trim_end());
         out.push('\n');
     };
-    push(&Line { text: words::heading(drawn), style: Style::Title });
+    lines(&words::heading(drawn), look.width, Style::Title).iter().for_each(&mut push);
     items(&words::verdict(&drawn.timeline), look.width).iter().for_each(&mut push);
     let sides = words::sides(&drawn.timeline);
-    push(&Line::empty());
+    if !sides.is_empty() {
+        push(&Line::empty());
+    }
     if let [before, after] = &*sides
         && look.width >= SIDE_BY_SIDE
     {
@@ -88,21 +88,22 @@ fn push_legend(out: &mut String, sides: &[Side<'_>], look: Look) {
     let symbols = LEGEND.iter().filter(|(symbol, _)| used.contains(symbol));
     let symbols: Vec<_> = symbols.map(|(symbol, meaning)| format!("{symbol} {meaning}")).collect();
     if !symbols.is_empty() {
-        let line = Line { text: symbols.join("   "), style: Style::Tone(Tone::Quiet) };
-        out.push_str(&painted(&line, look));
-        out.push('\n');
+        for line in lines(&symbols.join("   "), look.width, Style::Tone(Tone::Quiet)) {
+            out.push_str(&painted(&line, look));
+            out.push('\n');
+        }
     }
 }
 
 /// One life in blocks of lines, of which each has its counterpart in the other life.
 fn blocks(side: &Side<'_>, width: usize) -> Vec<Vec<Line>> {
     let title = side.title.to_uppercase();
-    let mut head = vec![Line { text: format!("{title} ({})", side.caption()), style: Style::Title }];
+    let mut head = lines(&format!("{title} ({})", side.caption()), width, Style::Title);
     head.extend(bars(side.life, width));
     head.push(Line::empty());
     let mut blocks = vec![head];
     for Section { title, items: list } in side.sections() {
-        let mut block = vec![Line { text: title, style: Style::Title }];
+        let mut block = lines(&title, width, Style::Title);
         block.extend(items(&list, width.saturating_sub(2)).into_iter().map(|line| line.indented(2)));
         block.push(Line::empty());
         blocks.push(block);
@@ -162,7 +163,7 @@ fn bar(lane: &Lane, role: Role, ticks: usize, tick: usize) -> String {
 }
 
 fn items(items: &[Item], width: usize) -> Vec<Line> {
-    let labels = items.iter().map(|item| item.label.width()).max().unwrap_or_default().min(LONGEST_LABEL);
+    let labels = items.iter().map(|item| item.label.width()).max().unwrap_or_default();
     let mut lines = Vec::new();
     for Item { label, text, tone } in items {
         let style = Style::Tone(*tone);
@@ -176,6 +177,10 @@ fn items(items: &[Item], width: usize) -> Vec<Line> {
         }
     }
     lines
+}
+
+fn lines(text: &str, width: usize, style: Style) -> Vec<Line> {
+    wrapped(text, width).into_iter().map(|text| Line { text, style }).collect()
 }
 
 /// `text` in lines of at most `width` columns, broken between words where that is possible.

@@ -201,7 +201,8 @@ impl<'d> Side<'d> {
     }
 
     fn traffic(&self) -> Section {
-        let mut items: Vec<_> = self.life.traffic.iter().map(|asked| Item::new("-", asks(asked)).with(tone(asked))).collect();
+        let mut items: Vec<_> =
+            self.life.traffic.iter().map(|asked| Item::new("-", asks(asked)).with(tone(asked))).collect();
         if items.is_empty() {
             items.push(Item::new("-", "nobody, as far as it can be seen").with(Tone::Quiet));
         }
@@ -370,7 +371,6 @@ pub(super) fn asks(asked: &Asked) -> String {
         Some(Meets::PostStartReturned) => ", whose postStart hook has returned by then",
         Some(Meets::Running) => ", which runs by then, but may not serve yet",
         Some(Meets::NotStarted) => ", which starts later",
-        Some(Meets::Ended) => ", which has ended by then",
     };
     format!("{} asks {place} of {} ({ways}){meets}", name(asker), name(server))
 }
@@ -378,7 +378,7 @@ pub(super) fn asks(asked: &Asked) -> String {
 pub(super) fn tone(asked: &Asked) -> Tone {
     match asked.at_start {
         Some(meets) if meets.is_ready() => Tone::Good,
-        Some(Meets::NotStarted | Meets::Ended) => Tone::Bad,
+        Some(Meets::NotStarted) => Tone::Bad,
         _ => Tone::Plain,
     }
 }

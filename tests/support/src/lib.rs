@@ -13,6 +13,7 @@ use native_sidecar_core::{
     catalogue::Catalogue,
     conversion::{self, ClusterFacts, Conversion, Known, Settings, Workload},
     intent::Mode,
+    timeline::Timeline,
 };
 use native_sidecar_manifest::{Manifest, Side};
 use serde::Deserialize;
@@ -148,6 +149,11 @@ impl Case {
     /// What the pure function makes of `pod` with this case's settings.
     pub fn convert_pod(&self, pod: &str) -> Conversion {
         conversion::convert(pod, self.conversion_settings())
+    }
+
+    /// The lives of the case's pod.
+    pub fn timeline(&self) -> Timeline {
+        Timeline::of(&self.pod, self.conversion_settings())
     }
 
     fn conversion_settings(&self) -> Settings<'_> {

@@ -35,6 +35,7 @@ use json_patch::Patch;
 use knowledge::carriers::{Comes, LateCarriers, Starting};
 use model::{Plan, Selection, Slot};
 use rules::{Case, judge};
+use serde::{Serialize, Serializer};
 
 /// What a conversion is given beside the pod.
 #[derive(Clone, Copy, Debug)]
@@ -302,5 +303,11 @@ impl Decision {
             Self::WouldConvert => "would-convert",
             Self::WouldBlock => "would-block",
         }
+    }
+}
+
+impl Serialize for Decision {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
     }
 }

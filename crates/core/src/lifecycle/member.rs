@@ -5,12 +5,13 @@ use crate::{
     pod::{Container, Handler},
     version::Version,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::ops::Deref;
 
 /// What a container is to the kubelet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// An init container that has to end before the next one starts.
     RunOnce,
@@ -98,7 +99,8 @@ pub enum Gate {
 }
 
 /// Whether a container is started again when it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Restarts {
     /// However it ends.
     Always,

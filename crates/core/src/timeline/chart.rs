@@ -71,10 +71,7 @@ impl Chart {
 /// When the steps come if what a program or hook takes is one tick each.
 fn in_ticks(steps: &[Step]) -> Schedule {
     let takes = |event| {
-        matches!(
-            event,
-            Event::PostStartReturned(_) | Event::Started(_) | Event::PreStopReturned(_) | Event::Ends(_)
-        )
+        matches!(event, Event::PostStartReturned(_) | Event::Started(_) | Event::PreStopReturned(_) | Event::Ends(_))
     };
     let in_ticks = |step: &Step| Step {
         takes: Takes::Seconds(i64::from(takes(step.event))),

@@ -33,7 +33,7 @@ use crate::{
     version::Version,
 };
 use json_patch::Patch;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The version of the JSON: a field that goes or changes its meaning raises it, a field that is new does not.
@@ -44,7 +44,6 @@ pub const FORMAT_VERSION: u32 = 1;
 #[serde(rename_all = "camelCase")]
 pub struct Timeline {
     /// What becomes of the pod.
-    #[serde(serialize_with = "decision")]
     pub decision: Decision,
     /// The containers that become native sidecars.
     pub native: Vec<String>,
@@ -91,10 +90,6 @@ const ENDS: [&str; 3] = ["one-shot", "works-at-the-end", "application-ends-sidec
 /// Source: `component-helpers/resource/helpers.go`, `IsSupportedPodLevelResource`.
 fn is_pod_level(resource: &str) -> bool {
     matches!(resource, "cpu" | "memory") || resource.starts_with("hugepages-")
-}
-
-fn decision<S: Serializer>(decision: &Decision, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(decision.as_str())
 }
 
 // === impl Timeline ===
@@ -199,3 +194,6 @@ fn requests(pod: &Pod<'_>, life: &Lifecycle<'_>) -> BTreeMap<String, String> {
     }
     requests.into_iter().map(|(name, request)| (name.to_owned(), request.to_string())).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,12 +10,10 @@ pub struct Started {
     /// Its name.
     pub name: String,
     /// What it is to the kubelet.
-    #[serde(serialize_with = "role")]
     pub role: Role,
     /// What has to come about before the next one starts; nothing where this one only has to be started.
     pub holds: Vec<Hold>,
     /// Whether it is started again when it ends.
-    #[serde(serialize_with = "restarts")]
     pub restarts: Restarts,
 }
 
@@ -82,22 +80,6 @@ fn holds(member: &Member<'_>) -> Vec<Hold> {
         patience: member.startup_pace().map(Patience::from),
     });
     hook.into_iter().chain(probe).collect()
-}
-
-fn role<S: serde::Serializer>(role: &Role, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match role {
-        Role::RunOnce => "run-once",
-        Role::Sidecar => "sidecar",
-        Role::Regular => "regular",
-    })
-}
-
-fn restarts<S: serde::Serializer>(restarts: &Restarts, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match restarts {
-        Restarts::Always => "always",
-        Restarts::OnFailure => "on-failure",
-        Restarts::Never => "never",
-    })
 }
 
 // === impl Patience ===

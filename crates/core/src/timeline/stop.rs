@@ -103,21 +103,20 @@ impl End {
 
 impl Deletion {
     pub(super) fn of(life: &Lifecycle<'_>) -> Self {
-        let steps = life.deletion();
-        let times = Times::of(&steps);
-        let stops = stops(life, &steps, &times);
+        let order = life.deletion();
+        let times = Times::of(&order);
+        let stops = stops(life, &order, &times);
         Self { grace_seconds: life.rest().grace_seconds, stops, ends: times.span(Event::PodEnds) }
     }
 }
 
-fn stops(life: &Lifecycle<'_>, steps: &[Step], times: &Times) -> Vec<Stop> {
+fn stops(life: &Lifecycle<'_>, order: &[Step], times: &Times) -> Vec<Stop> {
     let members = life.members();
     let stop = |step: &Step| {
         let Event::Term(index) = step.event else { return None };
         let member = members.get(index)?;
         let hook = member.pre_stop().filter(|_| times.earliest.contains_key(&Event::PreStop(index)));
-        let hook =
-            hook.map(|hook| Hook { what: describe::handler(hook), seconds: member.pre_stop_seconds() });
+        let hook = hook.map(|hook| Hook { what: describe::handler(hook), seconds: member.pre_stop_seconds() });
         Some(Stop {
             container: member.name().to_owned(),
             index,
@@ -127,7 +126,7 @@ fn stops(life: &Lifecycle<'_>, steps: &[Step], times: &Times) -> Vec<Stop> {
             kill: times.span(Event::Kill(index)),
         })
     };
-    steps.iter().filter_map(stop).collect()
+    order.iter().filter_map(stop).collect()
 }
 
 /// The containers whose end `event` is.

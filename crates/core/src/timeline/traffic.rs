@@ -1,7 +1,7 @@
 //! Who asks whom inside the pod, and whether that one is there by then.
 
 use crate::lifecycle::{
-    Gate, Lifecycle,
+    Gate, Lifecycle, Role,
     traffic::{Address, By},
 };
 use serde::Serialize;
@@ -59,23 +59,28 @@ pub enum Meets {
     Running,
     /// It starts later.
     NotStarted,
-    /// It ran once, and has ended.
-    Ended,
 }
 
 /// Everything that one container asks of another, by who asks.
+///
+/// What runs once serves nobody: a port among its flags is one that it asks, as in `psql -p 5432`.
 pub(super) fn asked(life: &Lifecycle<'_>) -> Vec<Asked> {
-    let traffic = life.traffic();
+    let (traffic, members) = (life.traffic(), life.members());
+    let runs_once = |index: usize| members.get(index).is_none_or(|member| member.role == Role::RunOnce);
     let mut by_address: BTreeMap<(usize, Address<'_>), Vec<By<'_>>> = BTreeMap::new();
+    // Of each address that is asked for, who serves it.
+    let mut servers = BTreeMap::new();
     for ask in traffic.asked() {
         // Who serves it itself is not known to mean another one.
-        if !traffic.serves(ask.asker, ask.address) {
+        if runs_once(ask.asker) || !traffic.serves(ask.asker, ask.address) {
             by_address.entry((ask.asker, ask.address)).or_default().push(ask.by);
+            servers.entry(ask.address).or_insert_with(|| {
+                traffic.servers(ask.address).map(|(server, _)| server).find(|server| !runs_once(*server))
+            });
         }
     }
-    let members = life.members();
     let asked = |((asker, address), by): ((usize, Address<'_>), Vec<By<'_>>)| {
-        let (server, _) = traffic.servers(address).next()?;
+        let server = servers.get(&address).copied().flatten()?;
         let only_at_the_end = by.iter().all(|by| *by == By::PreStop);
         Some(Asked {
             asker: members.get(asker)?.name().to_owned(),
@@ -95,10 +100,9 @@ fn meets(life: &Lifecycle<'_>, asker: usize, server: usize) -> Meets {
         return Meets::NotStarted;
     }
     match life.gate(server) {
-        Gate::Ended => Meets::Ended,
         Gate::StartupProbe => Meets::StartupProbePassed,
         Gate::PostStart => Meets::PostStartReturned,
-        Gate::Runs => Meets::Running,
+        Gate::Runs | Gate::Ended => Meets::Running,
     }
 }
 
