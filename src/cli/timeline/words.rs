@@ -131,7 +131,7 @@ fn action(what: &str) -> String {
 
 // === impl Side ===
 
-impl<'d> Side<'d> {
+impl Side<'_> {
     /// What the bars show, in a few words.
     pub(super) fn caption(&self) -> String {
         let until = match &self.life.end {
@@ -303,13 +303,13 @@ impl<'d> Side<'d> {
 
     fn requests(&self) -> Section {
         let before = self.before.map(|before| &before.requests);
-        let mut rises = false;
+        let mut differs = false;
         let mut list = Vec::new();
         for (resource, request) in &self.life.requests {
             let was = before.map(|before| before.get(resource).map_or("none", String::as_str));
             match was.filter(|was| was != request) {
                 Some(was) => {
-                    rises = true;
+                    differs = true;
                     list.push(format!("{} {request} (was {was})", name(resource)));
                 }
                 None => list.push(format!("{} {request}", name(resource))),
@@ -321,7 +321,7 @@ impl<'d> Side<'d> {
             // Writing to a string cannot fail.
             let _ = write!(text, " and {} more", more.len());
         }
-        let tone = if rises { Tone::Bad } else { Tone::Plain };
+        let tone = if differs { Tone::Bad } else { Tone::Plain };
         Section { title: "Effective requests".to_owned(), items: vec![Item::new("", text).with(tone)] }
     }
 }
