@@ -410,6 +410,12 @@ fn rows(stops: &[Stop]) -> Vec<Item> {
         let killed = if stops.len() == 1 { "SIGKILL, if it still runs" } else { "SIGKILL to those that still run" };
         items.push(Item::new(span(Span { earliest, latest }), killed));
     }
+    for Stop { container, ignores_term, .. } in stops {
+        let Some(program) = ignores_term else { continue };
+        let sentence =
+            format!("{} does not act on SIGTERM ({}), so it runs until SIGKILL.", name(container), name(program));
+        items.push(Item::new("", sentence).with(Tone::Bad));
+    }
     items
 }
 

@@ -23,7 +23,7 @@ pub use traffic::{Asked, Meets, Place};
 
 use crate::{
     conversion::{Conversion, Decision, Settings, convert_pod, convert_unobserved},
-    findings::{Finding, Severity},
+    findings::{Code, Finding, Severity},
     intent::Intent,
     lifecycle::{
         Lifecycle,
@@ -83,7 +83,7 @@ pub struct Life {
 }
 
 /// Findings by which a container ends by itself, or is ended by another one.
-const ENDS: [&str; 3] = ["one-shot", "works-at-the-end", "application-ends-sidecar"];
+const ENDS: [Code; 3] = [Code::OneShot, Code::WorksAtTheEnd, Code::ApplicationEndsSidecar];
 
 /// What of the pod's own `spec.resources` counts for the pod as a whole.
 ///
@@ -151,7 +151,7 @@ fn endless(pod: &Pod<'_>, conversion: &Conversion, settings: Settings<'_>) -> BT
         |names| names.split(',').map(|name| name.trim().to_owned()).collect(),
     );
     let mut endless: BTreeSet<_> = conversion.native.iter().cloned().chain(asked).collect();
-    let ends = |finding: &&Finding| ENDS.contains(&finding.code.as_str());
+    let ends = |finding: &&Finding| ENDS.contains(&finding.code);
     for name in conversion.findings.iter().filter(ends).filter_map(|finding| finding.container.as_ref()) {
         endless.remove(name);
     }

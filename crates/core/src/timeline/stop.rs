@@ -1,7 +1,7 @@
 //! The end of a Job and a deletion, with seconds.
 
 use crate::lifecycle::{
-    Event, Lifecycle, Member, Role, Step, describe,
+    Event, Lifecycle, Member, Role, Step, describe, process,
     schedule::{Schedule, schedule},
 };
 use serde::Serialize;
@@ -48,6 +48,8 @@ pub struct Stop {
     pub after: Vec<String>,
     /// When it gets SIGTERM: if all end at once, and if none ends by itself.
     pub term: Span,
+    /// Its first process, where that is known not to act on SIGTERM.
+    pub ignores_term: Option<String>,
     /// When it is killed if it still runs.
     pub kill: Span,
 }
@@ -72,7 +74,8 @@ pub struct Span {
     pub latest: i64,
 }
 
-/// The same order with programs that end at once, and with such as never end by themselves.
+/// The same order with programs that end at once, unless they are known not to act on SIGTERM, and with such as never end
+/// by themselves.
 struct Times {
     earliest: Schedule,
     latest: Schedule,
@@ -92,7 +95,7 @@ impl End {
         let endless: Vec<_> = waits_for.iter().filter(|name| endless.contains(*name)).cloned().collect();
         let endless = if endless.len() == waits_for.len() { Vec::new() } else { endless };
         let steps = life.after_the_application();
-        let times = Times::of(&steps);
+        let times = Times::of(life, &steps);
         let ends = times.span(Event::PodEnds);
         let latest_seconds = endless.is_empty().then_some(ends.latest);
         Some(Self { waits_for, endless, stops: stops(life, &steps, &times), latest_seconds })
@@ -104,7 +107,7 @@ impl End {
 impl Deletion {
     pub(super) fn of(life: &Lifecycle<'_>) -> Self {
         let order = life.deletion();
-        let times = Times::of(&order);
+        let times = Times::of(life, &order);
         let stops = stops(life, &order, &times);
         Self { grace_seconds: life.rest().grace_seconds, stops, ends: times.span(Event::PodEnds) }
     }
@@ -123,10 +126,17 @@ fn stops(life: &Lifecycle<'_>, order: &[Step], times: &Times) -> Vec<Stop> {
             pre_stop: hook,
             after: step.after.iter().flat_map(|event| awaited(members, times, *event)).collect(),
             term: times.span(step.event),
+            ignores_term: ignores_term(life, index).map(str::to_owned),
             kill: times.span(Event::Kill(index)),
         })
     };
     order.iter().filter_map(stop).collect()
+}
+
+/// The program that keeps the container from acting on SIGTERM: only a process namespace of its own shields it.
+fn ignores_term<'l>(life: &'l Lifecycle<'_>, index: usize) -> Option<&'l str> {
+    let member = life.members().get(index).filter(|_| !life.rest().shares_processes)?;
+    process::deaf_to_term(member.container)
 }
 
 /// The containers whose end `event` is.
@@ -146,8 +156,12 @@ fn awaited(members: &[Member<'_>], times: &Times, event: Event) -> Vec<String> {
 // === impl Times ===
 
 impl Times {
-    fn of(steps: &[Step]) -> Self {
-        Self { earliest: schedule(steps, |_| 0.0), latest: schedule(steps, |_| f64::INFINITY) }
+    fn of(life: &Lifecycle<'_>, order: &[Step]) -> Self {
+        let at_once = |event: Event| match event {
+            Event::Ends(index) if ignores_term(life, index).is_some() => f64::INFINITY,
+            _ => 0.0,
+        };
+        Self { earliest: schedule(order, at_once), latest: schedule(order, |_| f64::INFINITY) }
     }
 
     fn span(&self, event: Event) -> Span {

@@ -111,6 +111,19 @@ fn what_is_known_to_end_by_itself_does_not_hold_up_a_job() {
 }
 
 #[test]
+fn what_does_not_act_on_sigterm_runs_until_it_is_killed() {
+    let tail = r#"{"name": "logs", "image": "i", "command": ["tail", "-F", "/log"]}"#;
+    let after = timeline(&of_job(&format!("{APP}, {tail}")), Some("logs")).after.unwrap();
+    let deletion = after.deletion;
+    assert_eq!(deletion.stops[1].ignores_term.as_deref(), Some("tail"));
+    assert_eq!(deletion.ends, Span { earliest: 20, latest: 22 });
+    let shares =
+        of_job(&format!("{APP}, {tail}")).replace(r#""spec": {"#, r#""spec": {"shareProcessNamespace": true, "#);
+    let after = timeline(&shares, Some("logs")).after.unwrap();
+    assert_eq!(after.deletion.ends, Span { earliest: 0, latest: 22 });
+}
+
+#[test]
 fn what_the_pod_asks_for_as_a_whole_counts_instead() {
     let pod = r#"{"spec": {"resources": {"requests": {"cpu": "3", "example.com/gpu": "9"}},
         "containers": [{"name": "a", "resources": {"requests": {"cpu": "1", "memory": "1Gi"}}}]}}"#;
