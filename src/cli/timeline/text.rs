@@ -138,13 +138,11 @@ fn bars(life: &Life, width: usize) -> Vec<Line> {
     if tick == 0 {
         return Vec::new();
     }
-    let line = |((name, container), lane): ((&String, _), &Lane)| {
+    let line = |((name, role), lane): ((&String, _), &Lane)| {
         let name = clipped(name, widest);
-        let gap = widest - name.width();
-        let bar = bar(lane, container, *ticks, tick);
-        let goes_on = lane.ends.is_none();
-        let style = Style::Tone(if goes_on { Tone::Bad } else { Tone::Plain });
-        Line { text: format!("  {name}{} {bar}", " ".repeat(gap)), style }
+        let gap = " ".repeat(widest - name.width());
+        let style = Style::Tone(if lane.ends.is_none() { Tone::Bad } else { Tone::Plain });
+        Line { text: format!("  {name}{gap} {}", bar(lane, role, *ticks, tick)), style }
     };
     let roles = life.containers.iter().map(|container| container.role);
     names.iter().zip(roles).zip(lanes).map(line).collect()
