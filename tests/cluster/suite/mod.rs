@@ -39,7 +39,6 @@ mod burst;
 mod controllers;
 mod golden;
 mod istio;
-
 mod kubelet;
 mod lives;
 mod managed;
