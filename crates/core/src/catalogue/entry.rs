@@ -28,6 +28,9 @@ pub struct Entry {
     /// Whether it moves only when it is named, never because known sidecars move.
     #[serde(default)]
     pub only_when_named: bool,
+    /// Whether nothing is known but what its readiness waits for: in all else it counts as not known.
+    #[serde(default)]
+    pub only_readiness: bool,
     /// Any of these means that the pod asks its injector for the regular form, so it moves only when it is named.
     #[serde(default)]
     pub opt_out: Vec<Condition>,

@@ -183,6 +183,15 @@ impl NativeForm {
     }
 }
 
+// === impl Selected ===
+
+impl<'p> Selected<'p> {
+    /// The catalogue's entry for it, where that knows more of it than its readiness.
+    pub(super) fn known(&self) -> Option<&'p Entry> {
+        self.entry.filter(|entry| !entry.only_readiness)
+    }
+}
+
 // === impl Move ===
 
 impl<'p> Move<'p> {

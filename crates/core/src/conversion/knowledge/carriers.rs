@@ -1,8 +1,8 @@
 //! Mesh proxies that carry a pod's traffic, and what starts before them although its traffic is redirected to them.
 
-use crate::lifecycle::traffic::asked_by;
 use crate::{
     catalogue::{Bypass, Catalogue, Entry},
+    lifecycle::traffic::asked_by,
     pod::{Container, Handler, HttpGetAction, Pod, TcpSocketAction},
 };
 use std::collections::BTreeSet;

@@ -93,7 +93,7 @@ fn late_work(case: &Case<'_>, the_move: &Move<'_>, wait: &Wait<'_>) -> Option<(S
 /// The file that a flag or variable names as the mark of the application's end, in a volume shared with it.
 fn told_marker(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     // A vendor's own sidecar is known to be one; and a script was read for what it waits for.
-    if the_move.selected.entry.is_some() || process::script(the_move.container()).is_some() {
+    if the_move.selected.known().is_some() || process::script(the_move.container()).is_some() {
         return None;
     }
     let marks = |(name, path): &(&str, &str)| markers::awaits_end(name, path);

@@ -97,7 +97,7 @@ fn readiness_waits(case: &Case<'_>, the_move: &Move<'_>, readiness: Probe<'_>) -
 pub(super) fn startup_probe_gates(_: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     // A vendor knows its sidecar, and whoever wishes a probe for this move has thought of it. A port that is merely open
     // is the sidecar's own.
-    let brought = the_move.selected.entry.is_none() && the_move.form.startup_probe == Change::Keep;
+    let brought = the_move.selected.known().is_none() && the_move.form.startup_probe == Change::Keep;
     let own = the_move.container().startup_probe().filter(|_| brought)?;
     own.handler.tcp_socket.is_none().then(|| {
         "the application now waits for its startup probe; the probe must not be answered by, or through to, the application".into()

@@ -59,7 +59,7 @@ pub(super) fn needs_application(case: &Case<'_>, the_move: &Move<'_>) -> Option<
 fn asks_too_early(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     let container = the_move.container();
     let told = |by: By<'_>| matches!(by, By::Flag(_) | By::CommandLine | By::Variable(_));
-    let ends = match the_move.selected.entry {
+    let ends = match the_move.selected.known() {
         Some(entry) => any_holds(&entry.needs_application, case.pod, container),
         None => !is_patient(the_move),
     };
