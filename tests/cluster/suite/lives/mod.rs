@@ -191,6 +191,7 @@ impl Subject {
             known: Known::Stay,
             mode: Mode::Convert,
             containers: None,
+            workload: None,
         };
         let conversion = conversion::convert(&pod, settings);
         assert_eq!(conversion.decision, Decision::Converted, "{}: {:?}", self.name(), conversion.reasons);
