@@ -597,7 +597,7 @@ fn annotations() -> impl Strategy<Value = Map<String, Value>> {
         ("native-sidecar.io/containers", 0.75, select(&lists)),
         ("native-sidecar.io/known", 0.2, select(&["true", "false", "false", "yes"])),
         ("native-sidecar.io/accept", 0.5, select(&[&ALL_BLOCKERS, &ALL_BLOCKERS, "host-port", "host-prot"])),
-        ("native-sidecar.io/on-blocker", 0.3, select(&["deny", "leave", "reject"])),
+        ("native-sidecar.io/on-blocker", 0.4, select(&["deny", "deny", "leave", "reject"])),
         ("native-sidecar.io/converted", 0.3, select(&records)),
         ("native-sidecar.io/blocked", 0.1, select(&["host-port: earlier"])),
         ("position.native-sidecar.io/helper", 0.25, select(&places)),
