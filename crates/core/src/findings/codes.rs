@@ -309,7 +309,7 @@ codes! {
     LastLines, "last-lines", Note {
         meaning: "A collector that reads lines from files has no wait at its end.",
         why: "It gets SIGTERM some 50 ms after the application has ended. Lines that it has not read by then are lost. Its preStop hook runs when the application has ended, and SIGTERM comes only when the hook has returned.",
-        remedy: "Give it a preStop hook that waits as long as the message says, such as `sleep: {seconds: 2}`, within the grace period.",
+        remedy: "Give it a preStop hook that waits as long as the message says, such as `sleep: {seconds: 2}`, within the grace period. At a deletion the hook runs beside the draining application, so let it wait as much longer as that one drains.",
         source: "Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go, killContainer; aws/aws-for-fluent-bit#201",
     }
     StartupProbeGates, "startup-probe-gates", Note {
