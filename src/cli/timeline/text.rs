@@ -138,14 +138,14 @@ fn bars(life: &Life, width: usize) -> Vec<Line> {
     if tick == 0 {
         return Vec::new();
     }
-    let line = |((name, role), lane): ((&String, _), &Lane)| {
+    let drawn = |((name, role), lane): ((&String, _), &Lane)| {
         let name = clipped(name, widest);
         let gap = " ".repeat(widest - name.width());
         let style = Style::Tone(if lane.ends.is_none() { Tone::Bad } else { Tone::Plain });
         Line { text: format!("  {name}{gap} {}", bar(lane, role, *ticks, tick)), style }
     };
     let roles = life.containers.iter().map(|container| container.role);
-    names.iter().zip(roles).zip(lanes).map(line).collect()
+    names.iter().zip(roles).zip(lanes).map(drawn).collect()
 }
 
 fn bar(lane: &Lane, role: Role, ticks: usize, tick: usize) -> String {
