@@ -90,7 +90,7 @@ pub(super) fn verdict(timeline: &Timeline) -> Vec<Item> {
     let counts = [(*warnings, "warning"), (*notes, "note")].into_iter().filter(|(number, _)| *number > 0);
     let counts: Vec<_> = counts.map(|(number, what)| count(number, what)).collect();
     if !counts.is_empty() {
-        let told = format!("{}: see native-sidecar convert --verbose.", counts.join(", "));
+        let told = format!("{}: native-sidecar convert --verbose tells, or review --patch.", counts.join(", "));
         items.push(Item::new("", told).with(Tone::Quiet));
     }
     items

@@ -77,6 +77,7 @@ fn in_ticks(steps: &[Step]) -> Schedule {
         takes: Takes::Seconds(i64::from(takes(step.event))),
         at_the_latest: None,
         not_before: None,
+        since: None,
         ..step.clone()
     };
     let steps: Vec<_> = steps.iter().filter(|step| !matches!(step.event, Event::Kill(_))).map(in_ticks).collect();

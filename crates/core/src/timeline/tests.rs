@@ -146,3 +146,15 @@ fn bars_follow_the_order_of_the_start_and_of_the_end() {
     assert_eq!(lanes[0], Lane { starts: 0, opens: 0, told: Some(5), ends: Some(6) });
     assert_eq!(lanes[1], Lane { starts: 0, opens: 0, told: None, ends: Some(4) });
 }
+
+#[test]
+fn a_long_delay_takes_no_more_of_the_bars_than_a_short_one() {
+    let of = |delay: &str| {
+        let probe =
+            format!(r#""startupProbe": {{"tcpSocket": {{"port": 81}}, "initialDelaySeconds": {delay}}}, "image""#);
+        let proxy = PROXY.replace(r#""image""#, &probe);
+        timeline(&of_job(&format!("{APP}, {proxy}")), Some("proxy")).after.unwrap().chart
+    };
+    assert_eq!(of("2"), of("2000"));
+    assert_eq!(of("2").lanes[1].starts, 1);
+}
