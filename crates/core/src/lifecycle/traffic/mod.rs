@@ -79,6 +79,8 @@ struct Reader<'p> {
     asked: Vec<Ask<'p>>,
     served: Vec<(Address<'p>, usize, By<'p>)>,
     index: usize,
+    /// Whether it runs once: then it serves nobody.
+    runs_once: bool,
     container: &'p Container<'p>,
     mounts: Mounts<'p>,
     /// Names of variables that hold the pod's own address.
@@ -198,7 +200,9 @@ impl<'p> Reader<'p> {
         let is_own = |path: &str| matches!(path, "status.podIP" | "status.podIPs");
         let own_address = container.env().iter().filter(|var| is_own(&var.field_path)).map(|var| &*var.name).collect();
         let mounts = Mounts::whole(container);
-        let mut reader = Self { asked: Vec::new(), served: Vec::new(), index, container, mounts, own_address };
+        let runs_once = member.role == Role::RunOnce;
+        let (asked, served) = (Vec::new(), Vec::new());
+        let mut reader = Self { asked, served, index, runs_once, container, mounts, own_address };
         reader.read(member);
         reader
     }
@@ -213,7 +217,7 @@ impl<'p> Reader<'p> {
     }
 
     fn serve(&mut self, port: i64, by: By<'p>) {
-        if (1..=65535).contains(&port) {
+        if (1..=65535).contains(&port) && !self.runs_once {
             self.served.push((Address::Port(port), self.index, by));
         }
     }
@@ -236,7 +240,7 @@ impl<'p> Reader<'p> {
 
     fn read_probes(&mut self, member: &Member<'p>) {
         // A run-once init container has none that count.
-        if member.role == Role::RunOnce {
+        if self.runs_once {
             return;
         }
         let container = self.container;
@@ -272,6 +276,12 @@ impl<'p> Reader<'p> {
 
     fn read_command_line(&mut self) {
         let words: Vec<&'p str> = self.container.command_line().collect();
+        // `psql -h localhost -p 5432`. What goes on running may be told so where to listen.
+        if self.runs_once {
+            for port in text::ports_behind_hosts(words.iter().copied()) {
+                self.ask(port, By::CommandLine);
+            }
+        }
         let mut words = words.into_iter().peekable();
         while let Some(word) = words.next() {
             let Some(name) = word.strip_prefix('-').map(|rest| rest.trim_start_matches('-')) else {

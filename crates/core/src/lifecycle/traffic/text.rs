@@ -30,19 +30,31 @@ pub fn ports_in(text: &str) -> Vec<i64> {
         return Vec::new();
     }
     let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | ';' | '|' | '<' | '>');
-    let mut words = text.split(is_end).filter(|word| !word.is_empty()).peekable();
+    let mut words = text.split(is_end).filter(|word| !word.is_empty());
+    let mut ports = ports_behind_hosts(words.clone());
+    let mut word = words.next();
+    while let Some(this) = word {
+        word = words.next();
+        ports.extend(in_word(this, word));
+    }
+    ports
+}
+
+/// The ports that are given apart from the own host, behind it: `host=localhost port=5432`, `-h localhost -p 5432`.
+pub(super) fn ports_behind_hosts<'t>(words: impl Iterator<Item = &'t str>) -> Vec<i64> {
     let mut ports = Vec::new();
-    let mut is_local = false;
-    while let Some(word) = words.next() {
-        match word.split_once('=') {
-            // The words of a connection string.
-            Some((key, value)) if key.ends_with("host") || key.ends_with("hostaddr") => {
-                is_local = own_host(value).is_some_and(|(_, rest)| rest.is_empty());
+    let (mut is_local, mut key) = (false, "");
+    for word in words {
+        let (name, value) = word.split_once('=').unwrap_or((key, word));
+        // The name of an option whose value comes next.
+        key = if word.starts_with('-') && !word.contains('=') { word } else { "" };
+        match name {
+            "-h" | "-H" | "--host" | "--hostname" | "host" | "hostaddr" | "dbhost" => {
+                is_local = own_host(value).is_some_and(|(host, rest)| rest.is_empty() && host != "0.0.0.0");
             }
-            Some(("port", value)) if is_local => ports.extend(number(value)),
+            "-p" | "-P" | "--port" | "port" if is_local => ports.extend(whole_number(value)),
             _ => {}
         }
-        ports.extend(in_word(word, words.peek().copied()));
     }
     ports
 }
@@ -134,6 +146,10 @@ mod tests {
     #[case("jdbc:postgresql://localhost/db", &[5432])]
     #[case("host=localhost user=a port=5433", &[5433])]
     #[case("host=db user=a port=5433", &[])]
+    #[case("psql -h localhost -p 5432 -c x", &[5432])]
+    #[case("pg_isready --host=127.0.0.1 --port=5433", &[5433])]
+    #[case("psql -h db -p 5432", &[])]
+    #[case("server --host 0.0.0.0 --port 80", &[])]
     #[case("amqp://127.0.1.1:70000", &[5672])]
     #[case("http://localhost/a,http://127.0.0.1:9/b", &[80, 9])]
     fn ports_are_found(#[case] text: &str, #[case] ports: &[i64]) {
