@@ -211,7 +211,7 @@ pub fn review(uid: &str) -> Value {
                 "apiVersion": "v1", "kind": "Pod",
                 "metadata": {"generateName": "pi-", "annotations": {"native-sidecar.io/containers": "sidecar"},
                              "ownerReferences": [{"kind": "Job", "name": "pi", "controller": true}]},
-                "spec": {"containers": [{"name": "pi", "image": "perl"}, {"name": "sidecar", "image": "busybox"}]}
+                "spec": {"restartPolicy": "Never", "containers": [{"name": "pi", "image": "perl"}, {"name": "sidecar", "image": "busybox"}]}
             }
         }
     })

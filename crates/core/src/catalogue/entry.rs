@@ -74,6 +74,9 @@ pub struct Entry {
     /// Ports of its own at which it can be told to end.
     #[serde(default)]
     pub quit_ports: Vec<i64>,
+    /// What its processes are called, where that is neither the container's name nor its image's.
+    #[serde(default)]
+    pub processes: Vec<String>,
     /// How it comes by the lines that the application writes, where it reads them from files.
     pub reads_lines: Option<ReadsLines>,
     /// Any of these means that its readiness waits for the application, so that it must not gate it.
@@ -532,6 +535,17 @@ impl Listener {
         let is_port = |source: &ValueSource| source.value(pod, container).is_some_and(|text| text.parse() == Ok(port));
         all_hold(&self.conditions, pod, container)
             && (self.ports.iter().any(is_port) || (self.declared && container.declares(port)))
+    }
+
+    /// The ports that it serves in `container`, as far as they can be seen.
+    pub fn port_numbers<'l>(
+        &'l self,
+        pod: &'l Pod<'_>,
+        container: &'l Container<'_>,
+    ) -> impl Iterator<Item = i64> + 'l {
+        let holds = all_hold(&self.conditions, pod, container) && !self.is_off(pod, container);
+        let number = |source: &ValueSource| source.value(pod, container)?.parse().ok();
+        self.ports.iter().filter(move |_| holds).filter_map(number)
     }
 
     /// The address at which it listens; `None` where that cannot be seen.

@@ -220,13 +220,15 @@ impl<'p> Move<'p> {
     }
 
     /// The container in the pod's life as it will be.
-    fn member(&self) -> Member<'p> {
+    pub(super) fn member(&self, pod: &Pod<'_>) -> Member<'p> {
         let changes = Changes {
             startup_probe: self.form.startup_probe.now(),
             post_start: self.form.post_start.now(),
             pre_stop: self.form.pre_stop.now(),
         };
-        Member { changes, ..Member::new(self.container(), Role::Sidecar) }
+        let listeners = self.selected.entry.into_iter().flat_map(|entry| &entry.listens);
+        let known_ports = listeners.flat_map(|listener| listener.port_numbers(pod, self.container())).collect();
+        Member { changes, known_ports, ..Member::new(self.container(), Role::Sidecar) }
     }
 
     /// Whether something holds the application back until the sidecar works.
@@ -285,7 +287,7 @@ impl<'p> Plan<'p> {
     /// The life of `pod` as it will be: `order`, then the regular containers that stay.
     pub(super) fn life(&self, pod: &'p Pod<'p>) -> Lifecycle<'p> {
         let init = self.order.iter().map(|slot| match *slot {
-            Slot::Moved(index) => self.moves[index].member(),
+            Slot::Moved(index) => self.moves[index].member(pod),
             Slot::Existing(index) if self.repairs.binary_search(&index).is_ok() => {
                 Member::new(&pod.init_containers()[index], Role::Sidecar)
             }

@@ -50,7 +50,7 @@ pub(super) fn precede<'p>(
     if asked.is_empty() {
         return (order, Vec::new());
     }
-    let (objections, free) = search.sorted(asked);
+    let (objections, free) = search.sorted(&asked);
     let mut findings = objections;
     let earlier = search.with_in_front(&free);
     let rises = search.rises(&earlier);
@@ -72,8 +72,12 @@ impl<'p> Search<'_, 'p> {
         if !self.order.iter().any(is_run_once) {
             return asked;
         }
-        let role = |slot: &Slot| if is_run_once(slot) { Role::RunOnce } else { Role::Sidecar };
-        let members: Vec<_> = self.order.iter().map(|slot| Member::new(self.container(*slot), role(slot))).collect();
+        let member = |slot: &Slot| match *slot {
+            Slot::Moved(index) => self.moves[index].member(self.pod),
+            Slot::Existing(_) if is_run_once(slot) => Member::new(self.container(*slot), Role::RunOnce),
+            Slot::Existing(_) => Member::new(self.container(*slot), Role::Sidecar),
+        };
+        let members: Vec<_> = self.order.iter().map(member).collect();
         let life = Lifecycle::with(members, Rest::of(self.pod, None));
         let traffic = life.traffic();
         let run_once = (0..self.order.len()).filter(|at| is_run_once(&self.order[*at]));
@@ -98,23 +102,34 @@ impl<'p> Search<'_, 'p> {
     }
 
     /// Warnings about those that have to stay where they are, and the others.
-    fn sorted(&self, asked: BTreeMap<usize, Asked<'p>>) -> (Vec<Finding>, BTreeMap<usize, Asked<'p>>) {
+    fn sorted(&self, asked: &BTreeMap<usize, Asked<'p>>) -> (Vec<Finding>, BTreeMap<usize, Asked<'p>>) {
         let mut free = BTreeMap::new();
         let mut findings = Vec::new();
-        let mut meshes: BTreeSet<_> = (0..self.order.len()).filter(|at| self.is_mesh_proxy(*at)).collect();
-        let mut bound: BTreeSet<_> = (0..self.order.len()).filter(|at| self.is_bound(*at)).collect();
-        for (at, asked) in asked {
-            let between = |places: &BTreeSet<usize>| places.range(asked.by + 1..at).next().is_some();
-            match () {
-                () if self.has_wish(at) => findings.push(self.warning(at, asked, WISHED)),
-                () if between(&meshes) => findings.push(self.warning(at, asked, MESH)),
-                () if self.is_bound(at) && between(&bound) => findings.push(self.warning(at, asked, LISTED)),
-                () => {
-                    // What goes in front as well stands in nobody's way.
-                    meshes.remove(&at);
-                    bound.remove(&at);
+        // The last place, as it will be, of a mesh proxy and of what the listed order binds.
+        let (mut mesh, mut listed) = (None, None);
+        for at in 0..self.order.len() {
+            let in_front = asked.get(&at).copied();
+            let objection = in_front.and_then(|asked| match () {
+                () if self.has_wish(at) => Some((asked, WISHED)),
+                () if mesh > Some(asked.by) => Some((asked, MESH)),
+                () if self.is_bound(at) && listed > Some(asked.by) => Some((asked, LISTED)),
+                () => None,
+            });
+            let place = match (in_front, objection) {
+                (Some(asked), None) => {
                     free.insert(at, asked);
+                    asked.by
                 }
+                (_, objection) => {
+                    findings.extend(objection.map(|(asked, why)| self.warning(at, asked, why)));
+                    at
+                }
+            };
+            if self.is_mesh_proxy(at) {
+                mesh = mesh.max(Some(place));
+            }
+            if self.is_bound(at) {
+                listed = listed.max(Some(place));
             }
         }
         (findings, free)

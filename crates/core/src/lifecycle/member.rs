@@ -30,6 +30,8 @@ pub struct Member<'p> {
     pub role: Role,
     /// What becomes of its probes and hooks.
     pub changes: Changes<'p>,
+    /// Ports that a known program serves without a word about them.
+    pub known_ports: Vec<i64>,
 }
 
 /// What becomes of the probes and hooks that an order depends on.
@@ -126,7 +128,7 @@ impl<'p> Member<'p> {
     /// `container` as it is written.
     #[must_use]
     pub fn new(container: &'p Container<'p>, role: Role) -> Self {
-        Self { container, role, changes: Changes::default() }
+        Self { container, role, changes: Changes::default(), known_ports: Vec::new() }
     }
 
     /// The container's name.

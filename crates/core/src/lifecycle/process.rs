@@ -38,12 +38,17 @@ pub struct Wait<'t> {
 pub struct Work<'t> {
     /// The name of its program.
     pub program: &'t str,
-    /// Whether it takes the shell's place, as what is meant to go on running does.
+    /// Whether it takes the shell's place.
     pub is_exec: bool,
+    /// Whether this or a later command takes the shell's place, as what is meant to go on running does, or is a server.
+    pub serves_then: bool,
 }
 
 /// Programs that have no handler for SIGTERM, so that the kernel keeps it from the first process of a container.
 const DEAF: [&str; 7] = ["tail", "sleep", "cat", "tee", "yes", "inotifywait", "read"];
+
+/// Programs that go on running once they are started.
+const SERVERS: [&str; 8] = ["nginx", "httpd", "apache2", "envoy", "haproxy", "gunicorn", "uvicorn", "caddy"];
 
 /// Programs that stand first and pass signals on.
 const INITS: [&str; 9] =
@@ -91,11 +96,12 @@ pub fn deaf_to_term<'c>(container: &'c Container<'_>) -> Option<&'c str> {
 /// Of a script the program that stays as first process and does not act on SIGTERM.
 fn deaf_script(text: &str) -> Option<&str> {
     let commands: Vec<_> = script::commands(text).collect();
-    if commands.iter().any(|command| command.words.contains(&"trap")) {
+    // `trap "" TERM` has no words but the signal, and lets it be.
+    if commands.iter().any(|command| command.program() == "trap" && command.words.len() > 2) {
         return None;
     }
     let deaf = |command: &Command<'_>| DEAF.into_iter().find(|deaf| *deaf == command.program());
-    if let Some(exec) = commands.iter().find(|command| command.is_exec()) {
+    if let Some(exec) = commands.iter().find(|command| command.is_exec() && !command.program().is_empty()) {
         return deaf(exec);
     }
     let last = commands.last()?;
@@ -107,7 +113,7 @@ fn deaf_script(text: &str) -> Option<&str> {
     match () {
         () if alone => deaf(last),
         () if ends_in_loop || waits || piped => Some("the shell"),
-        () => deaf(last),
+        () => deaf(last).map(|_| "the shell"),
     }
 }
 
@@ -137,6 +143,9 @@ pub const MOST_WAITS: usize = 64;
 pub fn waits(text: &str) -> Vec<Wait<'_>> {
     let commands: Vec<_> = script::commands(text).collect();
     let next_work = next(&commands, is_work);
+    let next_server = next(&commands, |command| {
+        (command.is_exec() && !command.arguments().is_empty()) || SERVERS.contains(&command.program())
+    });
     let next_leave = next(&commands, |command| matches!(command.program(), "break" | "exit" | "return"));
     let behind_loop = behind_loops(&commands);
     let wait = |at: usize| {
@@ -154,7 +163,12 @@ pub fn waits(text: &str) -> Vec<Wait<'_>> {
                 (awaited(command, true)?, within.or_else(behind))
             }
         };
-        Some(Wait { awaited, then: then.map(|work| Work::of(&commands[work])) })
+        let work = |work: usize| Work {
+            program: commands[work].program(),
+            is_exec: commands[work].is_exec(),
+            serves_then: next_server[work].is_some(),
+        };
+        Some(Wait { awaited, then: then.map(work) })
     };
     (0..commands.len()).filter_map(wait).take(MOST_WAITS).collect()
 }
@@ -190,7 +204,12 @@ fn behind_loops(commands: &[Command<'_>]) -> Vec<usize> {
 fn awaited<'t>(command: &Command<'t>, until: bool) -> Option<Awaited<'t>> {
     let arguments = command.arguments();
     let mut wanted = until != command.negated;
-    let path = || arguments.iter().copied().find(|word| is_path(word));
+    let operand = || {
+        let behind =
+            arguments.iter().skip_while(|word| !matches!(**word, "-f" | "-e" | "-s" | "-S" | "-d" | "-p" | "-r"));
+        behind.copied().nth(1).filter(|word| !word.is_empty())
+    };
+    let path = || arguments.iter().copied().find(|word| is_path(word)).or_else(operand);
     match command.program() {
         "[" | "[[" | "test" => {
             if arguments.contains(&"!") || arguments.contains(&"-z") {
@@ -202,6 +221,10 @@ fn awaited<'t>(command: &Command<'t>, until: bool) -> Option<Awaited<'t>> {
         "pgrep" | "pidof" | "ps" => Some(process(wanted)),
         "kill" if arguments.contains(&"-0") => Some(process(wanted)),
         "nc" | "curl" | "wget" | "pg_isready" | "mysqladmin" | "redis-cli" | "ncat" => {
+            let socket = arguments.iter().copied().find(|word| is_path(word) && word.contains(".sock"));
+            if let Some(socket) = socket {
+                return Some(file(socket, wanted));
+            }
             let port = traffic::text::ports_in(&command.words.join(" ")).into_iter().next()?;
             Some(if wanted { Awaited::Port(port) } else { Awaited::PortEnd(port) })
         }
@@ -232,20 +255,18 @@ fn blocking<'t>(command: &Command<'t>) -> Option<Awaited<'t>> {
     }
 }
 
+/// Whether a command only looks, waits or ends.
+#[must_use]
+pub fn is_idle(command: &Command<'_>) -> bool {
+    IDLE.contains(&command.program())
+}
+
 /// Whether a command does something that matters to others: neither looks, nor waits, nor ends the container.
 fn is_work(command: &Command<'_>) -> bool {
     let name = command.program();
     let quits = || hooks::of_words(&command.words) == Some(HookKind::Quit);
     let looks = matches!(command.place, Place::Asked { .. } | Place::If);
     !looks && !IDLE.contains(&name) && !quits()
-}
-
-// === impl Work ===
-
-impl<'t> Work<'t> {
-    fn of(command: &Command<'t>) -> Self {
-        Self { program: command.program(), is_exec: command.is_exec() }
-    }
 }
 
 fn is_path(word: &str) -> bool {

@@ -132,6 +132,7 @@ fn pieces(script: &str) -> impl Iterator<Item = (&str, End)> {
 fn first_end(text: &str) -> Option<(usize, End, usize)> {
     let bytes = text.as_bytes();
     let is_end = |at: &usize| match bytes[*at] {
+        b'#' => at.checked_sub(1).is_none_or(|front| bytes[front].is_ascii_whitespace() || bytes[front] == b';'),
         b';' | b'\n' | b'(' | b')' | b'`' => true,
         b'|' => at.checked_sub(1).map(|front| bytes[front]) != Some(b'>'),
         // `2>&1` and `&>file` end nothing.
@@ -139,6 +140,11 @@ fn first_end(text: &str) -> Option<(usize, End, usize)> {
         _ => false,
     };
     let at = (0..bytes.len()).find(is_end)?;
+    if bytes[at] == b'#' {
+        // A comment goes to the end of its line.
+        let length = text[at..].find('\n').unwrap_or(text.len() - at);
+        return Some((at, End::Done, length));
+    }
     let doubled = bytes.get(at + 1) == Some(&bytes[at]);
     Some(match (bytes[at], doubled) {
         (b'&', true) => (at, End::And, 2),
@@ -155,7 +161,7 @@ fn is_c(word: &str) -> bool {
 
 /// Whether a shell behind `word` is what is run in the end.
 fn hands_over(word: &str) -> bool {
-    const INITS: [&str; 6] = ["tini", "dumb-init", "catatonit", "su-exec", "gosu", "timeout"];
+    const INITS: [&str; 7] = ["tini", "dumb-init", "catatonit", "su-exec", "gosu", "timeout", "busybox"];
     let name = base_name(word);
     WRAPPERS.contains(&name)
         || INITS.contains(&name)
@@ -183,6 +189,10 @@ impl Reader {
                 "done" => self.depth = self.depth.saturating_sub(1),
                 "fi" | "{" | "}" | "esac" => {}
                 "!" => negated = !negated,
+                // A shell of its own: what it is given is read here.
+                "-c" => {}
+                _ if is_shell(word) || word == "timeout" => {}
+                _ if word.bytes().all(|byte| byte.is_ascii_digit()) => {}
                 // A variable that is set in front of a command.
                 _ if word.contains('=') && !word.starts_with(['-', '[', '/', '$', '=']) => {}
                 _ if word.starts_with('$') && !word.starts_with("${") && word.len() == 1 => {}
@@ -208,7 +218,9 @@ impl<'t> Command<'t> {
     /// The name of its program.
     #[must_use]
     pub fn program(&self) -> &'t str {
-        base_name(self.handed_over().first().copied().unwrap_or_default())
+        let program = self.handed_over().first().copied().unwrap_or_default();
+        // `exec 2>&1` runs nothing.
+        if self.is_exec() && program.contains(['>', '<']) { "" } else { base_name(program) }
     }
 
     /// Its arguments.

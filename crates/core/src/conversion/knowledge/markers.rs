@@ -54,6 +54,7 @@ pub(in crate::conversion) fn of_name(path: &str) -> Marker {
     let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
     let has = |list: &[&str]| words.clone().any(|word| list.contains(&word));
     match () {
+        () if has(&END) && has(&START) => Marker::Unknown,
         () if has(&END) => Marker::End,
         () if has(&START) => Marker::Start,
         () if words.any(|word| word.ends_with("done") || word.ends_with("complete")) => Marker::End,
@@ -61,18 +62,22 @@ pub(in crate::conversion) fn of_name(path: &str) -> Marker {
     }
 }
 
+/// Whether a program copies something away and ends, by its name.
 pub(in crate::conversion) fn copies(program: &str) -> bool {
-    COPIES.contains(&program)
+    const PARTS: [&str; 9] = ["upload", "report", "send", "push", "publish", "archive", "backup", "export", "notify"];
+    COPIES.contains(&program) || PARTS.iter().any(|part| program.contains(part))
 }
 
 /// Whether a flag or variable of this name that holds this path says that the program works once the file is there. One
 /// that says that the program ends then does not.
 pub(in crate::conversion) fn awaits_end(name: &str, path: &str) -> bool {
     let name = name.get(..64).unwrap_or(name).to_ascii_lowercase();
-    let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
-    let quits = has(&["exit", "quit", "stop", "shutdown", "terminat", "kill"]);
-    let awaits = has(&["wait", "done", "complet", "finish", "marker", "sentinel", "trigger", "success"]);
-    awaits && !quits && of_name(path) != Marker::Start && (of_name(path) == Marker::End || !has(&["wait"]))
+    let has = |list: &[&str]| name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| list.contains(&word));
+    let quits = has(&["exit", "quit", "stop", "shutdown", "terminate", "termination", "kill"]);
+    let waits = has(&["wait", "await", "marker", "sentinel", "trigger", "success", "semaphore"]);
+    let ends =
+        has(&["done", "complete", "completed", "completion", "finish", "finished"]) && has(&["file", "path", "marker"]);
+    !quits && (ends || waits) && of_name(path) != Marker::Start && (ends || of_name(path) == Marker::End)
 }
 
 /// Flags and variables whose value is a path.
@@ -100,12 +105,15 @@ pub(in crate::conversion) fn written_last<'p>(
         }
         let Some(text) = process::script(container) else { continue };
         let mounts = Mounts::of(container);
-        let mut has_worked = false;
-        for command in script::commands(text) {
-            let paths = writes(&command.words).filter(|_| has_worked || command.words.contains(&"trap"));
-            let within = paths.filter_map(|path| mounts.find(path));
+        let commands: Vec<_> = script::commands(text).collect();
+        // From the end, up to the first command that does more than to write a mark.
+        let mut is_last = commands.len() > 1;
+        for command in commands.iter().rev() {
+            let paths: Vec<_> = writes(&command.words).collect();
+            let within =
+                paths.iter().filter(|_| is_last || command.program() == "trap").filter_map(|path| mounts.find(path));
             written.extend(within.map(|(volume, rest)| (volume.to_owned(), rest.to_owned())));
-            has_worked = true;
+            is_last &= !paths.is_empty() || process::is_idle(command);
         }
     }
     written

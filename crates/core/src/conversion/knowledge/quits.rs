@@ -1,6 +1,7 @@
 //! What containers do to end a sidecar beside them.
 
 use crate::{
+    catalogue::Entry,
     lifecycle::{
         hooks::{self, HookKind},
         process,
@@ -32,7 +33,7 @@ const WRAPPERS: [&str; 3] = ["scuttle", "envoy-preflight", "linkerd-await"];
 const MOST_NAMES: usize = 1000;
 
 /// Variables by which such a wrapper is told so.
-const VARIABLES: [&str; 2] = ["ISTIO_QUIT_API", "ENVOY_KILL_API"];
+const VARIABLES: [&str; 3] = ["ISTIO_QUIT_API", "ENVOY_ADMIN_API", "ENVOY_KILL_API"];
 
 // === impl Quits ===
 
@@ -84,6 +85,8 @@ impl<'p> Quits<'p> {
 
     /// A request to the pod itself whose words tell a program to end.
     fn read_words(&mut self, container: &'p Container<'p>, words: &[&str]) {
+        // `trap "curl …/quitquitquit" EXIT` runs what stands behind it.
+        let words = if words.first() == Some(&"trap") { &words[1..] } else { words };
         if hooks::of_words(words) != Some(HookKind::Quit) {
             return;
         }
@@ -111,11 +114,12 @@ pub(in crate::conversion) fn mesh_wrapper<'p>(
 
 impl QuitBy {
     /// Names of the container's program, and its own.
-    pub(in crate::conversion) fn names(container: &Container<'_>) -> Vec<String> {
+    pub(in crate::conversion) fn names(container: &Container<'_>, entry: Option<&Entry>) -> Vec<String> {
         let program = container.command_line().find(|word| !word.starts_with('-') && !script::is_shell(word));
         let image = container.image().rsplit('/').next().and_then(|name| name.split([':', '@']).next());
         let names = [program.map(base_name), Some(&*container.name), image];
-        names.into_iter().flatten().map(plain).filter(|name| !name.is_empty()).collect()
+        let known = entry.into_iter().flat_map(|entry| &entry.processes).map(String::as_str);
+        names.into_iter().flatten().chain(known).map(plain).filter(|name| !name.is_empty()).collect()
     }
 }
 

@@ -55,7 +55,7 @@ impl<'p> Waiters<'p> {
                 waiters.note(names, Waiter { container: &container.name, variable: Some(wrapper.variable) });
             }
             if asks_for_statuses(container) {
-                let names = container.command_line().flat_map(words);
+                let names = container.command_line().flat_map(names_asked_for);
                 waiters.note(names, Waiter { container: &container.name, variable: None });
             }
         }
@@ -95,9 +95,14 @@ fn asks_for_statuses(container: &Container<'_>) -> bool {
         && !STATUSES.iter().any(|(_, init)| container.may_run(init))
 }
 
-/// What can be names of containers in `text`.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')).filter(|word| !word.is_empty())
+/// The names in `text` that a status is asked for by: `@.name=="proxy"`, `.name == 'proxy'`.
+fn names_asked_for(text: &str) -> impl Iterator<Item = &str> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    text.split("name").skip(1).filter_map(move |behind| {
+        let behind = behind.trim_start_matches(|c: char| !is_name(c) && !c.is_ascii_uppercase() && c != ';');
+        let end = behind.find(|c: char| !is_name(c)).unwrap_or(behind.len());
+        (end > 0).then_some(&behind[..end])
+    })
 }
 
 #[cfg(test)]

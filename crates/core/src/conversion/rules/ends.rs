@@ -28,9 +28,11 @@ pub(super) fn works_at_the_end(case: &Case<'_>, the_move: &Move<'_>) -> Option<S
 
 pub(super) fn application_ends_sidecar(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     let (who, how) = asked_to_quit(case, the_move).or_else(|| waits_to_end(case, the_move))?;
-    Some(format!(
-        "{who:?} ends it {how}, which is no longer needed: it is restarted now, and under OnFailure that counts towards backoffLimit; take that out"
-    ))
+    let counts = match case.pod.spec.restart_policy == "OnFailure" {
+        true => ", which counts towards a Job's backoffLimit",
+        false => "",
+    };
+    Some(format!("{who:?} ends it {how}, which is no longer needed, and it is restarted now{counts}; take that out"))
 }
 
 /// Source: `kill(2)` and `pid_namespaces(7)`: the first process of a namespace gets only signals that it has a handler for.
@@ -39,8 +41,8 @@ pub(super) fn ignores_term(case: &Case<'_>, the_move: &Move<'_>) -> Option<Strin
     if rest.shares_processes {
         return None;
     }
-    let program = process::deaf_to_term(the_move.container())?;
     let grace = rest.grace_seconds;
+    let program = process::deaf_to_term(the_move.container()).filter(|_| grace > 0)?;
     Some(format!(
         "its first process, {program}, does not act on SIGTERM, so each Job and each deletion ends {grace} s late; let it trap TERM, or start it by an init such as tini"
     ))
@@ -63,7 +65,9 @@ pub(super) fn last_lines(case: &Case<'_>, the_move: &Move<'_>) -> Option<String>
 
 /// What is waited for, and what is done then, where that is at the application's end.
 fn late_work(case: &Case<'_>, the_move: &Move<'_>, wait: &Wait<'_>) -> Option<(String, String)> {
-    let work = wait.then?;
+    // What takes the shell's place is meant to go on running, unless it copies something away and ends.
+    let work = wait.then.filter(|work| !work.serves_then || markers::copies(work.program) && work.is_exec)?;
+    let copies = markers::copies(work.program);
     let program = || format!("{:?}", work.program);
     let shares_processes = case.after().rest().shares_processes;
     match wait.awaited {
@@ -71,13 +75,12 @@ fn late_work(case: &Case<'_>, the_move: &Move<'_>, wait: &Wait<'_>) -> Option<(S
             let late = match markers::of_name(path) {
                 Marker::End => true,
                 Marker::Start => false,
-                // What takes the shell's place is meant to go on running; what copies something away ends.
-                Marker::Unknown => {
-                    !work.is_exec && (markers::copies(work.program) || written_last(case, the_move, path))
-                }
+                Marker::Unknown => copies || written_last(case, the_move, path),
             };
             (late && is_shared(case, the_move, path)).then(|| (format!("{path:?}"), program()))
         }
+        // Most files that go are locks of the start.
+        Awaited::NoFile(_) if !copies => None,
         Awaited::NoFile(path) => is_shared(case, the_move, path).then(|| (format!("the end of {path:?}"), program())),
         Awaited::ProcessEnd => shares_processes.then(|| ("the end of a process".to_owned(), program())),
         Awaited::PortEnd(port) => {
@@ -146,7 +149,7 @@ fn asked_to_quit<'p>(case: &Case<'p>, the_move: &Move<'_>) -> Option<(&'p str, S
         return Some((who, format!("by {by}")));
     }
     // Only where processes are shared can one container kill another's.
-    let names = QuitBy::names(container);
+    let names = QuitBy::names(container, entry);
     let killed =
         || names.into_iter().find_map(|name| quits.kills(&name).map(|who| (who, format!("by a kill of {name:?}"))));
     case.after().rest().shares_processes.then(killed).flatten()

@@ -39,12 +39,14 @@ const VIRTUAL_PODS: [(&str, &str); 3] = [
     ("bursting.cci.io/burst-to-cci", "enforce"),
 ];
 /// Labels that virtual nodes have like all others.
-const NEUTRAL_LABELS: [&str; 5] = [
+const NEUTRAL_LABELS: [&str; 7] = [
     "kubernetes.io/os",
     "beta.kubernetes.io/os",
     "kubernetes.io/arch",
     "beta.kubernetes.io/arch",
     "kubernetes.io/role",
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
 ];
 
 pub(super) fn mirror_pod(case: &Case<'_>) -> Option<String> {

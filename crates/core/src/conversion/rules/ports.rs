@@ -9,7 +9,7 @@ use crate::{
 use std::collections::HashMap;
 
 /// The container that a Service finds by the name and protocol of a port.
-type Found<'p> = HashMap<(&'p str, &'p str), &'p str>;
+type Found<'p> = HashMap<(&'p str, &'p str), (&'p str, i64)>;
 
 /// Who is found by the names of ports.
 #[derive(Debug)]
@@ -101,8 +101,11 @@ impl<'p> PortNames<'p> {
     /// The container that is found in place of `the_move`, where that was the one that was found.
     fn taken_by(&self, the_move: &Move<'_>, port: &Port<'_>) -> Option<&'p str> {
         let key = (&*port.name, port.protocol());
-        let was_found = self.before.get(&key).is_some_and(|found| *found == the_move.name());
-        self.after.get(&key).copied().filter(|found| was_found && *found != the_move.name())
+        let (before, _) = self.before.get(&key)?;
+        // Where the number is the same, so is what is reached.
+        let (after, number) = self.after.get(&key)?;
+        let is_taken = *before == the_move.name() && *after != the_move.name() && *number != port.container_port;
+        is_taken.then_some(*after)
     }
 }
 
@@ -111,7 +114,7 @@ fn first_of_each<'p>(containers: impl Iterator<Item = &'p Container<'p>>) -> Fou
     let mut found = Found::new();
     for container in containers {
         for port in container.ports().iter().filter(|port| !port.name.is_empty()) {
-            found.entry((&*port.name, port.protocol())).or_insert(&*container.name);
+            found.entry((&*port.name, port.protocol())).or_insert((&*container.name, port.container_port));
         }
     }
     found

@@ -7,7 +7,7 @@ use crate::{
         knowledge::{addresses::is_local, carriers::asks_pod},
         model::{Change, ProbeOrigin},
     },
-    lifecycle::traffic::{Address, asked_by},
+    lifecycle::traffic::{Address, By, asked_by},
     pod::{Handler, Probe},
     text::shorten,
 };
@@ -74,7 +74,13 @@ fn readiness_is_no_gate(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> 
         return None;
     }
     let may_wait = |entry: &Entry| any_holds(&entry.readiness_may_wait_for_application, case.pod, container);
-    if the_move.selected.entry.is_some_and(may_wait) {
+    // A proxy in front of the application may answer through to it.
+    let place = case.plan.place(the_move);
+    let traffic = case.after().traffic();
+    let told = |by: By<'_>| matches!(by, By::Flag(_) | By::Variable(_) | By::CommandLine);
+    let mut asks = traffic.asked_by(place).iter().filter(|ask| told(ask.by));
+    let is_in_front = asks.any(|ask| traffic.later_server(place, ask.address).is_some());
+    if is_in_front || the_move.selected.entry.is_some_and(may_wait) {
         return Some(format!(
             "the application does not wait for it, and its readiness may wait for the application; add startup-probe.native-sidecar.io/{name}: tcp:PORT, or none"
         ));

@@ -26,6 +26,8 @@ pub enum Address<'p> {
 pub enum By<'p> {
     /// `ports`.
     Ports,
+    /// What is known of the program.
+    Known,
     /// `startupProbe`.
     StartupProbe,
     /// `readinessProbe`.
@@ -36,7 +38,7 @@ pub enum By<'p> {
     PostStart,
     /// `lifecycle.preStop`.
     PreStop,
-    /// A flag of the command line, by its name.
+    /// A flag of the command line, as it is written.
     Flag(&'p str),
     /// Another word of the command line, or a script in it.
     CommandLine,
@@ -147,8 +149,7 @@ impl<'l, 'p> Traffic<'l, 'p> {
     /// one that declares the port.
     #[must_use]
     pub fn later_server(self, index: usize, address: Address<'p>) -> Option<usize> {
-        let is_asked = |by: By<'_>| matches!(by, By::StartupProbe | By::ReadinessProbe);
-        let mut others = self.servers(address).filter(|(server, by)| !(*server == index && is_asked(*by)));
+        let mut others = self.servers(address).filter(|(server, by)| !(*server == index && is_probe(*by)));
         let (first, _) = others.next()?;
         (first > index).then_some(first)
     }
@@ -211,6 +212,9 @@ impl<'p> Reader<'p> {
         for port in self.container.ports() {
             self.serve(port.container_port, By::Ports);
         }
+        for port in &member.known_ports {
+            self.serve(*port, By::Known);
+        }
         self.read_probes(member);
         self.read_command_line();
         self.read_variables();
@@ -255,10 +259,18 @@ impl<'p> Reader<'p> {
             (By::PreStop, member.pre_stop()),
         ] {
             let Some(handler) = handler else { continue };
+            if let Some(exec) = handler.exec.as_ref().filter(|_| !self.own_address.is_empty()) {
+                let text = script::text_of(&exec.command);
+                let own =
+                    behind_variables(&text).filter(|(name, _)| self.own_address.contains(name)).map(|(_, port)| port);
+                for port in own.collect::<Vec<_>>() {
+                    self.ask(port, by);
+                }
+            }
             for port in asked_by(handler, container) {
                 self.ask(port, by);
                 // What the kubelet asks is meant to be the container itself, unless another one declares the port.
-                let by_kubelet = handler.exec.is_none() && matches!(by, By::StartupProbe | By::ReadinessProbe);
+                let by_kubelet = handler.exec.is_none() && is_probe(by);
                 if by_kubelet {
                     self.serve(port, by);
                 }
@@ -282,19 +294,22 @@ impl<'p> Reader<'p> {
                 self.ask(port, By::CommandLine);
             }
         }
+        if let Some(script) = script::in_command_line(&words) {
+            self.read_text(script, By::CommandLine);
+            return;
+        }
         let mut words = words.into_iter().peekable();
         while let Some(word) = words.next() {
-            let Some(name) = word.strip_prefix('-').map(|rest| rest.trim_start_matches('-')) else {
+            if !word.starts_with('-') {
                 self.read_text(word, By::CommandLine);
                 continue;
+            }
+            let (flag, value) = match word.split_once('=') {
+                Some((flag, value)) => (flag, Some(value)),
+                None => (word, words.next_if(|next| !next.starts_with('-'))),
             };
-            match name.split_once('=') {
-                Some((name, value)) => self.read_named(name, value, By::Flag(name)),
-                None => {
-                    if let Some(value) = words.next_if(|next| !next.starts_with('-')) {
-                        self.read_named(name, value, By::Flag(name));
-                    }
-                }
+            if let Some(value) = value {
+                self.read_named(flag.trim_start_matches('-'), value, By::Flag(flag));
             }
         }
     }
@@ -377,6 +392,10 @@ impl<'p> Reader<'p> {
     }
 }
 
+const fn is_probe(by: By<'_>) -> bool {
+    matches!(by, By::StartupProbe | By::ReadinessProbe | By::LivenessProbe)
+}
+
 /// The port of an address to listen on: `:8080`, `0.0.0.0:8080`, and with a name that says so also `127.0.0.1:8080`.
 fn listening(value: &str, meaning: Meaning) -> Option<i64> {
     if meaning == Meaning::Asks {
@@ -397,7 +416,7 @@ fn behind_variables(text: &str) -> impl Iterator<Item = (&str, i64)> {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
         let (name, rest) = rest.split_at(end);
         let rest = rest.strip_prefix([')', '}']).unwrap_or(rest);
-        Some((name, text::number(rest.strip_prefix(':')?)?))
+        Some((name, text::number(rest.strip_prefix([':', ' '])?)?))
     })
 }
 
@@ -474,12 +493,13 @@ impl fmt::Display for By<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ports => f.write_str("ports"),
+            Self::Known => f.write_str("its program"),
             Self::StartupProbe => f.write_str("its startup probe"),
             Self::ReadinessProbe => f.write_str("its readiness probe"),
             Self::LivenessProbe => f.write_str("its liveness probe"),
             Self::PostStart => f.write_str("its postStart hook"),
             Self::PreStop => f.write_str("its preStop hook"),
-            Self::Flag(name) => write!(f, "its flag --{name}"),
+            Self::Flag(name) => write!(f, "its flag {name}"),
             Self::CommandLine => f.write_str("its command"),
             Self::Variable(name) => write!(f, "its variable {name}"),
         }
@@ -501,7 +521,7 @@ mod tests {
 
     #[rstest]
     #[case(r#"{"args":["--upstream=http://127.0.0.1:8080/"]}"#, &["its flag --upstream: port 8080"])]
-    #[case(r#"{"args":["-app-port","3000"]}"#, &["its flag --app-port: port 3000"])]
+    #[case(r#"{"args":["-app-port","3000"]}"#, &["its flag -app-port: port 3000"])]
     #[case(r#"{"args":["redis://localhost"]}"#, &["its command: port 6379"])]
     #[case(r#"{"env":[{"name":"REDIS_ADDR","value":"localhost:6379"}]}"#, &["its variable REDIS_ADDR: port 6379"])]
     #[case(
@@ -537,7 +557,7 @@ mod tests {
     #[case(r#"{"args":["--http-address","127.0.0.1:4180"]}"#, &["port 4180 by its flag --http-address"])]
     #[case(r#"{"args":["--redis.addr=127.0.0.1:6379"]}"#, &[])]
     #[case(r#"{"env":[{"name":"HTTP_PORT","value":"8080"}]}"#, &["port 8080 by its variable HTTP_PORT"])]
-    #[case(r#"{"args":["-instances=p:r:i=tcp:0.0.0.0:3306"]}"#, &["port 3306 by its flag --instances"])]
+    #[case(r#"{"args":["-instances=p:r:i=tcp:0.0.0.0:3306"]}"#, &["port 3306 by its flag -instances"])]
     #[case(r#"{"args":["p:r:i?port=5433"]}"#, &["port 5433 by its command"])]
     #[case(r#"{"readinessProbe":{"httpGet":{"port":90,"path":"/"}}}"#, &["port 90 by its readiness probe"])]
     #[case(r#"{"readinessProbe":{"httpGet":{"port":90,"path":"/","host":"db"}}}"#, &[])]

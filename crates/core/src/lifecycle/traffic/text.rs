@@ -53,7 +53,14 @@ pub(super) fn ports_behind_hosts<'t>(words: impl Iterator<Item = &'t str>) -> Ve
                 is_local = own_host(value).is_some_and(|(host, rest)| rest.is_empty() && host != "0.0.0.0");
             }
             "-p" | "-P" | "--port" | "port" if is_local => ports.extend(whole_number(value)),
-            _ => {}
+            // `mysql -h127.0.0.1 -P6432`.
+            _ => match (word.strip_prefix("-h"), word.strip_prefix("-P")) {
+                (Some(host), _) if !host.is_empty() => {
+                    is_local = own_host(host).is_some_and(|(_, rest)| rest.is_empty());
+                }
+                (_, Some(port)) if is_local => ports.extend(whole_number(port)),
+                _ => {}
+            },
         }
     }
     ports
@@ -99,7 +106,8 @@ fn in_word(word: &str, next: Option<&str>) -> Vec<i64> {
     while let Some(begin) = next_own_host(word, at) {
         let Some((host, rest)) = own_host(&word[begin..]) else { break };
         let behind = word.len() - rest.len();
-        let explicit = rest.strip_prefix(':').and_then(number);
+        let is_device = word[..begin].ends_with("/dev/tcp/");
+        let explicit = rest.strip_prefix(if is_device { '/' } else { ':' }).and_then(number);
         let by_scheme = || scheme_port(&word[..begin]);
         let by_next = || next.filter(|_| host.len() == word.len()).and_then(whole_number);
         // An IPv6 address may itself be followed by what looks like a port.
@@ -149,6 +157,8 @@ mod tests {
     #[case("psql -h localhost -p 5432 -c x", &[5432])]
     #[case("pg_isready --host=127.0.0.1 --port=5433", &[5433])]
     #[case("psql -h db -p 5432", &[])]
+    #[case("mysql -h127.0.0.1 -P6432 -e x", &[6432])]
+    #[case("</dev/tcp/127.0.0.1/6432", &[6432])]
     #[case("server --host 0.0.0.0 --port 80", &[])]
     #[case("amqp://127.0.1.1:70000", &[5672])]
     #[case("http://localhost/a,http://127.0.0.1:9/b", &[80, 9])]
