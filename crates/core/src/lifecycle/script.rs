@@ -187,12 +187,10 @@ impl Reader {
                 "if" | "elif" => self.asking = Some(Place::If),
                 "do" | "then" | "else" => self.asking = None,
                 "done" => self.depth = self.depth.saturating_sub(1),
-                "fi" | "{" | "}" | "esac" => {}
                 "!" => negated = !negated,
-                // A shell of its own: what it is given is read here.
-                "-c" => {}
-                _ if is_shell(word) || word == "timeout" => {}
-                _ if word.bytes().all(|byte| byte.is_ascii_digit()) => {}
+                // A shell of its own too: what it is given is read here.
+                "fi" | "{" | "}" | "esac" | "-c" | "timeout" => {}
+                _ if is_shell(word) || word.bytes().all(|byte| byte.is_ascii_digit()) => {}
                 // A variable that is set in front of a command.
                 _ if word.contains('=') && !word.starts_with(['-', '[', '/', '$', '=']) => {}
                 _ if word.starts_with('$') && !word.starts_with("${") && word.len() == 1 => {}

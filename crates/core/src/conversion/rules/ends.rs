@@ -28,10 +28,8 @@ pub(super) fn works_at_the_end(case: &Case<'_>, the_move: &Move<'_>) -> Option<S
 
 pub(super) fn application_ends_sidecar(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     let (who, how) = asked_to_quit(case, the_move).or_else(|| waits_to_end(case, the_move))?;
-    let counts = match case.pod.spec.restart_policy == "OnFailure" {
-        true => ", which counts towards a Job's backoffLimit",
-        false => "",
-    };
+    let is_counted = case.pod.spec.restart_policy == "OnFailure";
+    let counts = if is_counted { ", which counts towards a Job's backoffLimit" } else { "" };
     Some(format!("{who:?} ends it {how}, which is no longer needed, and it is restarted now{counts}; take that out"))
 }
 
