@@ -33,8 +33,14 @@ pub fn run(file: &[u8]) -> &'static str {
             return "refused";
         }
     };
-    let settings =
-        Settings { catalogue: &catalogue, facts: &FACTS, known: Known::Move, containers: None, workload: None, mode: Mode::Convert };
+    let settings = Settings {
+        catalogue: &catalogue,
+        facts: &FACTS,
+        known: Known::Move,
+        containers: None,
+        workload: None,
+        mode: Mode::Convert,
+    };
     let mut reach = "taken";
     for number in 0..TRIED {
         let pod = &PODS[(choice(file, PODS.len()) + number) % PODS.len()];
