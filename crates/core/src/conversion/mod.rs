@@ -158,16 +158,15 @@ fn outcome<'p>(pod: &'p Pod<'p>, intent: &Intent, settings: Settings<'p>) -> Con
     }
     let Selection { containers, repairs, repeats, findings: of_selection } = select::select(pod, intent, settings);
     let moves = shape::shape(pod, containers, intent, settings.facts);
-    let (order, mut of_places) = place::place(pod, &moves, settings.catalogue);
-    let (order, of_init) = precede::precede(pod, &moves, settings.catalogue, order);
-    of_places.extend(of_init);
-    let mut plan = Plan::new(pod, moves, order, repairs, repeats);
+    let (order, of_places) = place::place(pod, &moves, settings.catalogue);
+    let plan = Plan::new(pod, moves, order, repairs, repeats);
+    let (mut plan, of_init) = precede::precede(pod, plan, settings.catalogue);
     let carriers = late_carriers(pod, &plan, settings);
     withhold::withhold(pod, &mut plan.moves, &plan.order, &carriers);
     let case = Case::new(pod, settings, plan, carriers);
     let of_shapes = case.plan.moves.iter().flat_map(|the_move| the_move.form.findings.iter().cloned());
     let of_intent = intent.findings.iter().cloned();
-    let known = of_intent.chain(of_selection).chain(of_shapes).chain(of_places);
+    let known = of_intent.chain(of_selection).chain(of_shapes).chain(of_places).chain(of_init);
     let findings = known.chain(judge(&case)).collect();
     decide(&case, intent, findings)
 }

@@ -4,7 +4,7 @@ use crate::{
     catalogue::Entry,
     findings::{Code, Finding},
     intent::Position,
-    lifecycle::{Changes, Lifecycle, Member, Now, Rest, Role, hooks::HookKind},
+    lifecycle::{Changes, Lifecycle, Member, Now, Rest, Role, hooks::HookKind, requests::Part},
     pod::{Container, Handler, Pod},
 };
 use serde::Deserialize;
@@ -138,6 +138,17 @@ pub(super) struct Plan<'p> {
     places: Vec<usize>,
 }
 
+/// Of each of so many regular containers, its place in `order` where it is one of `moves`.
+fn places(moves: &[Move<'_>], order: &[Slot], containers: usize) -> Vec<usize> {
+    let mut places = vec![0; containers];
+    for (place, slot) in order.iter().enumerate() {
+        if let Slot::Moved(index) = *slot {
+            places[moves[index].selected.index] = place;
+        }
+    }
+    places
+}
+
 // === impl Change ===
 
 impl Change {
@@ -220,7 +231,7 @@ impl<'p> Move<'p> {
     }
 
     /// The container in the pod's life as it will be.
-    pub(super) fn member(&self, pod: &Pod<'_>) -> Member<'p> {
+    fn member(&self, pod: &Pod<'_>) -> Member<'p> {
         let changes = Changes {
             startup_probe: self.form.startup_probe.now(),
             post_start: self.form.post_start.now(),
@@ -254,12 +265,7 @@ impl<'p> Plan<'p> {
         for index in moves.iter().map(|the_move| the_move.selected.index).chain(repeats.iter().copied()) {
             stays[index] = false;
         }
-        let mut places = vec![0; pod.spec.containers.len()];
-        for (place, slot) in order.iter().enumerate() {
-            if let Slot::Moved(index) = *slot {
-                places[moves[index].selected.index] = place;
-            }
-        }
+        let places = places(&moves, &order, pod.spec.containers.len());
         Self { moves, order, repairs, repeats, stays, places }
     }
 
@@ -284,20 +290,34 @@ impl<'p> Plan<'p> {
         (0..pod.spec.containers.len()).filter(counts).map(|index| &pod.spec.containers[index])
     }
 
+    /// What the container at `slot` will be.
+    pub(super) fn role(&self, pod: &Pod<'_>, slot: Slot) -> Role {
+        match slot {
+            Slot::Moved(_) => Role::Sidecar,
+            Slot::Existing(index) if self.repairs.binary_search(&index).is_ok() => Role::Sidecar,
+            Slot::Existing(index) => Role::of_init(&pod.init_containers()[index]),
+        }
+    }
+
     /// The life of `pod` as it will be: `order`, then the regular containers that stay.
     pub(super) fn life(&self, pod: &'p Pod<'p>) -> Lifecycle<'p> {
         let init = self.order.iter().map(|slot| match *slot {
             Slot::Moved(index) => self.moves[index].member(pod),
-            Slot::Existing(index) if self.repairs.binary_search(&index).is_ok() => {
-                Member::new(&pod.init_containers()[index], Role::Sidecar)
-            }
-            Slot::Existing(index) => {
-                let container = &pod.init_containers()[index];
-                Member::new(container, Role::of_init(container))
-            }
+            Slot::Existing(_) => Member::new(self.container(pod, *slot), self.role(pod, *slot)),
         });
         let stays = self.remaining(pod).map(|container| Member::new(container, Role::Regular));
         Lifecycle::with(init.chain(stays).collect(), Rest::of(pod, None))
+    }
+
+    /// What asks for resources where the init containers stand in `order`.
+    pub(super) fn parts<'a>(&'a self, pod: &'p Pod<'p>, order: &'a [Slot]) -> impl Iterator<Item = Part<'p>> + 'a {
+        let init = order.iter().map(|slot| Part { container: self.container(pod, *slot), role: self.role(pod, *slot) });
+        init.chain(self.remaining(pod).map(|container| Part { container, role: Role::Regular }))
+    }
+
+    /// The same plan with the init containers in `order`.
+    pub(super) fn in_order(self, order: Vec<Slot>) -> Self {
+        Self { places: places(&self.moves, &order, self.places.len()), order, ..self }
     }
 
     /// The place of a move in the start order.

@@ -1,17 +1,13 @@
 //! Sidecars that an init container asks come in front of it.
 
-use super::model::{Move, Slot};
+use super::model::{Move, Plan, Slot};
 use crate::{
     catalogue::{Catalogue, Entry},
     findings::{Code, Finding},
-    lifecycle::{
-        Lifecycle, Member, Rest, Role,
-        requests::{Part, effective},
-        traffic::Address,
-    },
-    pod::{Container, Pod},
+    lifecycle::{Role, requests::effective, traffic::Address},
+    pod::Pod,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// An init container that runs once and asks for what a moved container behind it serves.
 #[derive(Clone, Copy, Debug)]
@@ -30,36 +26,29 @@ const LISTED: &str = "the listed order says otherwise";
 /// What is looked at.
 struct Search<'s, 'p> {
     pod: &'p Pod<'p>,
-    moves: &'s [Move<'p>],
+    plan: &'s Plan<'p>,
     catalogue: &'p Catalogue,
-    order: &'s [Slot],
 }
 
-/// Brings sidecars in `order` in front of the run-once init container that asks them, where nothing speaks against it, and
+/// Brings sidecars of `plan` in front of the run-once init container that asks them, where nothing speaks against it, and
 /// says so or what does.
 ///
 /// Source: KEP-753: an init container can use only what starts before it.
-pub(super) fn precede<'p>(
-    pod: &'p Pod<'p>,
-    moves: &[Move<'p>],
-    catalogue: &'p Catalogue,
-    order: Vec<Slot>,
-) -> (Vec<Slot>, Vec<Finding>) {
-    let search = Search { pod, moves, catalogue, order: &order };
+pub(super) fn precede<'p>(pod: &'p Pod<'p>, plan: Plan<'p>, catalogue: &'p Catalogue) -> (Plan<'p>, Vec<Finding>) {
+    let search = Search { pod, plan: &plan, catalogue };
     let asked = search.asked();
     if asked.is_empty() {
-        return (order, Vec::new());
+        return (plan, Vec::new());
     }
     let (objections, free) = search.sorted(&asked);
     let mut findings = objections;
     let earlier = search.with_in_front(&free);
     let rises = search.rises(&earlier);
-    findings.extend(free.iter().map(
-        |(at, asked)| {
-            if rises { search.warning(*at, *asked, RISES) } else { search.note(*at, *asked) }
-        },
-    ));
-    if rises { (order, findings) } else { (earlier, findings) }
+    let told = |(at, asked): (&usize, &Asked<'p>)| {
+        if rises { search.warning(*at, *asked, RISES) } else { search.note(*at, *asked) }
+    };
+    findings.extend(free.iter().map(told));
+    if rises { (plan, findings) } else { (plan.in_order(earlier), findings) }
 }
 
 // === impl Search ===
@@ -67,38 +56,29 @@ pub(super) fn precede<'p>(
 impl<'p> Search<'_, 'p> {
     /// Of each place at which a container moves in: the first init container in front of it that asks it.
     fn asked(&self) -> BTreeMap<usize, Asked<'p>> {
-        let is_run_once = |slot: &Slot| matches!(slot, Slot::Existing(index) if self.is_run_once(*index));
+        let order = &self.plan.order;
+        let run_once: Vec<_> = (0..order.len()).filter(|at| self.is_run_once(*at)).collect();
         let mut asked = BTreeMap::new();
-        if !self.order.iter().any(is_run_once) {
+        if run_once.is_empty() {
             return asked;
         }
-        let member = |slot: &Slot| match *slot {
-            Slot::Moved(index) => self.moves[index].member(self.pod),
-            Slot::Existing(_) if is_run_once(slot) => Member::new(self.container(*slot), Role::RunOnce),
-            Slot::Existing(_) => Member::new(self.container(*slot), Role::Sidecar),
-        };
-        let members: Vec<_> = self.order.iter().map(member).collect();
-        let life = Lifecycle::with(members, Rest::of(self.pod, None));
+        let life = self.plan.life(self.pod);
         let traffic = life.traffic();
-        let run_once = (0..self.order.len()).filter(|at| is_run_once(&self.order[*at]));
-        for ask in run_once.flat_map(|at| traffic.asked_by(at)) {
+        for ask in run_once.into_iter().flat_map(|at| traffic.asked_by(at)) {
             let Some(server) = traffic.later_server(ask.asker, ask.address) else { continue };
-            if matches!(self.order[server], Slot::Moved(_)) {
+            if matches!(order.get(server), Some(Slot::Moved(_))) {
                 asked.entry(server).or_insert(Asked { by: ask.asker, address: ask.address });
             }
         }
         asked
     }
 
-    fn is_run_once(&self, index: usize) -> bool {
-        !self.pod.init_containers()[index].restarts_always()
+    fn is_run_once(&self, at: usize) -> bool {
+        self.plan.role(self.pod, self.plan.order[at]) == Role::RunOnce
     }
 
-    fn container(&self, slot: Slot) -> &'p Container<'p> {
-        match slot {
-            Slot::Existing(index) => &self.pod.init_containers()[index],
-            Slot::Moved(index) => self.moves[index].container(),
-        }
+    fn name(&self, at: usize) -> &'p str {
+        &self.plan.container(self.pod, self.plan.order[at]).name
     }
 
     /// Warnings about those that have to stay where they are, and the others.
@@ -107,7 +87,7 @@ impl<'p> Search<'_, 'p> {
         let mut findings = Vec::new();
         // The last place, as it will be, of a mesh proxy and of what the listed order binds.
         let (mut mesh, mut listed) = (None, None);
-        for at in 0..self.order.len() {
+        for at in 0..self.plan.order.len() {
             let in_front = asked.get(&at).copied();
             let objection = in_front.and_then(|asked| match () {
                 () if self.has_wish(at) => Some((asked, WISHED)),
@@ -135,21 +115,26 @@ impl<'p> Search<'_, 'p> {
         (findings, free)
     }
 
+    fn moved(&self, at: usize) -> Option<&Move<'p>> {
+        match self.plan.order[at] {
+            Slot::Moved(index) => Some(&self.plan.moves[index]),
+            Slot::Existing(_) => None,
+        }
+    }
+
     fn has_wish(&self, at: usize) -> bool {
-        matches!(self.order[at], Slot::Moved(index) if self.moves[index].position.is_some())
+        self.moved(at).is_some_and(|the_move| the_move.position.is_some())
     }
 
     /// Whether the listed order binds what stands there.
     fn is_bound(&self, at: usize) -> bool {
-        matches!(self.order[at], Slot::Moved(index) if self.moves[index].selected.listed)
+        self.moved(at).is_some_and(|the_move| the_move.selected.listed)
     }
 
     fn is_mesh_proxy(&self, at: usize) -> bool {
-        match self.order[at] {
-            Slot::Moved(index) => self.moves[index].selected.entry.is_some_and(Entry::is_mesh_proxy),
-            Slot::Existing(index) => {
-                !self.is_run_once(index) && self.catalogue.may_be_mesh_proxy(&self.pod.init_containers()[index].name)
-            }
+        match self.moved(at) {
+            Some(the_move) => the_move.selected.entry.is_some_and(Entry::is_mesh_proxy),
+            None => !self.is_run_once(at) && self.catalogue.may_be_mesh_proxy(self.name(at)),
         }
     }
 
@@ -157,10 +142,10 @@ impl<'p> Search<'_, 'p> {
     fn with_in_front(&self, free: &BTreeMap<usize, Asked<'p>>) -> Vec<Slot> {
         let mut in_front: BTreeMap<usize, Vec<Slot>> = BTreeMap::new();
         for (at, asked) in free {
-            in_front.entry(asked.by).or_default().push(self.order[*at]);
+            in_front.entry(asked.by).or_default().push(self.plan.order[*at]);
         }
-        let mut slots = Vec::with_capacity(self.order.len());
-        for (at, slot) in self.order.iter().enumerate() {
+        let mut slots = Vec::with_capacity(self.plan.order.len());
+        for (at, slot) in self.plan.order.iter().enumerate() {
             slots.extend(in_front.remove(&at).unwrap_or_default());
             if !free.contains_key(&at) {
                 slots.push(*slot);
@@ -171,40 +156,26 @@ impl<'p> Search<'_, 'p> {
 
     /// Whether the pod asks for more of anything in the order `earlier`.
     fn rises(&self, earlier: &[Slot]) -> bool {
-        let now = effective(self.parts(self.order));
-        effective(self.parts(earlier))
+        let now = effective(self.plan.parts(self.pod, &self.plan.order));
+        effective(self.plan.parts(self.pod, earlier))
             .into_iter()
             .any(|(resource, then)| now.get(resource).is_none_or(|now| *now < then))
     }
 
-    fn parts(&self, order: &[Slot]) -> impl Iterator<Item = Part<'p>> {
-        let moved: BTreeSet<_> = self.moves.iter().map(|the_move| the_move.selected.index).collect();
-        let regular = self.pod.spec.containers.iter().enumerate().filter(move |(index, _)| !moved.contains(index));
-        let regular = regular.map(|(_, container)| Part { container, role: Role::Regular });
-        let init = order.iter().map(|slot| {
-            let container = self.container(*slot);
-            let role = if matches!(slot, Slot::Moved(_)) { Role::Sidecar } else { Role::of_init(container) };
-            Part { container, role }
-        });
-        init.collect::<Vec<_>>().into_iter().chain(regular)
-    }
-
     fn note(&self, at: usize, asked: Asked<'p>) -> Finding {
-        let init = &*self.container(self.order[asked.by]).name;
-        self.finding(at, format!("is placed in front of init container {init:?}, which asks {} of it", asked.address))
+        let (init, address) = (self.name(asked.by), asked.address);
+        self.finding(at, format!("is placed in front of init container {init:?}, which asks {address} of it"))
     }
 
     fn warning(&self, at: usize, asked: Asked<'p>, why: &str) -> Finding {
-        let init = &*self.container(self.order[asked.by]).name;
-        let name = &*self.container(self.order[at]).name;
+        let (init, name, address) = (self.name(asked.by), self.name(at), asked.address);
         let message = format!(
-            "init container {init:?} asks {} of it and starts first, since {why}; set position.native-sidecar.io/{name}: before:{init}",
-            asked.address
+            "init container {init:?} asks {address} of it and starts first, since {why}; set position.native-sidecar.io/{name}: before:{init}"
         );
         self.finding(at, message).as_warning()
     }
 
     fn finding(&self, at: usize, message: String) -> Finding {
-        Finding::container(Code::InitAsksSidecar, &*self.container(self.order[at]).name, message)
+        Finding::container(Code::InitAsksSidecar, self.name(at), message)
     }
 }

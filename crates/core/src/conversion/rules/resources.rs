@@ -88,23 +88,15 @@ fn only_appends(case: &Case<'_>) -> bool {
 /// The pod as it was meant: without second copies of what was moved, with which it could not run, and with what was
 /// moved earlier as a sidecar, whether another webhook has left it one or not.
 fn before<'p>(case: &Case<'p>) -> impl Iterator<Item = Part<'p>> {
-    let init = (0..case.pod.init_containers().len()).map(|index| existing(case, index));
+    let init = case.pod.init_containers().iter().enumerate().map(|(index, container)| {
+        let role = case.plan.role(case.pod, Slot::Existing(index));
+        Part { container, role }
+    });
     let regular = case.plan.without_repeats(case.pod);
     init.chain(regular.map(|container| Part { container, role: Role::Regular }))
 }
 
 /// The pod as it will be.
 fn after<'p>(case: &Case<'p>) -> impl Iterator<Item = Part<'p>> {
-    let init = case.plan.order.iter().map(|slot| match *slot {
-        Slot::Moved(index) => Part { container: case.plan.moves[index].container(), role: Role::Sidecar },
-        Slot::Existing(index) => existing(case, index),
-    });
-    init.chain(case.plan.remaining(case.pod).map(|container| Part { container, role: Role::Regular }))
-}
-
-/// An init container that is there already.
-fn existing<'p>(case: &Case<'p>, index: usize) -> Part<'p> {
-    let container = &case.pod.init_containers()[index];
-    let is_repaired = case.plan.repairs.binary_search(&index).is_ok();
-    Part { container, role: if is_repaired { Role::Sidecar } else { Role::of_init(container) } }
+    case.plan.parts(case.pod, &case.plan.order)
 }
