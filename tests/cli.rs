@@ -2,26 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::{
-    io::{ErrorKind, Write},
-    process::{Command, Output, Stdio},
-};
+mod command;
 
-fn run(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_native-sidecar"))
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    if let Err(error) = child.stdin.take().unwrap().write_all(input.as_bytes()) {
-        // A command that does not read its input may have closed it already.
-        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
-    }
-    child.wait_with_output().unwrap()
-}
+use command::run;
+use std::process::Output;
 
 fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{}", stderr(output));

@@ -3,12 +3,14 @@
 // The lint knows tests, but not the functions that they share.
 #![allow(clippy::unwrap_used)]
 
+mod command;
+
 use native_sidecar_core::text::is_invisible;
 use rstest::rstest;
 use serde_json::{Value, json};
 use std::{
     fs,
-    io::{ErrorKind, Write},
+    io::Write,
     process::{Command, Stdio},
 };
 
@@ -20,19 +22,7 @@ struct Run {
 }
 
 fn run(args: &[&str], stdin: impl AsRef<[u8]>) -> Run {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_native-sidecar"))
-        .arg("convert")
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    if let Err(error) = child.stdin.take().unwrap().write_all(stdin.as_ref()) {
-        // The program may end on an error before it has read all.
-        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
-    }
-    let output = child.wait_with_output().unwrap();
+    let output = command::run(&[&["convert"], args].concat(), stdin);
     Run {
         code: output.status.code().unwrap(),
         out: String::from_utf8(output.stdout).unwrap(),

@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used)]
 
 use native_sidecar::cli::timeline::{self, Drawn, Look};
+mod command;
+
+use command::run;
 use native_sidecar_cases::{Case, all_cases, is_update};
 use native_sidecar_core::{conversion::Decision, text::is_invisible, timeline::Timeline};
 use roxmltree::Document;
@@ -12,24 +15,9 @@ use rstest::rstest;
 use serde_json::Value;
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
 };
 use unicode_width::UnicodeWidthStr;
-
-fn run(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_native-sidecar"))
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
-}
 
 /// What `timeline` prints, which has to go well.
 fn drawn(arguments: &[&str]) -> String {

@@ -4,11 +4,17 @@ use crate::{
     catalogue::Entry,
     findings::{Code, Finding},
     intent::Position,
-    lifecycle::{Changes, Lifecycle, Member, Now, Rest, Role, hooks::HookKind, requests::Part},
+    lifecycle::{
+        Changes, Lifecycle, Member, Now, Rest, Role,
+        hooks::HookKind,
+        process::{self, Wait},
+        requests::Part,
+    },
     pod::{Container, Handler, Pod},
 };
 use serde::Deserialize;
 use serde_json::Value;
+use std::cell::OnceCell;
 
 /// A container that is to move.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +116,7 @@ pub(super) struct Move<'p> {
     pub(super) form: NativeForm,
     /// Where the pod wishes it to go.
     pub(super) position: Option<Position>,
+    waits: OnceCell<Vec<Wait<'p>>>,
 }
 
 /// One place in the list of init containers as it will be.
@@ -206,6 +213,15 @@ impl<'p> Selected<'p> {
 // === impl Move ===
 
 impl<'p> Move<'p> {
+    pub(super) const fn new(selected: Selected<'p>, form: NativeForm, position: Option<Position>) -> Self {
+        Self { selected, form, position, waits: OnceCell::new() }
+    }
+
+    /// What the script of its command line waits for, if it has one.
+    pub(super) fn waits(&self) -> &[Wait<'p>] {
+        self.waits.get_or_init(|| process::script(self.container()).map(process::waits).unwrap_or_default())
+    }
+
     /// The container's name.
     pub(super) fn name(&self) -> &'p str {
         &self.selected.container.name

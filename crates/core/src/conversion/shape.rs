@@ -61,7 +61,7 @@ pub(super) fn shape<'p>(
     let into_move = |selected: Selected<'p>| {
         let wishes = intent.wishes(&selected.container.name);
         let form = NativeForm::of(Shaping { pod, selected, facts }, wishes);
-        Move { selected, form, position: wishes.and_then(|wishes| wishes.position.clone()) }
+        Move::new(selected, form, wishes.and_then(|wishes| wishes.position.clone()))
     };
     selected.into_iter().map(into_move).collect()
 }

@@ -103,9 +103,9 @@ pub fn in_command_line<'t>(words: &[&'t str]) -> Option<&'t str> {
 
 /// The words of a command as one text, or the script that they hand to a shell.
 #[must_use]
-pub fn text_of<'t>(words: &[Text<'t>]) -> Cow<'t, str> {
-    let text: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-    Cow::Owned(in_command_line(&text).map_or_else(|| text.join(" "), str::to_owned))
+pub fn text_of<'w>(words: &'w [Text<'_>]) -> Cow<'w, str> {
+    let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+    in_command_line(&words).map_or_else(|| Cow::Owned(words.join(" ")), Cow::Borrowed)
 }
 
 /// The commands of a script, in their order.

@@ -37,6 +37,15 @@ pub struct Container<'a> {
     flags: OnceCell<Vec<usize>>,
 }
 
+/// One part of a command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Argument<'c> {
+    /// A flag as it is written, with its dashes, and its value: the text behind `=`, else the next word if that is no flag.
+    Flag(&'c str, Option<&'c str>),
+    /// Any other word.
+    Word(&'c str),
+}
+
 /// So many words are looked through each time.
 const FEW_WORDS: usize = 32;
 
@@ -142,6 +151,21 @@ impl<'a> Container<'a> {
     /// Everything the container would run: `command` followed by `args`.
     pub fn command_line(&self) -> impl Iterator<Item = &str> {
         self.command().iter().chain(self.args()).map(AsRef::as_ref)
+    }
+
+    /// The command line cut into flags with their values, and other words.
+    pub fn arguments(&self) -> impl Iterator<Item = Argument<'_>> {
+        let mut words = self.command_line().peekable();
+        std::iter::from_fn(move || {
+            let word = words.next()?;
+            if !word.starts_with('-') {
+                return Some(Argument::Word(word));
+            }
+            Some(match word.split_once('=') {
+                Some((flag, value)) => Argument::Flag(flag, Some(value)),
+                None => Argument::Flag(word, words.next_if(|next| !next.starts_with('-'))),
+            })
+        })
     }
 
     /// The first word behind the program: the first of `args`, where the image brings the program itself.

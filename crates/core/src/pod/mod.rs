@@ -13,7 +13,7 @@ mod placement;
 mod quantity;
 mod unreadable;
 
-pub use container::Container;
+pub use container::{Argument, Container};
 pub use fields::{
     EnvVar, ExecAction, GrpcAction, Handler, HttpGetAction, Lifecycle, Port, PortRef, Probe, ResourceFieldRef,
     Resources, SleepAction, TcpSocketAction, VolumeMount,

@@ -1,7 +1,7 @@
 //! Who asks whom inside the pod, and whether that one is there by then.
 
 use crate::lifecycle::{
-    Gate, Lifecycle, Role,
+    Gate, Lifecycle,
     traffic::{Address, By},
 };
 use serde::Serialize;
@@ -62,21 +62,16 @@ pub enum Meets {
 }
 
 /// Everything that one container asks of another, by who asks.
-///
-/// What runs once serves nobody: a port among its flags is one that it asks, as in `psql -p 5432`.
 pub(super) fn asked(life: &Lifecycle<'_>) -> Vec<Asked> {
     let (traffic, members) = (life.traffic(), life.members());
-    let runs_once = |index: usize| members.get(index).is_none_or(|member| member.role == Role::RunOnce);
     let mut by_address: BTreeMap<(usize, Address<'_>), Vec<By<'_>>> = BTreeMap::new();
     // Of each address that is asked for, who serves it.
     let mut servers = BTreeMap::new();
     for ask in traffic.asked() {
         // Who serves it itself is not known to mean another one.
-        if runs_once(ask.asker) || !traffic.serves(ask.asker, ask.address) {
+        if !traffic.serves(ask.asker, ask.address) {
             by_address.entry((ask.asker, ask.address)).or_default().push(ask.by);
-            servers.entry(ask.address).or_insert_with(|| {
-                traffic.servers(ask.address).map(|(server, _)| server).find(|server| !runs_once(*server))
-            });
+            servers.entry(ask.address).or_insert_with(|| traffic.servers(ask.address).next().map(|(server, _)| server));
         }
     }
     let asked = |((asker, address), by): ((usize, Address<'_>), Vec<By<'_>>)| {

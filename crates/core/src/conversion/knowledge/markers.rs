@@ -6,7 +6,7 @@ use crate::{
         script::{self, base_name},
         traffic::Mounts,
     },
-    pod::Container,
+    pod::{Argument, Container},
 };
 use std::collections::BTreeSet;
 
@@ -82,16 +82,12 @@ pub(in crate::conversion) fn awaits_end(name: &str, path: &str) -> bool {
 
 /// Flags and variables whose value is a path.
 pub(in crate::conversion) fn named_paths<'c>(container: &'c Container<'_>) -> impl Iterator<Item = (&'c str, &'c str)> {
-    let words: Vec<&str> = container.command_line().collect();
-    let next = words.iter().skip(1).copied().chain(std::iter::once(""));
-    let flags: Vec<_> = words.iter().copied().zip(next).filter_map(flag).collect();
+    let flags = container.arguments().filter_map(|argument| match argument {
+        Argument::Flag(flag, Some(value)) => Some((flag.trim_start_matches('-'), value)),
+        _ => None,
+    });
     let variables = container.env().iter().map(|var| (&*var.name, var.value.as_deref().unwrap_or_default()));
-    flags.into_iter().chain(variables).filter(|(_, value)| value.starts_with('/'))
-}
-
-fn flag<'t>((word, next): (&'t str, &'t str)) -> Option<(&'t str, &'t str)> {
-    let name = word.strip_prefix('-')?.trim_start_matches('-');
-    Some(name.split_once('=').unwrap_or((name, next)))
+    flags.chain(variables).filter(|(_, value)| value.starts_with('/'))
 }
 
 /// The files in volumes that scripts of `containers` write behind their own work: the volume and the path within it.

@@ -1,7 +1,7 @@
 //! What containers do to end a sidecar beside them.
 
 use crate::{
-    catalogue::Entry,
+    catalogue::{Entry, Image},
     lifecycle::{
         hooks::{self, HookKind},
         process,
@@ -116,8 +116,8 @@ impl QuitBy {
     /// Names of the container's program, and its own.
     pub(in crate::conversion) fn names(container: &Container<'_>, entry: Option<&Entry>) -> Vec<String> {
         let program = container.command_line().find(|word| !word.starts_with('-') && !script::is_shell(word));
-        let image = container.image().rsplit('/').next().and_then(|name| name.split([':', '@']).next());
-        let names = [program.map(base_name), Some(&*container.name), image];
+        let image = Image::parse(container.image()).product();
+        let names = [program.map(base_name), Some(&*container.name), Some(image)];
         let known = entry.into_iter().flat_map(|entry| &entry.processes).map(String::as_str);
         names.into_iter().flatten().chain(known).map(plain).filter(|name| !name.is_empty()).collect()
     }

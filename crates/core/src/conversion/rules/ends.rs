@@ -17,8 +17,7 @@ use crate::{
 /// Measured on 1.37.2: killed half-way, cut off after the grace period, or failed: the pod is `Succeeded` each time.
 /// Source: KEP-753: exit codes of sidecars do not count; `computePodActions`: they are stopped when the application ended.
 pub(super) fn works_at_the_end(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
-    let script = process::script(the_move.container()).unwrap_or_default();
-    let by_script = || process::waits(script).iter().find_map(|wait| late_work(case, the_move, wait));
+    let by_script = || the_move.waits().iter().find_map(|wait| late_work(case, the_move, wait));
     let (what, work) = by_script().or_else(|| Some((told_marker(case, the_move)?, "its work".to_owned())))?;
     let grace = case.after().rest().grace_seconds;
     Some(format!(
@@ -164,7 +163,6 @@ fn waits_to_end<'p>(case: &Case<'p>, the_move: &Move<'_>) -> Option<(&'p str, St
         let who = case.pod.container(name).map(|(_, container)| &*container.name)?;
         return Some((who, "by kubexit, when that one has ended".into()));
     }
-    let waits = process::waits(process::script(container)?);
     let ends = |wait: &&Wait<'_>| {
         wait.then.is_none()
             && match wait.awaited {
@@ -174,7 +172,7 @@ fn waits_to_end<'p>(case: &Case<'p>, the_move: &Move<'_>) -> Option<(&'p str, St
                 _ => false,
             }
     };
-    let wait = waits.iter().find(ends)?;
+    let wait = the_move.waits().iter().find(ends)?;
     let mark = match wait.awaited {
         Awaited::File(path) => format!("by {path:?}, for which it waits"),
         _ => "by its own end, for which it waits".into(),

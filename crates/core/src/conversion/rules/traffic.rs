@@ -57,20 +57,16 @@ pub(super) fn needs_application(case: &Case<'_>, the_move: &Move<'_>) -> Option<
 
 /// Whether it asks a port of a container that starts later, and ends where that does not answer.
 fn asks_too_early(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
-    let container = the_move.container();
     let told = |by: By<'_>| matches!(by, By::Flag(_) | By::CommandLine | By::Variable(_));
+    // First, for few containers ask anything.
+    let (ask, owner) = asks_later(case, the_move, |by| told(by) && !is_patient_name(by))?;
     let ends = match the_move.selected.known() {
-        Some(entry) => any_holds(&entry.needs_application, case.pod, container),
+        Some(entry) => any_holds(&entry.needs_application, case.pod, the_move.container()),
         None => !is_patient(the_move),
     };
-    if !ends {
-        return None;
-    }
-    let (ask, owner) = asks_later(case, the_move, |by| told(by) && !is_patient_name(by))?;
     // A script that waits for the port tries again.
-    let waits = process::script(container).map(process::waits).unwrap_or_default();
-    let waits_for = |port: i64| waits.iter().any(|wait| wait.awaited == Awaited::Port(port));
-    if matches!(ask.address, Address::Port(port) if waits_for(port)) {
+    let waits_for = |port: i64| the_move.waits().iter().any(|wait| wait.awaited == Awaited::Port(port));
+    if !ends || matches!(ask.address, Address::Port(port) if waits_for(port)) {
         return None;
     }
     Some(format!(

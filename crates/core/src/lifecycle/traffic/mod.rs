@@ -2,13 +2,14 @@
 //!
 //! A container serves a port that it declares, that the kubelet asks it at, or that a flag or variable tells it to listen
 //! on. It asks a port of `localhost`, of the pod's own address or a socket in a shared volume that stands in its probes,
-//! hooks, command line or variables. What a program does by default, or reads from a file, cannot be seen.
+//! hooks, command line or variables. Of what a program does by default the catalogue knows a little; what it reads from a
+//! file cannot be seen.
 
 mod names;
 pub mod text;
 
 use super::{Member, Role, script};
-use crate::pod::{Container, Handler, HttpGetAction, TcpSocketAction, VolumeMount};
+use crate::pod::{Argument, Container, Handler, HttpGetAction, TcpSocketAction, VolumeMount};
 use names::Meaning;
 use std::{cell::OnceCell, collections::BTreeSet, fmt};
 
@@ -259,13 +260,8 @@ impl<'p> Reader<'p> {
             (By::PreStop, member.pre_stop()),
         ] {
             let Some(handler) = handler else { continue };
-            if let Some(exec) = handler.exec.as_ref().filter(|_| !self.own_address.is_empty()) {
-                let text = script::text_of(&exec.command);
-                let own =
-                    behind_variables(&text).filter(|(name, _)| self.own_address.contains(name)).map(|(_, port)| port);
-                for port in own.collect::<Vec<_>>() {
-                    self.ask(port, by);
-                }
+            if let Some(exec) = &handler.exec {
+                self.read_own_addresses(&script::text_of(&exec.command), by);
             }
             for port in asked_by(handler, container) {
                 self.ask(port, by);
@@ -298,18 +294,12 @@ impl<'p> Reader<'p> {
             self.read_text(script, By::CommandLine);
             return;
         }
-        let mut words = words.into_iter().peekable();
-        while let Some(word) = words.next() {
-            if !word.starts_with('-') {
-                self.read_text(word, By::CommandLine);
-                continue;
-            }
-            let (flag, value) = match word.split_once('=') {
-                Some((flag, value)) => (flag, Some(value)),
-                None => (word, words.next_if(|next| !next.starts_with('-'))),
-            };
-            if let Some(value) = value {
-                self.read_named(flag.trim_start_matches('-'), value, By::Flag(flag));
+        for argument in self.container.arguments() {
+            match argument {
+                Argument::Flag(flag, value) => {
+                    self.read_named(flag.trim_start_matches('-'), value.unwrap_or_default(), By::Flag(flag));
+                }
+                Argument::Word(word) => self.read_text(word, By::CommandLine),
             }
         }
     }
@@ -381,13 +371,17 @@ impl<'p> Reader<'p> {
                 }
             }
         }
+        self.read_own_addresses(value, by);
+    }
+
+    /// The ports in `text` that follow a variable with the pod's own address.
+    fn read_own_addresses(&mut self, text: &str, by: By<'p>) {
         if self.own_address.is_empty() {
             return;
         }
-        for (name, port) in behind_variables(value) {
-            if self.own_address.contains(name) {
-                self.ask(port, by);
-            }
+        let own = behind_variables(text).filter(|(name, _)| self.own_address.contains(name));
+        for (_, port) in own.collect::<Vec<_>>() {
+            self.ask(port, by);
         }
     }
 }

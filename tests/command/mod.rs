@@ -1,0 +1,24 @@
+//! The program as a process that is given its input and ends.
+
+use std::{
+    io::{ErrorKind, Write},
+    process::{Command, Output, Stdio},
+};
+
+/// Runs the program in the folder of the repository, with `input` on its standard input.
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+pub(crate) fn run(arguments: &[&str], input: impl AsRef<[u8]>) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_native-sidecar"))
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    if let Err(error) = child.stdin.take().unwrap().write_all(input.as_ref()) {
+        // A command that does not read its input, or ends on an error before, may have closed it already.
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
+    }
+    child.wait_with_output().unwrap()
+}
