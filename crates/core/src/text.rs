@@ -9,13 +9,26 @@ use unicode_general_category::{
     get_general_category,
 };
 
+/// The most characters of a container's name.
+///
+/// Source: RFC 1123, labels.
+pub const LONGEST_NAME: usize = 63;
+
 /// At most `limit` characters of `text`, with an ellipsis where some are left out.
 #[must_use]
 pub fn shorten(text: &str, limit: usize) -> String {
-    if text.chars().count() <= limit {
+    // Looks no further than it has to, for a text may be shortened again and again.
+    if text.char_indices().nth(limit).is_none() {
         return text.to_owned();
     }
     text.chars().take(limit.saturating_sub(1)).chain("…".chars()).collect()
+}
+
+/// A name of somebody else's in quotes, no longer than names are. Of a long one every container that deals with it would
+/// repeat all.
+#[must_use]
+pub fn quoted(name: &str) -> String {
+    format!("{:?}", shorten(name, LONGEST_NAME))
 }
 
 /// At most `limit` characters of a sentence, left out where it hurts least: what to do, behind its last semicolon,

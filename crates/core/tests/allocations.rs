@@ -67,6 +67,7 @@ fn a_megabyte_that_stays_costs_no_allocation(#[case] few: Value, #[case] many: V
 #[rstest]
 #[case::small(48 * 1024)]
 #[case::large(256 * 1024)]
+#[case::huge(2 * 1024 * 1024)]
 fn a_review_needs_no_more_than_it_says(#[case] bytes: usize) {
     let (catalogue, facts) = (Catalogue::built_in(), ClusterFacts::default());
     let context = Context { catalogue: &catalogue, facts: &facts };

@@ -483,9 +483,12 @@ impl Bypass {
     }
 }
 
-/// Whether the annotation is a comma list that has `port`.
+/// Whether the annotation is a comma list that has `port`, as far as it is read: again for each port that is asked for.
 fn lists(annotation: Option<&str>, port: i64, pod: &Pod<'_>) -> bool {
+    /// Room for hundreds of ports.
+    const LONGEST: usize = 2048;
     let value = annotation.and_then(|key| pod.annotation(key)).unwrap_or_default();
+    let value = &value[..value.floor_char_boundary(LONGEST)];
     value.split(',').any(|listed| listed.trim().parse() == Ok(port))
 }
 

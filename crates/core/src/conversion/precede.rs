@@ -6,6 +6,7 @@ use crate::{
     findings::{Code, Finding},
     lifecycle::{Role, requests::effective, traffic::Address},
     pod::Pod,
+    text::{LONGEST_NAME, quoted, shorten},
 };
 use std::collections::BTreeMap;
 
@@ -57,7 +58,9 @@ impl<'p> Search<'_, 'p> {
     /// Of each place at which a container moves in: the first init container in front of it that asks it.
     fn asked(&self) -> BTreeMap<usize, Asked<'p>> {
         let order = &self.plan.order;
-        let run_once: Vec<_> = (0..order.len()).filter(|at| self.is_run_once(*at)).collect();
+        // Only what stands in front of one that moves in can ask it too early.
+        let last = order.iter().rposition(|slot| matches!(slot, Slot::Moved(_))).unwrap_or_default();
+        let run_once: Vec<_> = (0..last).filter(|at| self.is_run_once(*at)).collect();
         let mut asked = BTreeMap::new();
         if run_once.is_empty() {
             return asked;
@@ -163,14 +166,16 @@ impl<'p> Search<'_, 'p> {
     }
 
     fn note(&self, at: usize, asked: Asked<'p>) -> Finding {
-        let (init, address) = (self.name(asked.by), asked.address);
-        self.finding(at, format!("is placed in front of init container {init:?}, which asks {address} of it"))
+        let (init, address) = (quoted(self.name(asked.by)), asked.address);
+        self.finding(at, format!("is placed in front of init container {init}, which asks {address} of it"))
     }
 
     fn warning(&self, at: usize, asked: Asked<'p>, why: &str) -> Finding {
         let (init, name, address) = (self.name(asked.by), self.name(at), asked.address);
         let message = format!(
-            "init container {init:?} asks {address} of it and starts first, since {why}; set position.native-sidecar.io/{name}: before:{init}"
+            "init container {} asks {address} of it and starts first, since {why}; set position.native-sidecar.io/{name}: before:{}",
+            quoted(init),
+            shorten(init, LONGEST_NAME)
         );
         self.finding(at, message).as_warning()
     }

@@ -236,7 +236,7 @@ impl NativeForm {
             return;
         }
         for variable in container.env() {
-            let Some(reads) = &variable.resource_field_ref else { continue };
+            let Some(reads) = variable.resource_field_ref() else { continue };
             if reads.container_name == *container.name && container.lacks_limit(&reads.resource) {
                 self.own_resource_refs.push(variable.index);
                 let message =

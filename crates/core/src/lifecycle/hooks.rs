@@ -105,7 +105,7 @@ fn of_signal(arguments: &[&str]) -> HookKind {
     let named = arguments.iter().position(|argument| *argument == "-s").and_then(|at| arguments.get(at + 1));
     let signal =
         named.or_else(|| arguments.iter().find(|argument| argument.starts_with('-'))).copied().unwrap_or("term");
-    match signal.trim_start_matches('-').trim_start_matches("sig") {
+    match signal.to_ascii_lowercase().trim_start_matches('-').trim_start_matches("sig") {
         "0" => HookKind::Sleep,
         "usr2" | "12" => HookKind::Drain,
         "hup" | "1" | "usr1" | "10" | "winch" | "28" => HookKind::Other,

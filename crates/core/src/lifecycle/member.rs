@@ -68,7 +68,7 @@ pub struct New<'p> {
 ///
 /// Source: pkg/apis/core/v1/defaults.go, `SetDefaults_Probe`.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "camelCase", from = "WrittenPace")]
+#[serde(from = "WrittenPace")]
 pub struct Pace {
     /// `initialDelaySeconds`.
     pub initial_delay_seconds: i64,
@@ -201,7 +201,7 @@ impl<'p> Now<'p> {
     /// What a probe or hook becomes that is set to `value`; nothing where that is none.
     #[must_use]
     pub fn set(value: &Value) -> Self {
-        let pace = serde_json::from_value(value.clone()).unwrap_or(Pace::DEFAULT);
+        let pace = Pace::deserialize(value).unwrap_or(Pace::DEFAULT);
         match Handler::deserialize(value.clone()) {
             Ok(handler) => Self::Set(Box::new(New { handler, pace })),
             Err(_) => Self::Nothing,

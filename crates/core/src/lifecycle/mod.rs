@@ -6,6 +6,7 @@
 //!
 //! | File | What it says |
 //! |---|---|
+//! | `member` | one container: what it is to the kubelet, its probes and hooks, and whether it is restarted |
 //! | `event` | what can happen, and one step of an order |
 //! | `start`, `termination` | which step comes after which others, with its source in Kubernetes |
 //! | `schedule` | when each step comes, given how long the programs take |
@@ -28,7 +29,6 @@ pub mod traffic;
 
 pub use event::{Event, Step, Takes};
 pub use member::{Changes, Gate, Member, New, Now, Pace, Restarts, Role};
-pub use termination::LEAST_SECONDS;
 
 use crate::{pod::Pod, version::Version};
 use traffic::Traffic;

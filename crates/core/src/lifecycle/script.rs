@@ -108,10 +108,13 @@ pub fn text_of<'w>(words: &'w [Text<'_>]) -> Cow<'w, str> {
     in_command_line(&words).map_or_else(|| Cow::Owned(words.join(" ")), Cow::Borrowed)
 }
 
-/// The commands of a script, in their order.
+/// So many bytes of a script are read: far more than anybody writes into a pod, and a command takes many times its length.
+pub const LONGEST: usize = 32 * 1024;
+
+/// The commands of a script, in their order, as far as it is read.
 pub fn commands(script: &str) -> impl Iterator<Item = Command<'_>> {
     let mut reader = Reader::default();
-    pieces(script).filter_map(move |(piece, end)| reader.read(piece, end))
+    pieces(&script[..script.floor_char_boundary(LONGEST)]).filter_map(move |(piece, end)| reader.read(piece, end))
 }
 
 /// The script cut at what ends a command, and what that is.

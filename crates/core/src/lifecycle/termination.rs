@@ -13,7 +13,7 @@ const END: &str = "pkg/kubelet/kuberuntime/kuberuntime_manager.go, computePodAct
 /// What a container has to end, whatever is left of the grace period, in seconds.
 ///
 /// Source: `pkg/kubelet/kuberuntime/kuberuntime_container.go`, `minimumGracePeriodInSeconds`.
-pub const LEAST_SECONDS: i64 = 2;
+const LEAST_SECONDS: i64 = 2;
 
 /// The grace period of a deletion is never shorter, in seconds, also where the pod says 0.
 ///
@@ -59,44 +59,46 @@ impl Lifecycle<'_> {
     }
 
     fn termination(&self, grace: i64, runs: impl Fn(usize, Role) -> bool) -> Vec<Step> {
-        let members = self.members().iter().enumerate();
-        let running: Vec<_> = members.filter(|(index, member)| runs(*index, member.role)).collect();
-        let regular = running.iter().filter(|(_, member)| member.role == Role::Regular).map(|(index, _)| *index);
-        let ends = regular.map(Event::Ends).collect::<Vec<_>>();
+        let running = self.members().iter().enumerate().filter(|(index, member)| runs(*index, member.role));
+        let (sidecars, applications): (Vec<_>, Vec<_>) = running.partition(|(_, member)| member.role == Role::Sidecar);
         let mut steps = vec![Step::new(Event::TerminationBegins, Vec::new(), END)];
-        let mut ended_before = None;
-        // Regular containers, then sidecars in reverse: so each step stands behind what it waits for.
-        let (sidecars, applications): (Vec<_>, Vec<_>) =
-            running.iter().copied().partition(|(_, member)| member.role == Role::Sidecar);
-        for (index, member) in applications.into_iter().chain(sidecars.into_iter().rev()) {
-            let is_sidecar = member.role == Role::Sidecar;
-            if is_sidecar && ended_before.is_none() {
-                let after = if ends.is_empty() { vec![Event::TerminationBegins] } else { ends.clone() };
-                steps.push(Step::new(Event::ApplicationEnded, after, ORDER));
-                ended_before = Some(Event::ApplicationEnded);
-            }
-            let mut after = vec![Event::TerminationBegins];
-            if member.pre_stop().is_some() && grace > 0 {
-                steps.push(Step::new(Event::PreStop(index), after.clone(), HOOKS));
-                let returned = Step::new(Event::PreStopReturned(index), vec![Event::PreStop(index)], HOOKS);
-                let takes = member.pre_stop_seconds().map_or(Takes::AtLeast(0), Takes::Seconds);
-                steps.push(returned.taking(takes).at_the_latest(grace));
-                after = vec![Event::PreStopReturned(index)];
-            }
-            if is_sidecar && self.is_ordered() && grace > 0 {
-                after.extend(ended_before);
-            }
-            let source = if is_sidecar { ORDER } else { HOOKS };
-            steps.push(Step::new(Event::Term(index), after, source).at_the_latest(grace));
-            let kill = Step::new(Event::Kill(index), vec![Event::Term(index)], HOOKS);
-            steps.push(kill.taking(Takes::Seconds(LEAST_SECONDS)).not_before(grace));
-            steps.push(Step::new(Event::Ends(index), vec![Event::Term(index)], HOOKS).taking(Takes::AtLeast(0)));
-            if is_sidecar {
-                ended_before = Some(Event::Ends(index));
-            }
+        steps.extend(applications.iter().flat_map(|(index, _)| self.stop(*index, grace, None)));
+        if !sidecars.is_empty() {
+            let regular = applications.iter().filter(|(_, member)| member.role == Role::Regular);
+            let ends: Vec<_> = regular.map(|(index, _)| Event::Ends(*index)).collect();
+            let after = if ends.is_empty() { vec![Event::TerminationBegins] } else { ends };
+            steps.push(Step::new(Event::ApplicationEnded, after, ORDER));
         }
-        let all = running.iter().map(|(index, _)| Event::Ends(*index)).collect();
-        steps.push(Step::new(Event::PodEnds, all, END));
+        // In reverse, so that each step stands behind what it waits for.
+        let mut turn = Event::ApplicationEnded;
+        for (index, _) in sidecars.iter().rev() {
+            steps.extend(self.stop(*index, grace, Some(turn)));
+            turn = Event::Ends(*index);
+        }
+        let mut ends: Vec<_> = applications.iter().chain(&sidecars).map(|(index, _)| *index).collect();
+        ends.sort_unstable();
+        steps.push(Step::new(Event::PodEnds, ends.into_iter().map(Event::Ends).collect(), END));
+        steps
+    }
+
+    /// The steps in which the container at `index` is stopped; a sidecar waits for its `turn`.
+    fn stop(&self, index: usize, grace: i64, turn: Option<Event>) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut after = vec![Event::TerminationBegins];
+        let member = self.members().get(index).filter(|member| grace > 0 && member.pre_stop().is_some());
+        if let Some(member) = member {
+            steps.push(Step::new(Event::PreStop(index), after, HOOKS));
+            let returned = Step::new(Event::PreStopReturned(index), vec![Event::PreStop(index)], HOOKS);
+            let takes = member.pre_stop_seconds().map_or(Takes::AtLeast(0), Takes::Seconds);
+            steps.push(returned.taking(takes).at_the_latest(grace));
+            after = vec![Event::PreStopReturned(index)];
+        }
+        after.extend(turn.filter(|_| self.is_ordered() && grace > 0));
+        let source = if turn.is_some() { ORDER } else { HOOKS };
+        steps.push(Step::new(Event::Term(index), after, source).at_the_latest(grace));
+        let kill = Step::new(Event::Kill(index), vec![Event::Term(index)], HOOKS);
+        steps.push(kill.taking(Takes::Seconds(LEAST_SECONDS)).not_before(grace));
+        steps.push(Step::new(Event::Ends(index), vec![Event::Term(index)], HOOKS).taking(Takes::AtLeast(0)));
         steps
     }
 

@@ -6,8 +6,8 @@
 use super::{
     Text,
     fields::{
-        Env, EnvVar, Handler, Lifecycle, Port, PortRef, Ports, Probe, Resources, RestartRule, SecurityContext,
-        VolumeMount,
+        Env, EnvVar, Handler, Lifecycle, Port, PortRef, Ports, Probe, Resources, RestartAllRules, SecurityContext,
+        VolumeMount, VolumeMounts,
     },
     json::{Field, once},
     unreadable::{Unreadable, read},
@@ -63,8 +63,8 @@ struct Fields<'a> {
     readiness_probe: Field<'a, Box<Handler<'a>>>,
     startup_probe: Field<'a, Box<Handler<'a>>>,
     lifecycle: Field<'a, Box<Lifecycle<'a>>>,
-    volume_mounts: Field<'a, Vec<VolumeMount<'a>>>,
-    restart_policy_rules: Field<'a, Vec<RestartRule<'a>>>,
+    volume_mounts: Field<'a, VolumeMounts<'a>>,
+    restart_policy_rules: Field<'a, RestartAllRules>,
     security_context: Field<'a, SecurityContext<'a>>,
     resize_policy: Field<'a, IgnoredAny>,
 }
@@ -319,7 +319,7 @@ impl<'a> Container<'a> {
     /// `volumeMounts`.
     #[must_use]
     pub fn volume_mounts(&self) -> &[VolumeMount<'a>] {
-        self.fields.volume_mounts.get().map_or(&[], Vec::as_slice)
+        self.fields.volume_mounts.get().map_or(&[], |mounts| &mounts.0)
     }
 
     /// `securityContext.runAsUser`.
@@ -337,8 +337,7 @@ impl<'a> Container<'a> {
     /// Whether one of the `restartPolicyRules` restarts all containers of the pod.
     #[must_use]
     pub fn restarts_all_containers(&self) -> bool {
-        let rules = self.fields.restart_policy_rules.get();
-        rules.is_some_and(|rules| rules.iter().any(|rule| rule.action == "RestartAllContainers"))
+        self.fields.restart_policy_rules.get().is_some_and(|rules| !rules.0.is_empty())
     }
 
     /// Whether `securityContext` has options that only Windows takes.

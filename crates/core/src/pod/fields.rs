@@ -21,10 +21,15 @@ pub struct EnvVar<'a> {
     pub name: Text<'a>,
     /// `value`; `None` where it comes from elsewhere or is absent.
     pub value: Option<Text<'a>>,
-    /// `valueFrom.resourceFieldRef`.
-    pub resource_field_ref: Option<Box<ResourceFieldRef<'a>>>,
-    /// `valueFrom.fieldRef.fieldPath`, for example `status.podIP`; empty where there is none.
-    pub field_path: Text<'a>,
+    /// `valueFrom`, as far as anybody asks. In a box, for most variables have none.
+    from: Option<Box<ReadFrom<'a>>>,
+}
+
+/// What a variable reads.
+#[derive(Debug)]
+enum ReadFrom<'a> {
+    Resource(ResourceFieldRef<'a>),
+    PodIp,
 }
 
 #[derive(Deserialize)]
@@ -42,7 +47,7 @@ struct RawEnvVar<'a> {
 #[serde(rename_all = "camelCase")]
 struct EnvVarSource<'a> {
     #[serde(borrow, default)]
-    resource_field_ref: Option<Box<ResourceFieldRef<'a>>>,
+    resource_field_ref: Option<ResourceFieldRef<'a>>,
     #[serde(borrow, default)]
     field_ref: Option<ObjectFieldSelector<'a>>,
 }
@@ -88,28 +93,40 @@ pub struct Port<'a> {
     pub host_port: i64,
 }
 
+/// `volumeMounts`: those that name a volume. Others the API server refuses.
+#[derive(Debug, Default)]
+pub(super) struct VolumeMounts<'a>(pub(super) Vec<VolumeMount<'a>>);
+
 /// One entry of `volumeMounts`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug)]
 pub struct VolumeMount<'a> {
     /// `name` of the volume.
-    #[serde(borrow)]
     pub name: Text<'a>,
     /// `mountPath`.
-    #[serde(borrow)]
     pub mount_path: Text<'a>,
-    /// `subPath`; empty where the whole volume is mounted.
-    #[serde(borrow)]
-    pub sub_path: Text<'a>,
+    /// Whether the whole volume is mounted: there is no `subPath`.
+    pub is_whole: bool,
 }
 
-/// One entry of `restartPolicyRules`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct RestartRule<'a> {
-    /// `action`.
-    #[serde(borrow)]
-    pub(super) action: Text<'a>,
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawVolumeMount<'a> {
+    #[serde(borrow, default)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    mount_path: Text<'a>,
+    #[serde(borrow, default)]
+    sub_path: Text<'a>,
+}
+
+/// `restartPolicyRules`: those that restart all containers, of which only the number counts.
+#[derive(Debug, Default)]
+pub(super) struct RestartAllRules(pub(super) Vec<()>);
+
+#[derive(Deserialize)]
+struct RestartRule<'a> {
+    #[serde(borrow, default)]
+    action: Text<'a>,
 }
 
 /// `resources`: quantities by resource name, as written.
@@ -251,10 +268,8 @@ impl SecurityContext<'_> {
 impl<'de: 'a, 'a> Deserialize<'de> for Env<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         kept_items(deserializer, |index, RawEnvVar { name, value, value_from }| {
-            let (resource_field_ref, field_ref) =
-                value_from.map_or((None, None), |source| (source.resource_field_ref, source.field_ref));
-            let field_path = field_ref.map(|field_ref| field_ref.field_path).unwrap_or_default();
-            (!name.is_empty()).then_some(EnvVar { index, name, value, resource_field_ref, field_path })
+            let from = value_from.and_then(ReadFrom::of).map(Box::new);
+            (!name.is_empty()).then_some(EnvVar { index, name, value, from })
         })
         .map(Self)
     }
@@ -270,12 +285,62 @@ impl Port<'_> {
     }
 }
 
+// === impl EnvVar ===
+
+impl<'a> EnvVar<'a> {
+    /// `valueFrom.resourceFieldRef`.
+    #[must_use]
+    pub fn resource_field_ref(&self) -> Option<&ResourceFieldRef<'a>> {
+        match self.from.as_deref()? {
+            ReadFrom::Resource(reads) => Some(reads),
+            ReadFrom::PodIp => None,
+        }
+    }
+
+    /// Whether it holds the pod's own address (`valueFrom.fieldRef.fieldPath: status.podIP`).
+    #[must_use]
+    pub fn is_pod_ip(&self) -> bool {
+        matches!(self.from.as_deref(), Some(ReadFrom::PodIp))
+    }
+}
+
+// === impl ReadFrom ===
+
+impl<'a> ReadFrom<'a> {
+    fn of(source: EnvVarSource<'a>) -> Option<Self> {
+        let is_pod_ip =
+            |field: &ObjectFieldSelector<'_>| matches!(&*field.field_path, "status.podIP" | "status.podIPs");
+        let pod_ip = || source.field_ref.filter(is_pod_ip).map(|_| Self::PodIp);
+        source.resource_field_ref.map(Self::Resource).or_else(pod_ip)
+    }
+}
+
 // === impl Ports ===
 
 impl<'de: 'a, 'a> Deserialize<'de> for Ports<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let says_something = |port: &Port<'_>| !port.name.is_empty() || port.container_port != 0 || port.host_port != 0;
         kept_items(deserializer, |_, port| Some(port).filter(says_something)).map(Self)
+    }
+}
+
+// === impl VolumeMounts ===
+
+impl<'de: 'a, 'a> Deserialize<'de> for VolumeMounts<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        kept_items(deserializer, |_, RawVolumeMount { name, mount_path, sub_path }| {
+            (!name.is_empty()).then(|| VolumeMount { name, mount_path, is_whole: sub_path.is_empty() })
+        })
+        .map(Self)
+    }
+}
+
+// === impl RestartAllRules ===
+
+impl<'de> Deserialize<'de> for RestartAllRules {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        kept_items(deserializer, |_, rule: RestartRule<'de>| (rule.action == "RestartAllContainers").then_some(()))
+            .map(Self)
     }
 }
 

@@ -19,10 +19,21 @@ pub struct Placement<'a> {
 struct Requirement<'a> {
     #[serde(borrow)]
     key: Text<'a>,
-    #[serde(borrow)]
-    operator: Text<'a>,
+    #[serde(deserialize_with = "null_is_default")]
+    operator: Operator,
     #[serde(borrow, deserialize_with = "null_is_default")]
     values: Vec<Text<'a>>,
+}
+
+/// `operator` of a requirement, as far as it says what a node has to have.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(field_identifier)]
+enum Operator {
+    In,
+    Exists,
+    #[default]
+    #[serde(other)]
+    Other,
 }
 
 /// One of `tolerations`.
@@ -89,7 +100,7 @@ impl<'a> Placement<'a> {
     /// The same where the key alone is enough.
     #[must_use]
     pub fn demands_key(&self, key: &str) -> bool {
-        let exists = |requirement: &Requirement<'_>| matches!(&*requirement.operator, "Exists" | "In");
+        let exists = |requirement: &Requirement<'_>| matches!(requirement.operator, Operator::Exists | Operator::In);
         self.node_selector.contains_key(key)
             || self.every_term(|requirement| requirement.key == key && exists(requirement))
     }
@@ -121,7 +132,7 @@ fn value<'a, T: Default + Deserialize<'a>>(field: Option<&'a RawValue>) -> T {
 
 impl Requirement<'_> {
     fn demands(&self, counts: impl Fn(&str) -> bool) -> bool {
-        self.operator == "In" && !self.values.is_empty() && self.values.iter().all(|value| counts(value))
+        self.operator == Operator::In && !self.values.is_empty() && self.values.iter().all(|value| counts(value))
     }
 }
 
@@ -144,6 +155,7 @@ mod tests {
     #[case(&affinity(r#"[{"matchExpressions":[{"key":"a","operator":"Exists"},{"key":"os","operator":"In","values":["x"]}]}]"#), true)]
     #[case(&affinity(r#"[{"matchExpressions":[{"key":"os","operator":"In","values":["x","y"]}]}]"#), false)]
     #[case(&affinity(r#"[{"matchExpressions":[{"key":"os","operator":"NotIn","values":["x"]}]}]"#), false)]
+    #[case(&affinity(r#"[{"matchExpressions":[{"key":"a","operator":null},{"key":"os","operator":"In","values":["x"]}]}]"#), true)]
     #[case(&affinity(r#"[{"matchExpressions":[{"key":"os","operator":"In","values":["x"]}]},{"matchExpressions":[]}]"#), false)]
     #[case(r#"{"affinity":{"nodeAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[{"weight":1,"preference":{"matchExpressions":[{"key":"os","operator":"In","values":["x"]}]}}]}}}"#, false)]
     fn a_label_is_demanded_where_no_other_node_will_do(#[case] spec: &str, #[case] expected: bool) {

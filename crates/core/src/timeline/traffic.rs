@@ -71,7 +71,7 @@ pub(super) fn asked(life: &Lifecycle<'_>) -> Vec<Asked> {
         // Who serves it itself is not known to mean another one.
         if !traffic.serves(ask.asker, ask.address) {
             by_address.entry((ask.asker, ask.address)).or_default().push(ask.by);
-            servers.entry(ask.address).or_insert_with(|| traffic.servers(ask.address).next().map(|(server, _)| server));
+            servers.entry(ask.address).or_insert_with(|| traffic.servers(ask.address).next());
         }
     }
     let asked = |((asker, address), by): ((usize, Address<'_>), Vec<By<'_>>)| {

@@ -74,6 +74,12 @@ pub(crate) fn all() -> Vec<Adversary> {
         kills: "a script that kills many processes",
         own_addresses: "many variables with the pod's address, and a command that uses them",
         markers: "many flags with paths of what is waited for",
+        own_hosts_alone: "a list of nothing but the own host, without ports",
+        marks: "a script that writes many files last, in a volume with a long name",
+        short_commands: "a script of the shortest commands",
+        mounts_of_a_variable: "many volumes, and waits for files whose volume cannot be told",
+        left_out: "a long list of ports that a mesh leaves out, and many probes",
+        long_name: "many containers that ask one with a long name",
         port_names: "many containers that all move and have ports of the same names",
         waits: "many containers that wait for each other through the API server",
         placement: "many terms of node affinity, and many tolerations",
@@ -156,6 +162,63 @@ fn markers(bytes: usize) -> String {
     let args: Vec<_> = (0..bytes / 27).map(|n| format!("--done-file=/w/done.{n:05}")).collect();
     let mounts: Vec<_> = (0..30).map(|n| json!({"name": format!("v{n}"), "mountPath": format!("/w/{n}")})).collect();
     draft.containers.push(json!({"name": "helper", "image": "a", "args": args, "volumeMounts": mounts}));
+    draft.review()
+}
+
+fn own_hosts_alone(bytes: usize) -> String {
+    let mut draft = Draft::moving(["helper"]);
+    draft.containers.push(json!({"name": "helper", "image": "a", "args": ["localhost,".repeat(bytes / 10)]}));
+    draft.review()
+}
+
+fn marks(bytes: usize) -> String {
+    let mut draft = Draft::moving(["helper"]);
+    let mounts = json!([{"name": "v".repeat(bytes / 4), "mountPath": "/w"}]);
+    let files = (0..bytes / 2 / 8).map(|n| format!(" /w/{n:04}"));
+    let script = format!("a; touch{}", files.collect::<Vec<_>>().concat());
+    let wait = "until [ -f /w/x ]; do :; done; work";
+    draft.containers.push(json!({"name": "helper", "command": ["sh", "-c", wait], "volumeMounts": mounts}));
+    draft.containers.push(json!({"name": "app", "command": ["sh", "-c", script], "volumeMounts": mounts}));
+    draft.review()
+}
+
+fn short_commands(bytes: usize) -> String {
+    let mut draft = Draft::moving(["helper"]);
+    draft.containers.push(json!({"name": "helper", "command": ["sh", "-c", "a;".repeat(bytes / 4)]}));
+    draft.containers.push(json!({"name": "app", "command": ["sh", "-c", "b;".repeat(bytes / 4)]}));
+    draft.review()
+}
+
+fn mounts_of_a_variable(bytes: usize) -> String {
+    let mut draft = Draft::moving(["helper"]);
+    let mounts = repeated(bytes / 2, |n| json!({"name": format!("v{n}"), "mountPath": format!("/v/{n}")}));
+    let script = "until [ -f $D/done ]; do :; done; work; ".repeat(bytes / 2 / 40);
+    draft.containers.push(json!({"name": "helper", "command": ["sh", "-c", script], "volumeMounts": mounts}));
+    draft.review()
+}
+
+fn left_out(bytes: usize) -> String {
+    let containers = repeated(
+        bytes / 2,
+        |n| json!({"name": format!("c{n:05}"), "startupProbe": {"tcpSocket": {"port": n % 9000 + 1}}}),
+    );
+    let mut draft = Draft::moving_all(containers);
+    let ports = ",".repeat(bytes / 2);
+    draft.annotations.insert("traffic.sidecar.istio.io/excludeInboundPorts".into(), ports.into());
+    draft.init.push(json!({"name": "istio-init", "image": "istio/proxyv2:1.24.0"}));
+    draft
+        .containers
+        .push(json!({"name": "istio-proxy", "image": "istio/proxyv2:1.24.0", "args": ["proxy", "sidecar"]}));
+    draft.review()
+}
+
+fn long_name(bytes: usize) -> String {
+    let containers = repeated(
+        bytes / 2,
+        |n| json!({"name": format!("c{n:05}"), "args": ["http://localhost:81"], "livenessProbe": {"tcpSocket": {"port": 81}}}),
+    );
+    let mut draft = Draft::moving_all(containers);
+    draft.containers.push(json!({"name": "n".repeat(bytes / 3), "ports": [{"containerPort": 81}]}));
     draft.review()
 }
 
@@ -448,11 +511,14 @@ fn escapes(bytes: usize) -> String {
 }
 
 fn objects(bytes: usize) -> String {
-    let list = "{},".repeat(bytes / 3 / 4);
+    let list = "{},".repeat(bytes / 3 / 9);
     let list = list.trim_end_matches(',');
     let pod = format!(
         r#"{{"metadata":{{"annotations":{{"native-sidecar.io/containers":"helper"}},"ownerReferences":[{list}]}},
-            "spec":{{"containers":[{{"name":"app"}},{{"name":"helper","ports":[{list}],"env":[{list}]}}],"volumes":[{list}]}}}}"#
+            "spec":{{"containers":[{{"name":"app"}},{{"name":"helper","ports":[{list}],"env":[{list}],
+                "volumeMounts":[{list}],"restartPolicyRules":[{list}]}}],"volumes":[{list}],"tolerations":[{list}],
+            "affinity":{{"nodeAffinity":{{"requiredDuringSchedulingIgnoredDuringExecution":{{"nodeSelectorTerms":[
+                {{"matchExpressions":[{list}]}},{list}]}}}}}}}}}}"#
     );
     admission_review("u", &pod)
 }

@@ -90,43 +90,39 @@ pub(in crate::conversion) fn named_paths<'c>(container: &'c Container<'_>) -> im
     flags.chain(variables).filter(|(_, value)| value.starts_with('/'))
 }
 
+/// So many files are kept that scripts write last.
+const MOST_WRITTEN: usize = 1000;
+
 /// The files in volumes that scripts of `containers` write behind their own work: the volume and the path within it.
 pub(in crate::conversion) fn written_last<'p>(
     containers: impl Iterator<Item = &'p Container<'p>>,
-) -> BTreeSet<(String, String)> {
-    let mut written = BTreeSet::new();
-    for container in containers {
-        if written.len() > MOST_WRITTEN {
-            break;
-        }
-        let Some(text) = process::script(container) else { continue };
-        let mounts = Mounts::of(container);
-        let commands: Vec<_> = script::commands(text).collect();
-        // From the end, up to the first command that does more than to write a mark.
-        let mut is_last = commands.len() > 1;
-        for command in commands.iter().rev() {
-            let paths: Vec<_> = writes(&command.words).collect();
-            let within =
-                paths.iter().filter(|_| is_last || command.program() == "trap").filter_map(|path| mounts.find(path));
-            written.extend(within.map(|(volume, rest)| (volume.to_owned(), rest.to_owned())));
-            is_last &= !paths.is_empty() || process::is_idle(command);
-        }
-    }
-    written
+) -> BTreeSet<(&'p str, &'p str)> {
+    containers.flat_map(last_writes).take(MOST_WRITTEN).collect()
 }
 
-/// So many are kept, and what one container writes.
-const MOST_WRITTEN: usize = 1000;
+/// The files in volumes that the script of one container writes last.
+fn last_writes<'p>(container: &'p Container<'p>) -> impl Iterator<Item = (&'p str, &'p str)> {
+    let mounts = Mounts::of(container);
+    let commands: Vec<_> = process::script(container).map(script::commands).into_iter().flatten().collect();
+    // From the end, up to the first command that does more than to write a mark.
+    let mut is_last = commands.len() > 1;
+    commands.into_iter().rev().flat_map(move |command| {
+        let counts = is_last || command.program() == "trap";
+        let paths: Vec<_> = writes(&command.words).take(MOST_WRITTEN).collect();
+        is_last &= !paths.is_empty() || process::is_idle(&command);
+        let within = paths.into_iter().filter(|_| counts).filter_map(|path| mounts.find(path));
+        within.collect::<Vec<_>>()
+    })
+}
 
 /// The paths that a command writes: behind `touch` and `>`, or last of `cp` and `mv`.
-fn writes<'t>(words: &[&'t str]) -> impl Iterator<Item = &'t str> {
+fn writes<'w, 't>(words: &'w [&'t str]) -> impl Iterator<Item = &'t str> + 'w {
     let program = words.first().map_or("", |word| base_name(word));
-    let all = words.iter().skip(1).filter(move |word| program == "touch" && word.starts_with('/'));
+    let all = words.iter().skip(1).filter(move |_| program == "touch");
     let last = words.last().filter(move |_| matches!(program, "cp" | "mv"));
     let redirected = words.windows(2).filter(|pair| matches!(pair[0], ">" | ">>" | "1>")).map(|pair| &pair[1]);
     let joined = words.iter().filter_map(|word| word.strip_prefix('>').map(|path| path.trim_start_matches('>')));
-    let paths: Vec<&str> = all.chain(last).chain(redirected).copied().chain(joined).collect();
-    paths.into_iter().filter(|path| path.starts_with('/'))
+    all.chain(last).chain(redirected).copied().chain(joined).filter(|path| path.starts_with('/'))
 }
 
 #[cfg(test)]

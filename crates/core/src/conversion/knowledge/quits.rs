@@ -20,9 +20,6 @@ pub(in crate::conversion) struct Quits<'p> {
     by_name: BTreeMap<String, &'p str>,
 }
 
-/// Names by which a container's process may be called.
-pub(in crate::conversion) struct QuitBy;
-
 /// Wrappers that end the mesh proxy when the program that they run has ended.
 ///
 /// Source: redboxllc/scuttle and monzo/envoy-preflight (`ISTIO_QUIT_API`, `ENVOY_ADMIN_API`); linkerd/linkerd-await
@@ -45,6 +42,11 @@ impl<'p> Quits<'p> {
             quits.read(container);
         }
         quits
+    }
+
+    /// Whether anybody asks for an end at any port.
+    pub(in crate::conversion) fn ask_ports(&self) -> bool {
+        !self.by_port.is_empty()
     }
 
     /// Who asks for an end at `port`.
@@ -110,17 +112,13 @@ pub(in crate::conversion) fn mesh_wrapper<'p>(
     })
 }
 
-// === impl QuitBy ===
-
-impl QuitBy {
-    /// Names of the container's program, and its own.
-    pub(in crate::conversion) fn names(container: &Container<'_>, entry: Option<&Entry>) -> Vec<String> {
-        let program = container.command_line().find(|word| !word.starts_with('-') && !script::is_shell(word));
-        let image = Image::parse(container.image()).product();
-        let names = [program.map(base_name), Some(&*container.name), Some(image)];
-        let known = entry.into_iter().flat_map(|entry| &entry.processes).map(String::as_str);
-        names.into_iter().flatten().chain(known).map(plain).filter(|name| !name.is_empty()).collect()
-    }
+/// Names by which the processes of `container`, a sidecar of `entry`, may be called.
+pub(in crate::conversion) fn process_names(container: &Container<'_>, entry: Option<&Entry>) -> Vec<String> {
+    let program = container.command_line().find(|word| !word.starts_with('-') && !script::is_shell(word));
+    let image = Image::parse(container.image()).product();
+    let names = [program.map(base_name), Some(&*container.name), Some(image)];
+    let known = entry.into_iter().flat_map(|entry| &entry.processes).map(String::as_str);
+    names.into_iter().flatten().chain(known).map(plain).filter(|name| !name.is_empty()).collect()
 }
 
 fn is_kill(command: &Command<'_>) -> bool {

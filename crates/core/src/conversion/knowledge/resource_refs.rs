@@ -26,7 +26,7 @@ impl<'p> ResourceRefs<'p> {
         let mut by_target: HashMap<_, Vec<_>> = HashMap::new();
         for container in containers.filter(|container| container.may_read_resources()) {
             for variable in container.env() {
-                let Some(field) = &variable.resource_field_ref else { continue };
+                let Some(field) = variable.resource_field_ref() else { continue };
                 let reads =
                     ResourceRef { reader: &container.name, variable: &variable.name, resource: &field.resource };
                 by_target.entry(&*field.container_name).or_default().push(reads);

@@ -5,13 +5,14 @@ use crate::{
     catalogue::Stage,
     conversion::knowledge::{
         markers::{self, Marker},
-        quits::QuitBy,
+        quits,
     },
     lifecycle::{
         Role,
         process::{self, Awaited, Wait},
-        traffic::{Address, Mounts},
+        traffic::{Address, MOST_MOUNTS, Mounts},
     },
+    text::quoted,
 };
 
 /// Measured on 1.37.2: killed half-way, cut off after the grace period, or failed: the pod is `Succeeded` each time.
@@ -29,7 +30,10 @@ pub(super) fn application_ends_sidecar(case: &Case<'_>, the_move: &Move<'_>) -> 
     let (who, how) = asked_to_quit(case, the_move).or_else(|| waits_to_end(case, the_move))?;
     let is_counted = case.pod.spec.restart_policy == "OnFailure";
     let counts = if is_counted { ", which counts towards a Job's backoffLimit" } else { "" };
-    Some(format!("{who:?} ends it {how}, which is no longer needed, and it is restarted now{counts}; take that out"))
+    Some(format!(
+        "{} ends it {how}, which is no longer needed, and it is restarted now{counts}; take that out",
+        quoted(who)
+    ))
 }
 
 /// Source: `kill(2)` and `pid_namespaces(7)`: the first process of a namespace gets only signals that it has a handler for.
@@ -83,8 +87,8 @@ fn late_work(case: &Case<'_>, the_move: &Move<'_>, wait: &Wait<'_>) -> Option<(S
         Awaited::PortEnd(port) => {
             let place = case.plan.place(the_move);
             let other = case.after().traffic().later_server(place, Address::Port(port))?;
-            let name = case.after().members()[other].name();
-            Some((format!("the end of {name:?}"), program()))
+            let name = quoted(case.after().members()[other].name());
+            Some((format!("the end of {name}"), program()))
         }
         Awaited::Process | Awaited::Port(_) => None,
     }
@@ -110,7 +114,7 @@ fn is_shared(case: &Case<'_>, the_move: &Move<'_>, path: &str) -> bool {
     match Mounts::of(container).find(path) {
         Some((volume, _)) => shares(volume),
         None if path.starts_with('/') => false,
-        None => container.volume_mounts().iter().any(|mount| shares(&mount.name)),
+        None => container.volume_mounts().iter().take(MOST_MOUNTS).any(|mount| shares(&mount.name)),
     }
 }
 
@@ -124,43 +128,35 @@ fn shares(case: &Case<'_>, the_move: &Move<'_>, volume: &str) -> bool {
 /// Whether the script of a container that stays writes the file behind its own work.
 fn written_last(case: &Case<'_>, the_move: &Move<'_>, path: &str) -> bool {
     let wanted = Mounts::of(the_move.container()).find(path);
-    wanted.is_some_and(|(volume, rest)| case.last_writes().contains(&(volume.to_owned(), rest.to_owned())))
+    wanted.is_some_and(|(volume, rest)| case.last_writes().contains(&(volume, rest)))
 }
 
 /// Who asks the sidecar to end, and how.
 fn asked_to_quit<'p>(case: &Case<'p>, the_move: &Move<'_>) -> Option<(&'p str, String)> {
-    let container = the_move.container();
-    let entry = the_move.selected.entry;
-    let quits = case.quits();
+    let (container, entry, quits) = (the_move.container(), the_move.selected.entry, case.quits());
     let at_port = |port: i64| quits.at_port(port).map(|who| (who, format!("by a request at port {port}")));
-    let traffic = case.after().traffic();
-    let served = traffic.served_by(case.plan.place(the_move)).filter_map(|(address, _)| match address {
-        Address::Port(port) => Some(port),
-        Address::Path(..) => None,
-    });
-    let known = entry.map_or(&[][..], |entry| &entry.quit_ports).iter().copied();
-    if let Some(found) = served.chain(known).find_map(at_port) {
-        return Some(found);
-    }
-    if let Some((who, by)) = entry.filter(|entry| entry.is_mesh_proxy()).and_then(|_| case.mesh_wrapper()) {
-        return Some((who, format!("by {by}")));
-    }
+    let ports = || {
+        let served = case.after().traffic().served_by(case.plan.place(the_move)).iter();
+        let served = served.filter_map(|(address, _)| address.port());
+        served.chain(entry.map_or(&[][..], |entry| &entry.quit_ports).iter().copied()).find_map(at_port)
+    };
+    let wrapped = || {
+        let (who, by) = entry.filter(|entry| entry.is_mesh_proxy()).and_then(|_| case.mesh_wrapper())?;
+        Some((who, format!("by {by}")))
+    };
+    let killed = || {
+        let killed = |name: String| Some((quits.kills(&name)?, format!("by a kill of {name:?}")));
+        quits::process_names(container, entry).into_iter().find_map(killed)
+    };
+    // Hardly any application asks anybody to end.
+    let asked = if quits.ask_ports() { ports() } else { None };
     // Only where processes are shared can one container kill another's.
-    let names = QuitBy::names(container, entry);
-    let killed =
-        || names.into_iter().find_map(|name| quits.kills(&name).map(|who| (who, format!("by a kill of {name:?}"))));
-    case.after().rest().shares_processes.then(killed).flatten()
+    asked.or_else(wrapped).or_else(|| if case.after().rest().shares_processes { killed() } else { None })
 }
 
 /// The sidecar waits for a mark of the application's and then ends by itself.
 fn waits_to_end<'p>(case: &Case<'p>, the_move: &Move<'_>) -> Option<(&'p str, String)> {
-    let container = the_move.container();
-    let names = container.env_value("KUBEXIT_DEATH_DEPS").unwrap_or_default().split(',').map(str::trim);
-    let mut stays = case.plan.remaining(case.pod);
-    let first = stays.next()?;
-    let dead = names.into_iter().find(|name| !name.is_empty());
-    if let Some(name) = dead.filter(|name| case.pod.container(name).is_some_and(|(index, _)| case.plan.stays(index))) {
-        let who = case.pod.container(name).map(|(_, container)| &*container.name)?;
+    if let Some(who) = ended_by_kubexit(case, the_move) {
         return Some((who, "by kubexit, when that one has ended".into()));
     }
     let ends = |wait: &&Wait<'_>| {
@@ -177,5 +173,16 @@ fn waits_to_end<'p>(case: &Case<'p>, the_move: &Move<'_>) -> Option<(&'p str, St
         Awaited::File(path) => format!("by {path:?}, for which it waits"),
         _ => "by its own end, for which it waits".into(),
     };
+    let first = case.plan.remaining(case.pod).next()?;
     Some((&first.name, mark))
+}
+
+/// The container that stays at whose end kubexit ends this one.
+///
+/// Source: karlkfi/kubexit, cmd/kubexit/main.go.
+fn ended_by_kubexit<'p>(case: &Case<'p>, the_move: &Move<'_>) -> Option<&'p str> {
+    let names = the_move.container().env_value("KUBEXIT_DEATH_DEPS")?.split(',').map(str::trim);
+    let name = names.into_iter().find(|name| !name.is_empty())?;
+    let (_, container) = case.pod.container(name).filter(|(index, _)| case.plan.stays(*index))?;
+    Some(&container.name)
 }

@@ -5,7 +5,6 @@ use crate::{
     catalogue::Stage,
     conversion::{knowledge::told_waits::told_wait_seconds, model::Change},
     lifecycle::{
-        GRACE_PERIOD_SECONDS,
         hooks::{HookKind, slept_seconds},
         process::{self, Awaited},
         script,
@@ -82,7 +81,7 @@ pub(super) fn post_start_gates(_: &Case<'_>, the_move: &Move<'_>) -> Option<Stri
 
 /// Source: `pkg/kubelet/kuberuntime/kuberuntime_termination_order.go`: one budget for application and sidecars.
 pub(super) fn grace_period_short(case: &Case<'_>) -> Option<String> {
-    let grace = case.pod.spec.termination_grace_period_seconds.unwrap_or(GRACE_PERIOD_SECONDS);
+    let grace = case.after().rest().grace_seconds;
     let keep_their_hook = case.plan.moves.iter().filter(|the_move| the_move.form.pre_stop == Change::Keep);
     let containers = keep_their_hook.map(Move::container).chain(case.plan.remaining(case.pod));
     let wait = |container: &Container<'_>| slept_seconds(container.pre_stop()?);

@@ -5,6 +5,7 @@ use crate::{
     catalogue::any_holds,
     conversion::knowledge::carriers::{LateCarrier, is_carrier},
     pod::Handler,
+    text::quoted,
 };
 
 /// What of a sidecar goes through the mesh proxy.
@@ -28,7 +29,7 @@ pub(super) fn mesh_stays_regular(case: &Case<'_>, the_move: &Move<'_>) -> Option
         Carried::Probe => "has a startup probe that is asked over the network",
         Carried::Hook => "has a postStart hook that asks over the network",
     };
-    Some(format!("{what}, but {name:?}, which carries it, starts only later; {remedy}"))
+    Some(format!("{what}, but {}, which carries it, starts only later; {remedy}", quoted(name)))
 }
 
 /// Source: istio `cni/pkg/plugin/plugin.go` before 1.19: pods with a single container in `spec.containers` are
@@ -51,6 +52,7 @@ pub(super) fn cni_skips_pod(case: &Case<'_>, the_move: &Move<'_>) -> Option<Stri
         "leaves one regular container, and a CNI plugin before {major}.{minor} keeps such pods out of the mesh{unseen}; have a plugin of {major}.{minor} or later, then accept this"
     ))
 }
+
 fn carried(case: &Case<'_>, the_move: &Move<'_>, carrier: LateCarrier<'_>) -> Option<Carried> {
     let (pod, container, entry) = (case.pod, the_move.container(), the_move.selected.entry);
     if is_carrier(entry) {

@@ -46,7 +46,7 @@ pub(super) struct Case<'p> {
     after: OnceCell<Lifecycle<'p>>,
     quits: OnceCell<Quits<'p>>,
     mesh_wrapper: OnceCell<Option<(&'p str, &'static str)>>,
-    last_writes: OnceCell<BTreeSet<(String, String)>>,
+    last_writes: OnceCell<BTreeSet<(&'p str, &'p str)>>,
     resource_refs: OnceCell<ResourceRefs<'p>>,
     rises: OnceCell<Vec<Rise>>,
     port_names: OnceCell<PortNames<'p>>,
@@ -175,7 +175,7 @@ impl<'p> Case<'p> {
     }
 
     /// The files in volumes that containers that stay write last: the volume and the path within it.
-    fn last_writes(&self) -> &BTreeSet<(String, String)> {
+    fn last_writes(&self) -> &BTreeSet<(&'p str, &'p str)> {
         self.last_writes.get_or_init(|| markers::written_last(self.plan.remaining(self.pod)))
     }
 

@@ -3,7 +3,9 @@
 use super::{Case, Move};
 use crate::{
     conversion::model::Slot,
+    lifecycle::Role,
     pod::{Container, Port},
+    text::quoted,
     version::Version,
 };
 use std::collections::HashMap;
@@ -59,8 +61,9 @@ pub(super) fn port_name_taken(case: &Case<'_>, the_move: &Move<'_>) -> Option<St
     let (name, other) =
         named_ports(the_move).find_map(|port| Some((&*port.name, case.port_names().taken_by(the_move, port)?)))?;
     Some(format!(
-        "a Service whose targetPort is {name:?} would reach {other:?} directly after the move, past this one; give the port another \
-         name, or use its number in Services and accept this"
+        "a Service whose targetPort is {name:?} would reach {} directly after the move, past this one; give the port another \
+         name, or use its number in Services and accept this",
+        quoted(other)
     ))
 }
 
@@ -83,12 +86,7 @@ impl<'p> PortNames<'p> {
     pub(super) fn of(case: &Case<'p>) -> Self {
         let Case { pod, plan, .. } = case;
         let finds_sidecars = finds_sidecars(case);
-        let is_native = |slot: &&Slot| match **slot {
-            Slot::Moved(_) => true,
-            Slot::Existing(index) => {
-                pod.init_containers()[index].restarts_always() || plan.repairs.binary_search(&index).is_ok()
-            }
-        };
+        let is_native = |slot: &&Slot| plan.role(pod, **slot) == Role::Sidecar;
         let native = || plan.order.iter().filter(|_| finds_sidecars).filter(is_native);
         let was_there = |slot: &&Slot| matches!(slot, Slot::Existing(_));
         let container = |slot: &Slot| plan.container(pod, *slot);

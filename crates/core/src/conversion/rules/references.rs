@@ -1,7 +1,7 @@
 //! Rules about fields that refer to the moved container.
 
 use super::{Case, Move};
-use crate::conversion::knowledge::waiters::Waiter;
+use crate::{conversion::knowledge::waiters::Waiter, text::quoted};
 
 /// Sources: those of the table in `knowledge/readers.rs`; `pkg/controller/job/pod_failure_policy.go`.
 pub(super) fn named_elsewhere(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
@@ -14,8 +14,9 @@ pub(super) fn waits_through_the_api(case: &Case<'_>, the_move: &Move<'_>) -> Opt
     let Waiter { container, variable } = *case.waiters().waiter(the_move.name())?;
     let how = variable.unwrap_or("its command");
     Some(format!(
-        "{container:?} waits for it in status.containerStatuses ({how}), where native sidecars are not, and would never start; drop that \
-         wait, for a native sidecar starts first anyway"
+        "{} waits for it in status.containerStatuses ({how}), where native sidecars are not, and would never start; drop that \
+         wait, for a native sidecar starts first anyway",
+        quoted(container)
     ))
 }
 
@@ -25,7 +26,8 @@ pub(super) fn resource_field_zero(case: &Case<'_>, the_move: &Move<'_>) -> Optio
     let container = the_move.container();
     let reads = case.resource_refs().of_others(the_move.name()).find(|reads| container.lacks_limit(reads.resource))?;
     Some(format!(
-        "variable {} of {:?} reads a limit that it does not set, which becomes 0; set the limit",
-        reads.variable, reads.reader
+        "variable {} of {} reads a limit that it does not set, which becomes 0; set the limit",
+        reads.variable,
+        quoted(reads.reader)
     ))
 }

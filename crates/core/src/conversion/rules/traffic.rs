@@ -7,6 +7,7 @@ use crate::{
         process::{self, Awaited},
         traffic::{Address, Ask, By, Mounts},
     },
+    text::quoted,
 };
 
 /// Words of names by which a program says that it asks again, or only when it is asked itself.
@@ -38,7 +39,7 @@ pub(super) fn start_deadlock(case: &Case<'_>, the_move: &Move<'_>) -> Option<Str
         By::StartupProbe => "ask the sidecar itself",
         _ => "change the hook, or leave the container where it is",
     };
-    Some(format!("{} waits for {} of {owner:?}, which starts only after it; {remedy}", ask.by, ask.address))
+    Some(format!("{} waits for {} of {owner}, which starts only after it; {remedy}", ask.by, ask.address))
 }
 
 /// Source: `pkg/kubelet/kuberuntime/kuberuntime_container.go`, `computeInitContainerActions`: a sidecar's liveness probe
@@ -46,7 +47,7 @@ pub(super) fn start_deadlock(case: &Case<'_>, the_move: &Move<'_>) -> Option<Str
 pub(super) fn liveness_asks_application(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     let (ask, owner) = asks_later(case, the_move, |by| by == By::LivenessProbe)?;
     Some(format!(
-        "its liveness probe asks {} of {owner:?}, which starts only after it, so it is killed again and again until then; ask the sidecar itself",
+        "its liveness probe asks {} of {owner}, which starts only after it, so it is killed again and again until then; ask the sidecar itself",
         ask.address
     ))
 }
@@ -70,7 +71,7 @@ fn asks_too_early(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
         return None;
     }
     Some(format!(
-        "{} points at {} of {owner:?}, which starts only after it; unless it tries again by itself, it ends and is restarted until that one is there",
+        "{} points at {} of {owner}, which starts only after it; unless it tries again by itself, it ends and is restarted until that one is there",
         ask.by, ask.address
     ))
 }
@@ -87,16 +88,16 @@ fn follows_too_early(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     })
 }
 
-/// The first thing that the container asks by `such` of another one that starts later, and that one's name.
+/// The first thing that the container asks by `such` of another one that starts later, and that one's name in quotes.
 fn asks_later<'c, 'p>(
     case: &'c Case<'p>,
     the_move: &Move<'_>,
     such: impl Fn(By<'p>) -> bool,
-) -> Option<(&'c Ask<'p>, &'p str)> {
+) -> Option<(&'c Ask<'p>, String)> {
     let (life, place) = (case.after(), case.plan.place(the_move));
     let asks = life.traffic().asked_by(place).iter().filter(|ask| such(ask.by));
     let later = |ask: &'c Ask<'p>| Some((ask, life.traffic().later_server(place, ask.address)?));
-    asks.into_iter().find_map(later).map(|(ask, server)| (ask, life.members()[server].name()))
+    asks.into_iter().find_map(later).map(|(ask, server)| (ask, quoted(life.members()[server].name())))
 }
 
 /// Whether a flag or variable of the container says that it tries again.

@@ -9,7 +9,10 @@ mod names;
 pub mod text;
 
 use super::{Member, Role, script};
-use crate::pod::{Argument, Container, Handler, HttpGetAction, TcpSocketAction, VolumeMount};
+use crate::{
+    pod::{Argument, Container, Handler, HttpGetAction, TcpSocketAction, VolumeMount},
+    text::{quoted, shorten},
+};
 use names::Meaning;
 use std::{cell::OnceCell, collections::BTreeSet, fmt};
 
@@ -69,18 +72,24 @@ pub struct Traffic<'l, 'p> {
 /// What has been read so far.
 #[derive(Debug, Default)]
 pub(super) struct Read<'p> {
-    /// Of each container what it asks; sorted.
-    asked: OnceCell<Vec<OnceCell<Vec<Ask<'p>>>>>,
-    /// Each address with the index of a container that serves it and by what; sorted.
-    served: OnceCell<Vec<(Address<'p>, usize, By<'p>)>>,
+    told: OnceCell<Vec<OnceCell<Told<'p>>>>,
+    /// Each address with the index of a container that serves it, and whether that is only asked there by its own probe;
+    /// sorted.
+    served: OnceCell<Vec<(Address<'p>, usize, bool)>>,
     /// Each volume with the index of a container that mounts it; sorted.
     mounted: OnceCell<Vec<(&'p str, usize)>>,
 }
 
+/// What one container says; sorted.
+#[derive(Debug, Default)]
+struct Told<'p> {
+    asked: Vec<Ask<'p>>,
+    served: Vec<(Address<'p>, By<'p>)>,
+}
+
 /// Reads one container.
 struct Reader<'p> {
-    asked: Vec<Ask<'p>>,
-    served: Vec<(Address<'p>, usize, By<'p>)>,
+    told: Told<'p>,
     index: usize,
     /// Whether it runs once: then it serves nobody.
     runs_once: bool,
@@ -90,8 +99,14 @@ struct Reader<'p> {
     own_address: BTreeSet<&'p str>,
 }
 
-/// Where a container has its volumes: so many of them are looked at.
-const MOST_MOUNTS: usize = 32;
+/// The most characters of a path that stand in a sentence.
+const LONGEST_PATH: usize = 120;
+
+/// So much of what one container asks is kept: far more than any program does.
+const MOST_ASKED: usize = 1000;
+
+/// So many of a container's mounts are looked at for a path.
+pub const MOST_MOUNTS: usize = 32;
 
 /// The paths at which a container has volumes, the longest first, and the volumes' names.
 #[derive(Debug)]
@@ -107,14 +122,7 @@ impl<'l, 'p> Traffic<'l, 'p> {
     /// What the container at `index` asks for.
     #[must_use]
     pub fn asked_by(self, index: usize) -> &'l [Ask<'p>] {
-        let cells = self.read.asked.get_or_init(|| self.members.iter().map(|_| OnceCell::new()).collect());
-        let (Some(cell), Some(member)) = (cells.get(index), self.members.get(index)) else { return &[] };
-        cell.get_or_init(|| {
-            let mut asked = Reader::of(index, member).asked;
-            asked.sort();
-            asked.dedup();
-            asked
-        })
+        self.told(index).map_or(&[], |told| &told.asked)
     }
 
     /// Everything that is asked for, by who asks.
@@ -122,11 +130,15 @@ impl<'l, 'p> Traffic<'l, 'p> {
         (0..self.members.len()).flat_map(move |index| self.asked_by(index))
     }
 
-    /// The containers that serve `address`, in their order, and by what.
-    pub fn servers(self, address: Address<'p>) -> impl Iterator<Item = (usize, By<'p>)> {
-        let served = self.served();
-        let begin = served.partition_point(|(other, ..)| *other < address);
-        served[begin..].iter().take_while(move |(other, ..)| *other == address).map(|(_, index, by)| (*index, *by))
+    /// What the container at `index` serves, and by what.
+    #[must_use]
+    pub fn served_by(self, index: usize) -> &'l [(Address<'p>, By<'p>)] {
+        self.told(index).map_or(&[], |told| &told.served)
+    }
+
+    /// The containers that serve `address`, in their order.
+    pub fn servers(self, address: Address<'p>) -> impl Iterator<Item = usize> {
+        self.serving(address).map(|(_, index, _)| *index)
     }
 
     /// Whether the container at `index` serves `address` itself.
@@ -137,29 +149,38 @@ impl<'l, 'p> Traffic<'l, 'p> {
         served.get(at).is_some_and(|(other, server, _)| *other == address && *server == index)
     }
 
-    /// Everything that the container at `index` serves.
-    pub fn served_by(self, index: usize) -> impl Iterator<Item = (Address<'p>, By<'p>)> {
-        let mut served = self.members.get(index).map(|member| Reader::of(index, member).served).unwrap_or_default();
-        served.sort();
-        served.dedup();
-        served.into_iter().map(|(address, _, by)| (address, by))
-    }
-
     /// The first container behind the one at `index` that serves `address`; `None` where the one at `index` does so
     /// itself, or one in front of it. That a container is asked at a port by its own probe says nothing against another
     /// one that declares the port.
     #[must_use]
     pub fn later_server(self, index: usize, address: Address<'p>) -> Option<usize> {
-        let mut others = self.servers(address).filter(|(server, by)| !(*server == index && is_probe(*by)));
-        let (first, _) = others.next()?;
-        (first > index).then_some(first)
+        let mut others = self.serving(address).filter(|(_, server, is_asked)| !(*server == index && *is_asked));
+        let (_, first, _) = others.next()?;
+        (*first > index).then_some(*first)
     }
 
-    /// The containers that mount `volume`, in their order.
-    pub fn mounting(self, volume: &str) -> impl Iterator<Item = usize> {
-        let mounted = self.mounted();
-        let begin = mounted.partition_point(|(other, _)| *other < volume);
-        mounted[begin..].iter().take_while(move |(other, _)| *other == volume).map(|(_, index)| *index)
+    fn serving(self, address: Address<'p>) -> impl Iterator<Item = &'l (Address<'p>, usize, bool)> {
+        let served = self.served();
+        let begin = served.partition_point(|(other, ..)| *other < address);
+        served[begin..].iter().take_while(move |(other, ..)| *other == address)
+    }
+
+    fn told(self, index: usize) -> Option<&'l Told<'p>> {
+        let cells = self.read.told.get_or_init(|| self.members.iter().map(|_| OnceCell::new()).collect());
+        Some(cells.get(index)?.get_or_init(|| Reader::read(index, &self.members[index])))
+    }
+
+    fn served(self) -> &'l [(Address<'p>, usize, bool)] {
+        self.read.served.get_or_init(|| {
+            let all = (0..self.members.len()).map(|index| self.served_by(index).len()).sum();
+            let mut served = Vec::with_capacity(all);
+            for index in 0..self.members.len() {
+                served.extend(self.served_by(index).iter().map(|(address, by)| (*address, index, is_probe(*by))));
+            }
+            served.sort_unstable();
+            served.dedup();
+            served
+        })
     }
 
     /// Whether a container other than the one at `index`, and from `from` on, mounts `volume`.
@@ -170,22 +191,14 @@ impl<'l, 'p> Traffic<'l, 'p> {
         mounted[begin..].iter().take_while(|(other, _)| *other == volume).any(|(_, mounting)| *mounting != index)
     }
 
-    fn served(self) -> &'l [(Address<'p>, usize, By<'p>)] {
-        self.read.served.get_or_init(|| {
-            let members = self.members.iter().enumerate();
-            let mut served: Vec<_> = members.flat_map(|(index, member)| Reader::of(index, member).served).collect();
-            served.sort();
-            served.dedup();
-            served
-        })
-    }
-
     fn mounted(self) -> &'l [(&'p str, usize)] {
         self.read.mounted.get_or_init(|| {
             let volumes = |(index, member): (usize, &Member<'p>)| {
                 member.container.volume_mounts().iter().map(move |mount| (&*mount.name, index))
             };
-            let mut mounted: Vec<_> = self.members.iter().enumerate().flat_map(volumes).collect();
+            let all = self.members.iter().map(|member| member.container.volume_mounts().len()).sum();
+            let mut mounted = Vec::with_capacity(all);
+            mounted.extend(self.members.iter().enumerate().flat_map(volumes));
             mounted.sort_unstable();
             mounted.dedup();
             mounted
@@ -197,45 +210,59 @@ impl<'l, 'p> Traffic<'l, 'p> {
 
 impl<'p> Reader<'p> {
     /// Reads `member`, which has this index.
-    fn of(index: usize, member: &Member<'p>) -> Self {
+    fn read(index: usize, member: &Member<'p>) -> Told<'p> {
         let container = member.container;
-        let is_own = |path: &str| matches!(path, "status.podIP" | "status.podIPs");
-        let own_address = container.env().iter().filter(|var| is_own(&var.field_path)).map(|var| &*var.name).collect();
-        let mounts = Mounts::whole(container);
-        let runs_once = member.role == Role::RunOnce;
-        let (asked, served) = (Vec::new(), Vec::new());
-        let mut reader = Self { asked, served, index, runs_once, container, mounts, own_address };
-        reader.read(member);
-        reader
-    }
-
-    fn read(&mut self, member: &Member<'p>) {
-        for port in self.container.ports() {
-            self.serve(port.container_port, By::Ports);
+        let own_address = container.env().iter().filter(|var| var.is_pod_ip()).map(|var| &*var.name).collect();
+        let (mounts, runs_once) = (Mounts::whole(container), member.role == Role::RunOnce);
+        let mut reader = Self { told: Told::default(), index, runs_once, container, mounts, own_address };
+        for port in container.ports() {
+            reader.serve_port(port.container_port, By::Ports);
         }
         for port in &member.known_ports {
-            self.serve(*port, By::Known);
+            reader.serve_port(*port, By::Known);
         }
-        self.read_probes(member);
-        self.read_command_line();
-        self.read_variables();
+        reader.read_probes(member);
+        reader.read_command_line();
+        reader.read_variables();
+        let Told { mut asked, mut served } = reader.told;
+        asked.sort();
+        asked.dedup();
+        served.sort();
+        served.dedup();
+        asked.shrink_to_fit();
+        served.shrink_to_fit();
+        Told { asked, served }
     }
 
-    fn serve(&mut self, port: i64, by: By<'p>) {
-        if (1..=65535).contains(&port) && !self.runs_once {
-            self.served.push((Address::Port(port), self.index, by));
+    fn serve(&mut self, address: Address<'p>, by: By<'p>) {
+        if !self.runs_once {
+            self.told.served.push((address, by));
         }
     }
 
-    fn ask(&mut self, port: i64, by: By<'p>) {
-        self.asked.push(Ask { asker: self.index, by, address: Address::Port(port) });
+    fn serve_port(&mut self, port: i64, by: By<'p>) {
+        if (1..=65535).contains(&port) {
+            self.serve(Address::Port(port), by);
+        }
+    }
+
+    fn ask_port(&mut self, port: i64, by: By<'p>) {
+        self.ask(Address::Port(port), by);
     }
 
     /// Files and sockets are read from what the pod says, so that their paths live as long; a hook that a conversion sets
     /// names none.
     fn ask_path(&mut self, path: &'p str, by: By<'p>) {
         if let Some(address) = self.in_volume(path) {
-            self.asked.push(Ask { asker: self.index, by, address });
+            self.ask(address, by);
+        }
+    }
+
+    fn ask(&mut self, address: Address<'p>, by: By<'p>) {
+        let ask = Ask { asker: self.index, by, address };
+        let asked = &mut self.told.asked;
+        if asked.len() < MOST_ASKED && asked.last() != Some(&ask) {
+            asked.push(ask);
         }
     }
 
@@ -264,11 +291,11 @@ impl<'p> Reader<'p> {
                 self.read_own_addresses(&script::text_of(&exec.command), by);
             }
             for port in asked_by(handler, container) {
-                self.ask(port, by);
+                self.ask_port(port, by);
                 // What the kubelet asks is meant to be the container itself, unless another one declares the port.
                 let by_kubelet = handler.exec.is_none() && is_probe(by);
                 if by_kubelet {
-                    self.serve(port, by);
+                    self.serve_port(port, by);
                 }
             }
         }
@@ -287,7 +314,7 @@ impl<'p> Reader<'p> {
         // `psql -h localhost -p 5432`. What goes on running may be told so where to listen.
         if self.runs_once {
             for port in text::ports_behind_hosts(words.iter().copied()) {
-                self.ask(port, By::CommandLine);
+                self.ask_port(port, By::CommandLine);
             }
         }
         if let Some(script) = script::in_command_line(&words) {
@@ -308,8 +335,7 @@ impl<'p> Reader<'p> {
         let mut hosts = BTreeSet::new();
         for var in self.container.env() {
             let value = var.value.as_deref().unwrap_or_default();
-            let is_host =
-                || text::own_host(value).is_some_and(|(_, rest)| rest.is_empty()) || !var.field_path.is_empty();
+            let is_host = || text::is_own_host(value) || var.is_pod_ip();
             if let Some(stem) = names::stem(&var.name, &["HOST", "ADDR", "ADDRESS", "SERVER"]).filter(|_| is_host()) {
                 hosts.insert(stem);
             }
@@ -319,7 +345,7 @@ impl<'p> Reader<'p> {
             let Some(stem) = names::stem(&var.name, &["PORT"]) else { continue };
             let value = var.value.as_deref().unwrap_or_default();
             if let Some(port) = text::number(value).filter(|_| !stem.is_empty() && hosts.contains(stem)) {
-                self.ask(port, By::Variable(&var.name));
+                self.ask_port(port, By::Variable(&var.name));
             }
         }
     }
@@ -335,19 +361,19 @@ impl<'p> Reader<'p> {
         let meaning = names::meaning(name);
         if value.bytes().all(|byte| byte.is_ascii_digit()) {
             match (meaning, text::number(value)) {
-                (Meaning::Serves, Some(port)) => self.serve(port, by),
-                (Meaning::Asks, Some(port)) => self.ask(port, by),
+                (Meaning::Serves, Some(port)) => self.serve_port(port, by),
+                (Meaning::Asks, Some(port)) => self.ask_port(port, by),
                 _ => {}
             }
             return;
         }
         if let Some(port) = listening(value, meaning) {
-            self.serve(port, by);
+            self.serve_port(port, by);
             return;
         }
         if meaning == Meaning::Serves {
             if let Some(address) = text::sockets_in(value).next().and_then(|path| self.in_volume(path)) {
-                self.served.push((address, self.index, by));
+                self.serve(address, by);
             }
             return;
         }
@@ -357,7 +383,7 @@ impl<'p> Reader<'p> {
     /// What stands in a word or a script.
     fn read_text(&mut self, value: &'p str, by: By<'p>) {
         for port in text::ports_in(value) {
-            self.ask(port, by);
+            self.ask_port(port, by);
         }
         for path in text::sockets_in(value) {
             self.ask_path(path, by);
@@ -367,7 +393,7 @@ impl<'p> Reader<'p> {
             if let Some((_, behind)) = value.split_once(mark) {
                 let port = behind.rsplit_once(':').map_or(behind, |(_, port)| port);
                 if let Some(port) = text::number(port) {
-                    self.serve(port, by);
+                    self.serve_port(port, by);
                 }
             }
         }
@@ -381,7 +407,7 @@ impl<'p> Reader<'p> {
         }
         let own = behind_variables(text).filter(|(name, _)| self.own_address.contains(name));
         for (_, port) in own.collect::<Vec<_>>() {
-            self.ask(port, by);
+            self.ask_port(port, by);
         }
     }
 }
@@ -398,7 +424,7 @@ fn listening(value: &str, meaning: Meaning) -> Option<i64> {
     let value = value.split_once("://").map_or(value, |(_, rest)| rest);
     let (host, port) = value.rsplit_once(':')?;
     let is_any = matches!(host, "" | "*" | "0.0.0.0" | "[::]" | "::");
-    let is_own = || meaning == Meaning::Serves && text::own_host(host).is_some_and(|(_, rest)| rest.is_empty());
+    let is_own = || meaning == Meaning::Serves && text::is_own_host(host);
     let port = text::number(port).filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?;
     (is_any || is_own()).then_some(port)
 }
@@ -425,7 +451,7 @@ pub fn asked_by(handler: &Handler<'_>, container: &Container<'_>) -> Vec<i64> {
 
 /// The port of the pod that the kubelet itself asks.
 fn asked_by_kubelet(handler: &Handler<'_>, container: &Container<'_>) -> Option<i64> {
-    let is_local = |host: &str| host.is_empty() || text::own_host(host).is_some_and(|(_, rest)| rest.is_empty());
+    let is_local = |host: &str| host.is_empty() || text::is_own_host(host);
     match handler {
         Handler { http_get: Some(HttpGetAction { host, port, .. }), .. }
         | Handler { tcp_socket: Some(TcpSocketAction { host, port }), .. } => {
@@ -439,7 +465,7 @@ fn asked_by_kubelet(handler: &Handler<'_>, container: &Container<'_>) -> Option<
 // === impl Mounts ===
 
 impl<'p> Mounts<'p> {
-    /// All of `container`'s.
+    /// The first [`MOST_MOUNTS`] of `container`.
     #[must_use]
     pub fn of(container: &'p Container<'_>) -> Self {
         Self::sorted(container.volume_mounts().iter())
@@ -447,7 +473,7 @@ impl<'p> Mounts<'p> {
 
     /// Those at which a whole volume is mounted: a part of it has paths of its own.
     fn whole(container: &'p Container<'_>) -> Self {
-        Self::sorted(container.volume_mounts().iter().filter(|mount| mount.sub_path.is_empty()))
+        Self::sorted(container.volume_mounts().iter().filter(|mount| mount.is_whole))
     }
 
     fn sorted<'a: 'p>(mounts: impl Iterator<Item = &'p VolumeMount<'a>>) -> Self {
@@ -470,12 +496,23 @@ impl<'p> Mounts<'p> {
 
 // === impl Address ===
 
+impl Address<'_> {
+    /// The port, if it is one.
+    #[must_use]
+    pub const fn port(&self) -> Option<i64> {
+        match self {
+            Self::Port(port) => Some(*port),
+            Self::Path(..) => None,
+        }
+    }
+}
+
 /// The address as it is named in a sentence.
 impl fmt::Display for Address<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Port(port) => write!(f, "port {port}"),
-            Self::Path(volume, path) => write!(f, "{path:?} in volume {volume:?}"),
+            Self::Path(volume, path) => write!(f, "{:?} in volume {}", shorten(path, LONGEST_PATH), quoted(volume)),
         }
     }
 }
@@ -560,8 +597,9 @@ mod tests {
         &[r#""x" in volume "v" by its flag --listen"#]
     )]
     fn what_a_container_serves(#[case] container: &str, #[case] serves: &[&str]) {
-        let served =
-            |traffic: Traffic<'_, '_>| traffic.served_by(0).map(|(address, by)| format!("{address} by {by}")).collect();
+        let served = |traffic: Traffic<'_, '_>| {
+            traffic.served_by(0).iter().map(|(address, by)| format!("{address} by {by}")).collect()
+        };
         assert_eq!(told(container, served), serves);
     }
 }

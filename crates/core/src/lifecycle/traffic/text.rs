@@ -50,13 +50,13 @@ pub(super) fn ports_behind_hosts<'t>(words: impl Iterator<Item = &'t str>) -> Ve
         key = if word.starts_with('-') && !word.contains('=') { word } else { "" };
         match name {
             "-h" | "-H" | "--host" | "--hostname" | "host" | "hostaddr" | "dbhost" => {
-                is_local = own_host(value).is_some_and(|(host, rest)| rest.is_empty() && host != "0.0.0.0");
+                is_local = is_own_host(value) && value != "0.0.0.0";
             }
             "-p" | "-P" | "--port" | "port" if is_local => ports.extend(whole_number(value)),
             // `mysql -h127.0.0.1 -P6432`.
             _ => match (word.strip_prefix("-h"), word.strip_prefix("-P")) {
                 (Some(host), _) if !host.is_empty() => {
-                    is_local = own_host(host).is_some_and(|(_, rest)| rest.is_empty());
+                    is_local = is_own_host(host);
                 }
                 (_, Some(port)) if is_local => ports.extend(whole_number(port)),
                 _ => {}
@@ -92,6 +92,12 @@ pub fn own_host(text: &str) -> Option<(&str, &str)> {
     is_whole.then_some((host, rest))
 }
 
+/// Whether `text` is the own host and nothing else.
+#[must_use]
+pub fn is_own_host(text: &str) -> bool {
+    own_host(text).is_some_and(|(_, rest)| rest.is_empty())
+}
+
 /// The number in front of the first other character.
 #[must_use]
 pub fn number(text: &str) -> Option<i64> {
@@ -103,15 +109,20 @@ pub fn number(text: &str) -> Option<i64> {
 fn in_word(word: &str, next: Option<&str>) -> Vec<i64> {
     let mut ports = Vec::new();
     let mut at = 0;
+    // A scheme counts for all hosts behind it, as in `mongodb://localhost,127.0.0.1`.
+    let mut by_scheme = None;
     while let Some(begin) = next_own_host(word, at) {
         let Some((host, rest)) = own_host(&word[begin..]) else { break };
         let behind = word.len() - rest.len();
         let is_device = word[..begin].ends_with("/dev/tcp/");
         let explicit = rest.strip_prefix(if is_device { '/' } else { ':' }).and_then(number);
-        let by_scheme = || scheme_port(&word[..begin]);
+        // No host ends in what a scheme begins with, so none stands partly in front of `at`.
+        if let Some((scheme, _)) = word[at..begin].rsplit_once("://") {
+            by_scheme = scheme_port(scheme);
+        }
         let by_next = || next.filter(|_| host.len() == word.len()).and_then(whole_number);
         // An IPv6 address may itself be followed by what looks like a port.
-        ports.extend(explicit.or_else(by_scheme).or_else(by_next));
+        ports.extend(explicit.or(by_scheme).or_else(by_next));
         at = behind.max(begin + 1);
     }
     ports
@@ -125,10 +136,9 @@ fn next_own_host(word: &str, from: usize) -> Option<usize> {
     starts.find(|at| begins(*at) && own_host(&word[*at..]).is_some())
 }
 
-/// The port that the URL means which has `front` in front of its host.
+/// The port that a URL means whose scheme stands at the end of `front`.
 fn scheme_port(front: &str) -> Option<i64> {
-    let (scheme, _) = front.rsplit_once("://")?;
-    let scheme = scheme.rsplit(|c: char| !c.is_ascii_alphanumeric()).next()?;
+    let scheme = front.rsplit(|c: char| !c.is_ascii_alphanumeric()).next()?;
     SCHEMES.into_iter().find(|(name, _)| *name == scheme).map(|(_, port)| port)
 }
 
@@ -162,6 +172,8 @@ mod tests {
     #[case("server --host 0.0.0.0 --port 80", &[])]
     #[case("amqp://127.0.1.1:70000", &[5672])]
     #[case("http://localhost/a,http://127.0.0.1:9/b", &[80, 9])]
+    #[case("mongodb://localhost,127.0.0.1/db", &[27017, 27017])]
+    #[case("http://localhost/,odd://localhost/", &[80])]
     fn ports_are_found(#[case] text: &str, #[case] ports: &[i64]) {
         assert_eq!(ports_in(text), ports);
     }
