@@ -16,7 +16,7 @@
 //! | [`findings`] | the closed set of codes, their severities and explanations |
 //! | [`pod`] | the borrowed view of a pod |
 //! | [`intent`] | annotations -> what the user asked for |
-//! | [`catalogue`] | known sidecars: `known.yaml` and its reader |
+//! | [`catalogue`] | known sidecars: `known/` and its reader |
 //! | [`lifecycle`] | what happens to a pod's containers over time, and who asks whom |
 //! | [`conversion`] | the steps from intent to a proved patch, and the rules |
 //! | [`timeline`] | the two lives of a pod as a picture is drawn of them |

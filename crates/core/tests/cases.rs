@@ -159,7 +159,7 @@ fn catalogue_without(name: &str) -> Catalogue {
     let mut file: Value = serde_saphyr::from_str(Catalogue::built_in_text()).unwrap();
     file["sidecars"].as_array_mut().unwrap().retain(|entry| entry["name"] != name);
     // JSON is YAML.
-    let lacking = Catalogue::parse("known.yaml", &file.to_string()).unwrap();
+    let lacking = Catalogue::parse("known", &file.to_string()).unwrap();
     assert_eq!(lacking.entries().len() + 1, catalogue().entries().len());
     lacking
 }

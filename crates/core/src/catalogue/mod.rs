@@ -1,6 +1,6 @@
 //! Known sidecars: how each is recognised, and what its vendor would have written.
 //!
-//! The entries live in `known.yaml`, compiled in; `docs/catalogue.md` describes the format. A file of the
+//! The entries live in `known/`, compiled in; `docs/catalogue.md` describes the format. A file of the
 //! user's own adds entries and replaces those of the same name. An entry is data: [`crate::conversion`]
 //! turns it into changes of a pod.
 
@@ -26,7 +26,29 @@ use crate::{
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};
 
-const BUILT_IN: &str = include_str!("known.yaml");
+/// One YAML document in several files, by what the sidecars do; the order counts.
+const BUILT_IN: &str = concat!(
+    "# Known sidecars: how each is recognised and what its vendor would have written.\n",
+    "# docs/catalogue.md describes the format. The order counts: the first entry that recognises a container wins.\n",
+    "#\n",
+    "# A startup probe is only given where something proves that the sidecar answers it: the vendor's own native form,\n",
+    "# a probe the container brings, or a flag. A declared port proves nothing, and a wrong probe keeps the application\n",
+    "# from ever starting.\n",
+    "sidecars:\n\n",
+    include_str!("known/network.yaml"),
+    "\n",
+    include_str!("known/identity.yaml"),
+    "\n",
+    include_str!("known/workflows.yaml"),
+    "\n",
+    include_str!("known/telemetry.yaml"),
+    "\n",
+    include_str!("known/data.yaml"),
+    "\n",
+    include_str!("known/exporters.yaml"),
+    "\n",
+    include_str!("known/edge.yaml"),
+);
 
 /// The known sidecars, in the order in which they are tried.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +83,7 @@ impl Catalogue {
     #[must_use]
     pub fn built_in() -> Self {
         // A test parses the compiled-in text, so the fallback (no known sidecars) is never taken.
-        Self::parse("known.yaml", BUILT_IN).unwrap_or_default()
+        Self::parse("known/", BUILT_IN).unwrap_or_default()
     }
 
     /// The text of the catalogue that is compiled in.
@@ -177,7 +199,7 @@ mod tests {
 
     #[test]
     fn the_built_in_catalogue_is_sound() {
-        let catalogue = Catalogue::parse("known.yaml", BUILT_IN).unwrap();
+        let catalogue = Catalogue::parse("known/", BUILT_IN).unwrap();
         assert!(catalogue.entries().len() >= 28);
         assert_eq!(Catalogue::built_in().entries().len(), catalogue.entries().len());
     }
