@@ -2,7 +2,7 @@
 
 use super::known::{self, LoadError};
 use clap::Args;
-use native_sidecar_core::catalogue::{Catalogue, Pattern};
+use native_sidecar_core::catalogue::Catalogue;
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -48,9 +48,12 @@ pub fn run(args: &CatalogueArgs, stdout: &mut dyn Write) -> Result<ExitCode, Lis
     writeln!(stdout, "{:<11}{:<31} {:<40} IMAGES", "STAGE", "NAME", "CONTAINERS")?;
     for entry in entries {
         let recognition = &entry.recognise;
-        let list = |patterns: &[Pattern]| patterns.iter().map(Pattern::as_str).collect::<Vec<_>>().join(",");
-        let (containers, images) = (list(&recognition.containers), list(&recognition.images));
+        let (containers, images) = (listed(&recognition.containers), listed(&recognition.images));
         writeln!(stdout, "{:<11}{:<31} {containers:<40} {images}", entry.stage, entry.name)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn listed(patterns: &[impl ToString]) -> String {
+    patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }

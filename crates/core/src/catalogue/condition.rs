@@ -1,6 +1,9 @@
 //! Conditions on a container and its pod, the vocabulary of the catalogue.
 
-use super::{image::Image, pattern::Pattern};
+use super::{
+    image::{Image, ImagePattern},
+    pattern::Pattern,
+};
 use crate::{
     pod::{Container, Handler, Pod},
     version::Version,
@@ -37,7 +40,7 @@ pub struct Condition {
     /// The image, as it is written, is exactly this.
     pub image: Option<String>,
     /// The image's repository matches this glob from the right.
-    pub repository: Option<Pattern>,
+    pub repository: Option<ImagePattern>,
     /// The image's tag is a version older than this; false where the tag is none.
     pub tag_before: Option<Version>,
     /// The annotation holds JSON in which this key lists the container's name.

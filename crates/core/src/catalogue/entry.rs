@@ -2,7 +2,7 @@
 
 use super::{
     condition::{Condition, all_hold, any_holds, program},
-    image::Image,
+    image::{Image, ImagePattern, Origins},
     pattern::Pattern,
 };
 use crate::{
@@ -60,7 +60,7 @@ pub struct Entry {
     pub redirecting_init: Vec<Pattern>,
     /// Globs of image repositories whose tags count the versions of another product.
     #[serde(default)]
-    pub tags_of_others: Vec<Pattern>,
+    pub tags_of_others: Vec<ImagePattern>,
     /// The vendor's own switch to the native form, as a sentence; empty where there is none.
     #[serde(default)]
     pub switch: String,
@@ -156,7 +156,7 @@ pub struct Recognition {
     pub containers: Vec<Pattern>,
     /// Globs of image repositories, matched from the right by whole path components.
     #[serde(default)]
-    pub images: Vec<Pattern>,
+    pub images: Vec<ImagePattern>,
     /// Conditions of which one may stand in for the image.
     #[serde(default)]
     pub signs: Vec<Condition>,
@@ -407,13 +407,12 @@ impl fmt::Display for Stage {
 // === impl Entry ===
 
 impl Entry {
-    /// Whether `container` of `pod` is this sidecar.
+    /// Whether `container` of `pod`, whose image may have come from `origins`, is this sidecar.
     #[must_use]
-    pub fn recognises(&self, pod: &Pod<'_>, container: &Container<'_>) -> bool {
+    pub(super) fn recognises(&self, pod: &Pod<'_>, container: &Container<'_>, origins: &Origins) -> bool {
         let Recognition { containers, images, signs, except } = &self.recognise;
-        let image = Image::parse(container.image());
         containers.iter().any(|pattern| pattern.matches(&container.name))
-            && (images.iter().any(|pattern| image.matches(pattern)) || any_holds(signs, pod, container))
+            && (images.iter().any(|pattern| origins.match_any(pattern)) || any_holds(signs, pod, container))
             && !any_holds(except, pod, container)
     }
 

@@ -8,6 +8,7 @@ mod check;
 mod condition;
 mod entry;
 mod image;
+mod index;
 mod pattern;
 
 pub use condition::Condition;
@@ -16,15 +17,16 @@ pub use entry::{
     AnnotationRewrite, Bypass, CommandSuffix, Entry, ExcludedPort, Gate, Hook, Listener, Place, ProbeSource,
     ReadsLines, Recognition, Redirection, Stage, StartupProbeForm, ValueSource, WhenEmpty, first_value,
 };
-pub use image::Image;
+pub use image::{Image, ImagePattern, Origins};
 pub use pattern::Pattern;
 
 use crate::{
     pod::{Container, Pod},
     text::joined,
 };
+use index::Index;
 use serde::Deserialize;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// One YAML document in several files, by what the sidecars do; the order counts.
 const BUILT_IN: &str = concat!(
@@ -54,10 +56,7 @@ const BUILT_IN: &str = concat!(
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     entries: Vec<Entry>,
-    /// Indices of the entries that name a container exactly, by that name.
-    exact: HashMap<String, Vec<usize>>,
-    /// Indices of the entries that have a glob with a star for the name.
-    with_star: Vec<usize>,
+    index: Index,
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,7 +133,9 @@ impl Catalogue {
     /// The first entry that recognises `container` of `pod`.
     #[must_use]
     pub fn recognise(&self, pod: &Pod<'_>, container: &Container<'_>) -> Option<&Entry> {
-        self.candidates(&container.name).find(|entry| entry.recognises(pod, container))
+        let origins = Image::parse(container.image()).origins();
+        let mut candidates = self.index.by_image(&origins).filter_map(|index| self.entries.get(index));
+        candidates.find(|entry| entry.recognises(pod, container, &origins))
     }
 
     /// Whether a container called `name` may be a mesh proxy, by its name alone.
@@ -157,39 +158,11 @@ impl Catalogue {
 
     /// The entries that may recognise a container called `name`, in the order in which they are tried.
     fn candidates(&self, name: &str) -> impl Iterator<Item = &Entry> {
-        let mut exact = self.exact.get(name).map_or(&[][..], Vec::as_slice);
-        let mut with_star = self.with_star.as_slice();
-        std::iter::from_fn(move || {
-            let list = match (exact.first(), with_star.first()) {
-                (Some(one), Some(other)) if one == other => {
-                    with_star = &with_star[1..];
-                    &mut exact
-                }
-                (Some(one), Some(other)) if one > other => &mut with_star,
-                (Some(_), _) => &mut exact,
-                (None, _) => &mut with_star,
-            };
-            let (first, rest) = list.split_first()?;
-            *list = rest;
-            self.entries.get(*first)
-        })
+        self.index.by_name(name).filter_map(|index| self.entries.get(index))
     }
 
     fn of(entries: Vec<Entry>) -> Self {
-        let mut exact: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut with_star = Vec::new();
-        for (index, entry) in entries.iter().enumerate() {
-            for pattern in entry.recognise.containers.iter().filter(|pattern| !pattern.has_star()) {
-                let indices = exact.entry(pattern.as_str().to_owned()).or_default();
-                if indices.last() != Some(&index) {
-                    indices.push(index);
-                }
-            }
-            if entry.recognise.containers.iter().any(Pattern::has_star) {
-                with_star.push(index);
-            }
-        }
-        Self { entries, exact, with_star }
+        Self { index: Index::of(&entries), entries }
     }
 }
 
@@ -239,6 +212,28 @@ mod tests {
         assert_eq!(names("x"), ["a", "b", "c", "e"]);
         assert_eq!(names("y"), ["a", "c", "d"]);
         assert_eq!(names("z"), ["a", "c"]);
+    }
+
+    #[test]
+    fn the_index_leaves_out_no_entry_that_would_recognise() {
+        let catalogue = Catalogue::built_in();
+        let images =
+            ["x/proxyv2-rhel9", "a/l5d-x-proxy", "vault:1", "rancher/mirrored-fluent-fluent-bit", "b/git_sync", ""];
+        for (image, name) in pairs(&images, &["istio-proxy", "linkerd-proxy", "vault-agent-x", "a", "otc-container"]) {
+            let pod = serde_json::json!({"metadata": {"labels": {"linkerd.io/control-plane-ns": "l"}},
+                "spec": {"containers": [{"name": name, "image": image}]}});
+            let text = pod.to_string();
+            let pod = Pod::parse(&text).unwrap();
+            let container = &pod.spec.containers[0];
+            let origins = Image::parse(image).origins();
+            let all = catalogue.entries().iter().find(|entry| entry.recognises(&pod, container, &origins));
+            let indexed = catalogue.recognise(&pod, container);
+            assert_eq!(indexed.map(|entry| &entry.name), all.map(|entry| &entry.name), "{name} {image}");
+        }
+    }
+
+    fn pairs<'a>(images: &[&'a str], names: &[&'a str]) -> Vec<(&'a str, &'a str)> {
+        images.iter().flat_map(|image| names.iter().map(move |name| (*image, *name))).collect()
     }
 
     #[test]
