@@ -133,6 +133,21 @@ fn the_page_of_findings_is_the_printed_one() {
 }
 
 #[test]
+fn the_catalogue_is_listed_in_columns() {
+    let listed = stdout(&run(&["catalogue"], ""));
+    let header = listed.lines().next().unwrap();
+    let columns = ["NAME", "CONTAINERS", "IMAGES"].map(|column| header.find(column).unwrap());
+    let rows = listed.lines().take_while(|line| !line.is_empty());
+    for row in rows {
+        for column in columns {
+            // Whoever has no image has an empty last column.
+            let (before, value) = (&row[..column], row[column..].chars().next());
+            assert!(before.ends_with("  ") && value != Some(' '), "{row:?} is not aligned at {column}");
+        }
+    }
+}
+
+#[test]
 fn the_printed_catalogue_can_be_read_back() {
     let yaml = stdout(&run(&["catalogue", "--yaml"], ""));
     let file = tempfile::NamedTempFile::new().unwrap();

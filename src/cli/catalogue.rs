@@ -8,6 +8,7 @@ use std::{
     path::PathBuf,
     process::ExitCode,
 };
+use tabwriter::TabWriter;
 
 /// List the known sidecars, in the order in which they start.
 #[derive(Args, Debug)]
@@ -45,12 +46,14 @@ pub fn run(args: &CatalogueArgs, stdout: &mut dyn Write) -> Result<ExitCode, Lis
     let catalogue = known::load(args.catalogue.as_deref())?;
     let mut entries: Vec<_> = catalogue.entries().iter().collect();
     entries.sort_by_key(|entry| entry.stage);
-    writeln!(stdout, "{:<11}{:<31} {:<40} IMAGES", "STAGE", "NAME", "CONTAINERS")?;
+    let mut table = TabWriter::new(stdout);
+    writeln!(table, "STAGE\tNAME\tCONTAINERS\tIMAGES")?;
     for entry in entries {
         let recognition = &entry.recognise;
         let (containers, images) = (listed(&recognition.containers), listed(&recognition.images));
-        writeln!(stdout, "{:<11}{:<31} {containers:<40} {images}", entry.stage, entry.name)?;
+        writeln!(table, "{}\t{}\t{containers}\t{images}", entry.stage, entry.name)?;
     }
+    table.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 

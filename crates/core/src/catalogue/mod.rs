@@ -26,6 +26,7 @@ use crate::{
 };
 use index::Index;
 use serde::Deserialize;
+use serde_saphyr::Spanned;
 use std::collections::BTreeSet;
 
 /// One YAML document in several files, by what the sidecars do; the order counts.
@@ -62,7 +63,7 @@ pub struct Catalogue {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
-    sidecars: Vec<Entry>,
+    sidecars: Vec<Spanned<Entry>>,
 }
 
 /// Why a text is not a catalogue.
@@ -97,16 +98,17 @@ impl Catalogue {
     ///
     /// When the text is no YAML or does not follow the format of `docs/catalogue.md`.
     pub fn parse(origin: &str, text: &str) -> Result<Self, CatalogueError> {
-        let format = |reason: String| CatalogueError { origin: origin.to_owned(), reason };
-        let file: File = serde_saphyr::from_str(text).map_err(|error| format(joined(&error.to_string())))?;
+        let error = |reason: String| CatalogueError { origin: origin.to_owned(), reason };
+        let file = read(text).map_err(error)?;
         let mut seen = BTreeSet::new();
-        for entry in &file.sidecars {
-            if !seen.insert(entry.name.as_str()) {
-                return Err(format(format!("two entries are called {:?}", entry.name)));
+        for Spanned { value: entry, referenced, .. } in &file.sidecars {
+            let place = format!("line {}: sidecar {:?}", referenced.line(), entry.name);
+            if !seen.insert(&*entry.name) {
+                return Err(error(format!("{place}: an earlier one has the same name")));
             }
-            entry.check().map_err(|reason| format(format!("entry {:?}: {reason}", entry.name)))?;
+            entry.check().map_err(|reason| error(format!("{place}: {reason}")))?;
         }
-        Ok(Self::of(file.sidecars))
+        Ok(Self::of(file.sidecars.into_iter().map(|entry| entry.value).collect()))
     }
 
     /// This catalogue with the entries of `other` in front; entries of the same name are replaced.
@@ -164,6 +166,25 @@ impl Catalogue {
     fn of(entries: Vec<Entry>) -> Self {
         Self { index: Index::of(&entries), entries }
     }
+}
+
+/// The file; or, as text, the line and the field at which it is none, and why.
+fn read(text: &str) -> Result<File, String> {
+    let mut field = String::new();
+    let file = serde_saphyr::with_deserializer_from_str(text, |deserializer| {
+        serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            // `value` is the wrapper's, which keeps the line.
+            field = error.path().to_string().replacen("].value", "]", 1);
+            error.into_inner()
+        })
+    });
+    file.map_err(|error| {
+        let error = error.without_snippet();
+        let place =
+            error.location().map(|at| format!("line {}, column {}", at.line(), at.column())).unwrap_or_default();
+        let reason = error.to_string().replacen(&format!(" at {place}"), "", 1);
+        joined(&format!("{place}: {field}: {reason}"))
+    })
 }
 
 #[cfg(test)]
@@ -239,13 +260,21 @@ mod tests {
     #[test]
     fn errors_say_where_and_what() {
         for (text, says) in [
-            ("sidecars: 5", "user.yaml"),
-            ("sidecars:\n- name: a\n  vendor: b\n  stage: late\n  recognise: {containers: [a], images: [b]}\n", "late"),
-            ("sidecars:\n- name: a\n  vendor: b\n  stage: data\n  recognize: {}\n", "recognize"),
+            ("sidecars: 5", "line 1, column 11: sidecars: "),
+            ("sidecars:\n- name: [\n", "line 2, column 9: sidecars[0].name: "),
+            (
+                "sidecars:\n- name: a\n  vendor: b\n  stage: late\n  recognise: {containers: [a], images: [b]}\n",
+                "line 4, column 10: sidecars[0].stage: unknown variant `late`, expected one of network, ",
+            ),
+            (
+                "sidecars:\n- name: a\n  vendor: b\n  stage: data\n  recognize: {}\n",
+                "line 5, column 3: sidecars[0].recognize: unknown field `recognize`, expected one of name, ",
+            ),
             (
                 "sidecars:\n- name: a\n  vendor: b\n  stage: data\n  recognise: {containers: [], images: [b]}\n",
-                "containers",
+                "line 2: sidecar \"a\": recognise.containers needs at least one pattern",
             ),
+            (&format!("{ENTRY}{}", &ENTRY[10..]), "line 6: sidecar \"a\": an earlier one has the same name"),
             (&probing("{handler: {httpget: {port: 1}}}", ""), "httpget"),
             (&probing("{handler: {httpGet: {port: '{prt}'}}}", ""), "{prt}"),
             (&probing("readiness-handler", "periodSecond: 1"), "periodSecond"),
