@@ -419,6 +419,58 @@ fn a_blocked_pod_is_left_and_the_exit_code_says_so(#[case] on_blocker: &str, #[c
     assert_eq!(init_names(&values[1]["spec"]), ["proxy"]);
 }
 
+/// The nodes of a cluster as kubectl prints them: one that is current, and one that is old and tainted.
+fn nodes() -> Value {
+    let node = |name: &str, version: &str, spec: Value| {
+        json!({
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"pool": name}}, "spec": spec,
+            "status": {"nodeInfo": {"kubeletVersion": version, "osImage": "x"}, "images": [{"names": ["a"], "sizeBytes": 1}]},
+        })
+    };
+    let taints = json!({"taints": [{"key": "virtual-kubelet.io/provider", "value": "azure", "effect": "NoSchedule"}]});
+    let items = [
+        node("worker", "v1.36.1", json!({"podCIDR": "10.0.0.0/24"})),
+        node("virtual", "v1.19.10-vk-azure-aci-1.4.16", taints),
+        node("strange", "fake", json!({})),
+    ];
+    json!({"apiVersion": "v1", "kind": "List", "items": items, "metadata": {"resourceVersion": ""}})
+}
+
+fn run_with_nodes(nodes: &str, pod: &Value) -> Run {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(nodes.as_bytes()).unwrap();
+    run(&["--nodes", file.path().to_str().unwrap()], pod.to_string())
+}
+
+#[test]
+fn only_nodes_that_may_run_the_pod_count() {
+    let nodes = nodes().to_string();
+    let away = run_with_nodes(&nodes, &pod("p"));
+    assert_eq!((away.code, away.err.contains("1 converted")), (0, true), "{}", away.err);
+    assert!(away.err.contains("left out of account") && away.err.contains(r#"strange ("fake")"#), "{}", away.err);
+    let mut tolerant = pod("p");
+    tolerant["spec"]["tolerations"] = json!([{"operator": "Exists"}]);
+    let near = run_with_nodes(&nodes, &tolerant);
+    assert_eq!(near.code, 2, "{}", near.err);
+    assert!(
+        near.err.contains("kubelet-too-old") && near.err.contains("node virtual has kubelet 1.19.10"),
+        "{}",
+        near.err
+    );
+}
+
+#[rstest]
+#[case::no_json("items: []", "is not understood: expected value at line 1")]
+#[case::other(r#"{"kind": "Pod"}"#, "it is a Pod, and no list of nodes")]
+#[case::others(r#"{"kind": "List", "items": [{"kind": "Pod"}]}"#, "items[0] is a Pod")]
+#[case::misshapen(r#"{"kind": "NodeList", "items": [{"spec": {"taints": 5}}]}"#, "items[0]: ")]
+fn a_file_of_nodes_that_is_none_is_an_error(#[case] nodes: &str, #[case] says: &str) {
+    let run = run_with_nodes(nodes, &pod("p"));
+    assert_eq!((run.code, &*run.out), (1, ""));
+    assert!(run.err.contains(says) && run.err.contains("kubectl get nodes -o json"), "{}", run.err);
+    assert_eq!(run.err.lines().count(), 1, "{}", run.err);
+}
+
 #[test]
 fn the_kubernetes_version_counts() {
     assert_eq!(run(&["--kubernetes", "1.27"], pod("p").to_string()).code, 2);

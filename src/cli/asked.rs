@@ -1,10 +1,9 @@
 //! What the offline commands take instead of annotations and namespaces.
 
-use super::{known::LoadError, offline::Offline};
+use super::offline::{Offline, OfflineError, Surroundings};
 use clap::Args;
 use native_sidecar_core::{
-    catalogue::Catalogue,
-    conversion::{ClusterFacts, Known, Settings},
+    conversion::{Known, Settings},
     intent::Mode,
 };
 
@@ -23,24 +22,23 @@ pub struct Asked {
     offline: Offline,
 }
 
-/// The same with its catalogue read.
+/// The same with its files read.
 #[derive(Debug)]
 pub struct Prepared<'a> {
     asked: &'a Asked,
-    catalogue: Catalogue,
-    facts: ClusterFacts,
+    surroundings: Surroundings,
 }
 
 // === impl Asked ===
 
 impl Asked {
-    /// Reads the catalogue.
+    /// Reads the files that stand in for the cluster.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or is no catalogue.
-    pub fn prepare(&self) -> Result<Prepared<'_>, LoadError> {
-        Ok(Prepared { asked: self, catalogue: self.offline.catalogue()?, facts: self.offline.facts() })
+    /// When a file cannot be read, or is not what it should be.
+    pub fn prepare(&self) -> Result<Prepared<'_>, OfflineError> {
+        Ok(Prepared { asked: self, surroundings: self.offline.read()? })
     }
 }
 
@@ -53,12 +51,18 @@ impl Prepared<'_> {
         let known = if self.asked.known { Known::Move } else { Known::Stay };
         let containers = self.asked.containers.as_deref();
         Settings {
-            catalogue: &self.catalogue,
-            facts: &self.facts,
+            catalogue: &self.surroundings.catalogue,
+            facts: &self.surroundings.facts,
             known,
             mode: Mode::Convert,
             containers,
             workload: None,
         }
+    }
+
+    /// A line about nodes that were left out of account; empty where there are none.
+    #[must_use]
+    pub fn left_out(&self) -> &str {
+        &self.surroundings.left_out
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     asked::Asked,
     input::{self, InputError},
-    known::LoadError,
+    offline::OfflineError,
     timeline::{self, Look},
 };
 use clap::{Args, ValueEnum};
@@ -95,9 +95,9 @@ pub enum ConvertError {
     /// A file could not be read.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// The catalogue could not be used.
+    /// The catalogue or the nodes could not be used.
     #[error(transparent)]
-    Catalogue(#[from] LoadError),
+    Offline(#[from] OfflineError),
     /// An input is no manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -182,7 +182,7 @@ pub fn run(
     let converted = convert_manifests(&mut manifests, settings, args.output, args.verbose)?;
     // Reports come first: whoever closes standard output early still gets them. Nobody is told when
     // standard error itself is closed.
-    let _ = write!(stderr, "{explained}{}", converted.report);
+    let _ = write!(stderr, "{explained}{}{}", prepared.left_out(), converted.report);
     match stdout.write_all(converted.output.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(ConvertError::Output(error)),
         _ => Ok(converted.outcome),

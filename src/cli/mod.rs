@@ -7,6 +7,7 @@ pub mod explain;
 mod heap;
 pub mod input;
 pub mod known;
+pub mod nodes;
 pub mod offline;
 pub mod review;
 pub mod serve;

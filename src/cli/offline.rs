@@ -1,6 +1,9 @@
 //! What the offline commands take instead of a cluster.
 
-use super::known::{self, LoadError};
+use super::{
+    known::{self, LoadError},
+    nodes::{self, NodesError},
+};
 use clap::Args;
 use native_sidecar_core::{
     catalogue::Catalogue,
@@ -11,30 +14,61 @@ use std::path::PathBuf;
 /// Stands in for the cluster that a webhook would run in.
 #[derive(Args, Debug)]
 pub struct Offline {
-    /// Kubernetes version of the API server and of all nodes, for example 1.31; the newest when not given.
+    /// Kubernetes version of the API server, and of all nodes where --nodes is not given, for example 1.31; the newest
+    /// when not given.
     #[arg(long, value_name = "VERSION")]
     kubernetes: Option<Version>,
+
+    /// The nodes of the cluster, as `kubectl get nodes -o json` prints them: what runs on a node that is too old, and can
+    /// come to run there, is left.
+    #[arg(long, value_name = "FILE")]
+    nodes: Option<PathBuf>,
 
     /// Catalogue of known sidecars that adds to the built-in one and overrides it.
     #[arg(long, value_name = "FILE", env = "NATIVE_SIDECAR_CATALOGUE")]
     catalogue: Option<PathBuf>,
 }
 
+/// What stands in for the cluster, read.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// The known sidecars.
+    pub catalogue: Catalogue,
+    /// What is taken to be known about the cluster.
+    pub facts: ClusterFacts,
+    /// A line about nodes that were left out of account; empty where there are none.
+    pub left_out: String,
+}
+
+/// Why an offline command has nothing to stand in for the cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    /// The catalogue could not be used.
+    #[error(transparent)]
+    Catalogue(#[from] LoadError),
+    /// The nodes could not be used.
+    #[error(transparent)]
+    Nodes(#[from] NodesError),
+}
+
 // === impl Offline ===
 
 impl Offline {
-    /// What is taken to be known about the cluster.
-    #[must_use]
-    pub fn facts(&self) -> ClusterFacts {
-        self.kubernetes.map_or_else(ClusterFacts::default, ClusterFacts::all_at)
-    }
-
-    /// The known sidecars.
+    /// Reads the files.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read or is no catalogue.
-    pub fn catalogue(&self) -> Result<Catalogue, LoadError> {
-        known::load(self.catalogue.as_deref())
+    /// When a file cannot be read, or is not what it should be.
+    pub fn read(&self) -> Result<Surroundings, OfflineError> {
+        let catalogue = known::load(self.catalogue.as_deref())?;
+        let facts = self.kubernetes.map_or_else(ClusterFacts::default, ClusterFacts::all_at);
+        let Some(path) = &self.nodes else { return Ok(Surroundings { catalogue, facts, left_out: String::new() }) };
+        let file = nodes::read(path, facts.kubelet_floor())?;
+        let strange: Vec<_> = file.strange.iter().map(ToString::to_string).collect();
+        let left_out = match strange.join(", ") {
+            names if names.is_empty() => names,
+            names => format!("left out of account, as their kubelets' versions are none of Kubernetes: {names}\n"),
+        };
+        Ok(Surroundings { catalogue, facts: facts.with_nodes(file.nodes), left_out })
     }
 }

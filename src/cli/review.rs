@@ -2,8 +2,7 @@
 
 use super::{
     input::{self, InputError},
-    known::LoadError,
-    offline::Offline,
+    offline::{Offline, OfflineError, Surroundings},
 };
 use clap::{Args, ValueEnum};
 use native_sidecar_core::admission::{self, Context, Reviewed, Route};
@@ -48,9 +47,9 @@ pub enum ReviewError {
     /// The input could not be read.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// The catalogue could not be used.
+    /// The catalogue or the nodes could not be used.
     #[error(transparent)]
-    Catalogue(#[from] LoadError),
+    Offline(#[from] OfflineError),
     /// The input is no AdmissionReview; the server would answer 400.
     #[error(transparent)]
     NotAReview(#[from] admission::NotAReview),
@@ -69,8 +68,7 @@ pub enum ReviewError {
 /// When the input cannot be read or is no `AdmissionReview`, or the output cannot be written.
 pub fn run(args: &ReviewArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) -> Result<ExitCode, ReviewError> {
     let body = input::read(&args.file)?;
-    let catalogue = args.offline.catalogue()?;
-    let facts = args.offline.facts();
+    let Surroundings { catalogue, facts, left_out } = args.offline.read()?;
     let route = match args.known {
         None => Route::Annotated,
         Some(KnownLabel::True) => Route::Known,
@@ -80,7 +78,7 @@ pub fn run(args: &ReviewArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) ->
     let reviewed = review(&body, route, Context { catalogue: &catalogue, facts: &facts })?;
     if args.patch {
         // Nobody is told when standard error itself is closed.
-        let _ = tell(&reviewed, stderr);
+        let _ = write!(stderr, "{left_out}").and_then(|()| tell(&reviewed, stderr));
     }
     let shown = if args.patch { decoded_patch(&reviewed.body)? } else { pretty(&reviewed.body)? };
     writeln!(stdout, "{shown}")?;

@@ -6,10 +6,10 @@
 use native_sidecar_core::{
     admission::{Context, Route, decoded_patch, memory_needed, review},
     catalogue::Catalogue,
-    conversion::ClusterFacts,
+    conversion::{ClusterFacts, NodeObject, Nodes},
 };
 use rstest::rstest;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 #[path = "cost/adversaries.rs"]
 mod adversaries;
@@ -61,6 +61,35 @@ fn a_megabyte_that_stays_costs_no_allocation(#[case] few: Value, #[case] many: V
     let (few, many) = (body(&few), body(&many));
     assert!(few.len() < 2_000 && many.len() > 900_000, "{} {}", few.len(), many.len());
     assert_eq!(allocations(&many), allocations(&few));
+}
+
+/// What is kept of nodes that no rule is about is their names and versions.
+#[test]
+fn nodes_that_are_new_enough_keep_no_labels() {
+    let kept = |labels: usize| {
+        let mut kept = None;
+        let measured = allocation_counter::measure(|| kept = Some(with_nodes(5000, labels)));
+        assert_eq!(kept.unwrap().kubelets().len(), 5000);
+        measured.bytes_current
+    };
+    let (few, many) = (kept(1), kept(40));
+    assert_eq!(few, many);
+    assert!(many < 5000 * 200, "{many} bytes are kept of 5000 nodes");
+}
+
+/// Nodes of 1.36.1, each with labels of its own: too old for storage limits as all of them are, and for nothing else.
+fn with_nodes(number: usize, labels: usize) -> ClusterFacts {
+    let facts = ClusterFacts::default();
+    let mut nodes = Nodes::new(facts.kubelet_floor());
+    for node in 0..number {
+        let labels: Map<_, _> = (0..labels).map(|label| (format!("label-{label}"), json!(node.to_string()))).collect();
+        let object = json!({
+            "metadata": {"name": format!("node-{node}"), "labels": labels},
+            "status": {"nodeInfo": {"kubeletVersion": "v1.36.1"}},
+        });
+        nodes.add(serde_json::from_value::<NodeObject>(object).unwrap()).unwrap();
+    }
+    facts.with_nodes(nodes)
 }
 
 /// The server gives out its memory by this, so it must hold for whatever anybody sends.

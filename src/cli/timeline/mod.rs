@@ -18,7 +18,7 @@ pub use text::{Look, draw as text};
 use super::{
     asked::Asked,
     input::{self, InputError},
-    known::LoadError,
+    offline::OfflineError,
 };
 use clap::{Args, ValueEnum};
 use native_sidecar_core::{
@@ -79,9 +79,9 @@ pub enum TimelineError {
     /// A file could not be read.
     #[error(transparent)]
     Input(#[from] InputError),
-    /// The catalogue could not be used.
+    /// The catalogue or the nodes could not be used.
     #[error(transparent)]
-    Catalogue(#[from] LoadError),
+    Offline(#[from] OfflineError),
     /// An input is no manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -131,8 +131,9 @@ pub fn run(
     let prepared = args.asked.prepare()?;
     let manifests = args.files.iter().map(|path| read(path, stdin)).collect::<Result<Vec<_>, _>>()?;
     let drawn = drawn(&manifests, prepared.settings())?;
+    // Nobody is told when standard error itself is closed.
+    let _ = write!(stderr, "{}", prepared.left_out());
     if drawn.is_empty() {
-        // Nobody is told when standard error itself is closed.
         let _ = writeln!(stderr, "no pod template in what was read");
     }
     let picture = match args.output {

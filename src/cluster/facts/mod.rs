@@ -20,7 +20,7 @@ use arc_swap::ArcSwap;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::{Api, Client, api::ListParams};
 use native_sidecar_core::{conversion::ClusterFacts, version::Version};
-use nodes::Nodes;
+use nodes::Listed;
 use probe::Verdict;
 use std::{sync::Arc, time::Duration};
 
@@ -220,12 +220,12 @@ impl Surveyor {
     }
 
     async fn kubelets(&mut self, facts: &mut ClusterFacts) -> Result<Learnt, Stale> {
-        let answer = nodes::list(&self.client).await;
-        let Some(Nodes { kubelets, strange }) = known(answer, "the nodes", &mut self.reporters.nodes)? else {
+        let answer = nodes::list(&self.client, facts.kubelet_floor()).await;
+        let Some(Listed { nodes, strange }) = known(answer, "the nodes", &mut self.reporters.nodes)? else {
             return Ok(Learnt::No);
         };
         self.reporters.nodes.succeeded();
-        *facts = std::mem::take(facts).with_kubelets(kubelets);
+        *facts = std::mem::take(facts).with_nodes(nodes);
         let strange = strange.join(", ");
         if !strange.is_empty() && self.told_strange.as_ref() != Some(&strange) {
             tracing::info!("left out of account, as their kubelets' versions are none of Kubernetes: {strange}");

@@ -1,10 +1,12 @@
-//! The kubelets' versions.
+//! The nodes: their kubelets' versions, and what decides which pods may run on them.
 
 use crate::cluster::api::{Failure, bounded};
 use kube::{Client, api::ListParams, core::Request};
-use native_sidecar_core::version::Version;
+use native_sidecar_core::{
+    conversion::{NodeObject, Nodes},
+    version::Version,
+};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// As `kubectl` does: a page that the API server answers quickly, whatever the size of the cluster.
 const PAGE: u32 = 500;
@@ -13,20 +15,19 @@ const PAGE: u32 = 500;
 const PAGES: usize = 1000;
 
 /// All nodes of a cluster.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Nodes {
-    /// The version of each node's kubelet.
-    pub(super) kubelets: BTreeMap<String, Version>,
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub(super) nodes: Nodes,
     /// Nodes whose kubelet says something else than a version, as virtual ones do.
     pub(super) strange: Vec<String>,
 }
 
-/// One page of nodes. Only what is wanted is read: a node's list of images alone is longer than all of this.
+/// One page of nodes.
 #[derive(Deserialize)]
 struct Page {
     #[serde(default)]
     metadata: PageMeta,
-    items: Vec<Node>,
+    items: Vec<NodeObject>,
 }
 
 #[derive(Default, Deserialize)]
@@ -35,52 +36,28 @@ struct PageMeta {
     next: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Node {
-    metadata: NodeMeta,
-    #[serde(default)]
-    status: NodeStatus,
-}
-
-#[derive(Deserialize)]
-struct NodeMeta {
-    name: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct NodeStatus {
-    #[serde(default)]
-    node_info: NodeInfo,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct NodeInfo {
-    #[serde(default)]
-    kubelet_version: String,
-}
-
 /// All nodes, page by page. A list that expires on the way (410) is started once more.
-pub(super) async fn list(client: &Client) -> Result<Nodes, Failure> {
-    match pages(client).await {
-        Err(failure) if failure.code() == Some(410) => pages(client).await,
+///
+/// What is kept of each depends on `floor`, the oldest kubelet that may run a converted pod.
+pub(super) async fn list(client: &Client, floor: Version) -> Result<Listed, Failure> {
+    match pages(client, floor).await {
+        Err(failure) if failure.code() == Some(410) => pages(client, floor).await,
         outcome => outcome,
     }
 }
 
-async fn pages(client: &Client) -> Result<Nodes, Failure> {
-    let mut nodes = Nodes::default();
+async fn pages(client: &Client, floor: Version) -> Result<Listed, Failure> {
+    let mut listed = Listed { nodes: Nodes::new(floor), strange: Vec::new() };
     let mut params = ListParams::default().limit(PAGE);
     for _ in 0..PAGES {
         let page = page(client, &params).await?;
-        page.items.into_iter().for_each(|node| nodes.add(node));
+        page.items.into_iter().for_each(|node| listed.add(node));
         match page.metadata.next.filter(|next| !next.is_empty()) {
             Some(next) => params.continue_token = Some(next),
             None => break,
         }
     }
-    Ok(nodes)
+    Ok(listed)
 }
 
 async fn page(client: &Client, params: &ListParams) -> Result<Page, Failure> {
@@ -88,14 +65,12 @@ async fn page(client: &Client, params: &ListParams) -> Result<Page, Failure> {
     bounded(client.request(request)).await
 }
 
-// === impl Nodes ===
+// === impl Listed ===
 
-impl Nodes {
-    fn add(&mut self, node: Node) {
-        let (name, version) = (node.metadata.name, node.status.node_info.kubelet_version);
-        match version.parse() {
-            Ok(version) => drop(self.kubelets.insert(name, version)),
-            Err(_) => self.strange.push(format!("{name} ({version:?})")),
+impl Listed {
+    fn add(&mut self, node: NodeObject) {
+        if let Err(strange) = self.nodes.add(node) {
+            self.strange.push(strange.to_string());
         }
     }
 }
@@ -103,6 +78,8 @@ impl Nodes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use native_sidecar_core::conversion::ClusterFacts;
+    use std::collections::BTreeMap;
 
     #[test]
     fn virtual_nodes_are_left_out() {
@@ -112,9 +89,11 @@ mod tests {
             {"metadata":{"name":"c"}}
         ]}"#;
         let page: Page = serde_json::from_str(json).unwrap();
-        let mut nodes = Nodes::default();
-        page.items.into_iter().for_each(|node| nodes.add(node));
-        assert_eq!(nodes.kubelets, BTreeMap::from([("a".to_owned(), Version::new(1, 31, 4))]));
-        assert_eq!(nodes.strange, [r#"b ("fake")"#, r#"c ("")"#]);
+        let floor = Version::new(1, 29, 0);
+        let mut listed = Listed { nodes: Nodes::new(floor), strange: Vec::new() };
+        page.items.into_iter().for_each(|node| listed.add(node));
+        let facts = ClusterFacts::default().with_nodes(listed.nodes);
+        assert_eq!(*facts.kubelets(), BTreeMap::from([("a".to_owned(), Version::new(1, 31, 4))]));
+        assert_eq!(listed.strange, [r#"b ("fake")"#, r#"c ("")"#]);
     }
 }

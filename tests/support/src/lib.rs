@@ -4,6 +4,7 @@
 // A test that cannot go on has failed.
 #![allow(clippy::missing_panics_doc, clippy::must_use_candidate, clippy::panic, clippy::unwrap_used)]
 
+pub mod placement;
 mod recorded;
 
 pub use recorded::{RESULT, Recorded, is_update};
@@ -11,7 +12,7 @@ pub use recorded::{RESULT, Recorded, is_update};
 use native_sidecar_core::{
     admission::{self, Context, NotAReview, Reviewed, Route, decoded_patch},
     catalogue::Catalogue,
-    conversion::{self, ClusterFacts, Conversion, Known, Settings, Workload},
+    conversion::{self, ClusterFacts, Conversion, Known, Nodes, Settings, Workload},
     intent::Mode,
     timeline::Timeline,
 };
@@ -63,6 +64,9 @@ pub struct CaseSettings {
     /// Versions of the kubelets, by node.
     #[serde(default)]
     pub kubelets: BTreeMap<String, String>,
+    /// The nodes as the API server has them, where more than their versions matters.
+    #[serde(default)]
+    pub nodes: Vec<Value>,
     /// Whether the API server keeps `restartPolicy` on init containers.
     pub keeps_restart_policy: Option<bool>,
 }
@@ -252,6 +256,13 @@ impl CaseSettings {
         if !self.kubelets.is_empty() {
             facts =
                 facts.with_kubelets(self.kubelets.iter().map(|(node, text)| (node.clone(), version(text))).collect());
+        }
+        if !self.nodes.is_empty() {
+            let mut nodes = Nodes::new(facts.kubelet_floor());
+            for node in &self.nodes {
+                nodes.add(serde_json::from_value(node.clone()).unwrap()).unwrap();
+            }
+            facts = facts.with_nodes(nodes);
         }
         facts.keeps_restart_policy = self.keeps_restart_policy;
         facts

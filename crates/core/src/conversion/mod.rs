@@ -22,7 +22,7 @@ mod withhold;
 mod workload;
 
 pub use crate::version::{NotAVersion, Version};
-pub use facts::{ClusterFacts, Node, StartupProbeBug};
+pub use facts::{ClusterFacts, Node, NodeObject, Nodes, StartupProbeBug, StrangeKubelet};
 pub use workload::{ExitCodes, Workload};
 
 use crate::{

@@ -207,8 +207,8 @@ codes! {
     KubeletTooOld, "kubelet-too-old", Blocker {
         meaning: "A node on which the pod may run has a kubelet older than the floor.",
         why: "A kubelet before 1.28 runs the sidecar as a run-once init container and the pod hangs; 1.28 has the feature off, and rejects the pod.",
-        remedy: "Upgrade the nodes, or set `spec.nodeName`. If such nodes can never run this pod, accept the finding; the floor is the setting `--kubelet-floor`.",
-        source: "Kubernetes version skew policy; pkg/kubelet/lifecycle/predicate.go",
+        remedy: "Upgrade the nodes, or keep the pod off them with a node selector, a required node affinity or a taint: only nodes count that the scheduler may send the pod to. If such nodes can never run this pod, accept the finding; the floor is the setting `--kubelet-floor`.",
+        source: "Kubernetes version skew policy; pkg/kubelet/lifecycle/predicate.go; component-helpers/scheduling/corev1/nodeaffinity",
     }
     ResizePolicyRemoved, "resize-policy-removed", Note {
         meaning: "`resizePolicy` was removed from the moved container.",

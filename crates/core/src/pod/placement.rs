@@ -1,19 +1,49 @@
-//! What a pod says about the nodes that it may run on.
+//! What a pod says about the nodes that it may run on, and whether it may run on one of them.
+//!
+//! Sources: k8s.io/component-helpers/scheduling/corev1/nodeaffinity/nodeaffinity.go, `RequiredNodeAffinity.Match`;
+//! k8s.io/apimachinery/pkg/labels/selector.go, `Requirement.Matches`; k8s.io/api/core/v1/toleration.go, `ToleratesTaint`.
 
 use super::json::{Entries, Label, Text, null_is_default};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// The nodes that a pod selects, and the taints that it tolerates. What cannot be read says nothing.
 #[derive(Debug, Default)]
 pub struct Placement<'a> {
     node_selector: Entries<'a, Label<'a>>,
-    /// Of `nodeSelectorTerms`, of which one is enough, the requirements on labels, which must all hold.
-    terms: Vec<Vec<Requirement<'a>>>,
+    /// `nodeSelectorTerms`, of which one is enough; `None` where there is no required node affinity.
+    terms: Option<Vec<Term<'a>>>,
     tolerations: Vec<Toleration<'a>>,
 }
 
-/// One of `matchExpressions`.
+/// What of a node decides which pods may run on it.
+#[derive(Clone, Copy, Debug)]
+pub struct NodeTraits<'n> {
+    /// `metadata.name`.
+    pub name: &'n str,
+    /// The label `kubernetes.io/hostname`, which is another one for each node.
+    pub hostname: Option<&'n str>,
+    /// All other labels.
+    pub labels: &'n BTreeMap<String, String>,
+    /// `spec.taints`.
+    pub taints: &'n [Taint],
+}
+
+/// One of a node's `taints`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(default)]
+pub struct Taint {
+    /// `key`.
+    pub key: String,
+    /// `value`.
+    #[serde(deserialize_with = "null_is_default")]
+    pub value: String,
+    /// `effect`: `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
+}
+
+/// One of `matchExpressions` or `matchFields`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Requirement<'a> {
@@ -25,12 +55,16 @@ struct Requirement<'a> {
     values: Vec<Text<'a>>,
 }
 
-/// `operator` of a requirement, as far as it says what a node has to have.
+/// `operator` of a requirement.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(field_identifier)]
 enum Operator {
     In,
+    NotIn,
     Exists,
+    DoesNotExist,
+    Gt,
+    Lt,
     #[default]
     #[serde(other)]
     Other,
@@ -46,6 +80,10 @@ pub struct Toleration<'a> {
     /// `value`; empty where it does not matter.
     #[serde(borrow)]
     pub value: Text<'a>,
+    #[serde(borrow)]
+    operator: Text<'a>,
+    #[serde(borrow)]
+    effect: Text<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -58,8 +96,8 @@ struct Affinity<'a> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct NodeAffinity<'a> {
-    #[serde(borrow, deserialize_with = "null_is_default", rename = "requiredDuringSchedulingIgnoredDuringExecution")]
-    required: NodeSelector<'a>,
+    #[serde(borrow, rename = "requiredDuringSchedulingIgnoredDuringExecution")]
+    required: Option<NodeSelector<'a>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -69,12 +107,25 @@ struct NodeSelector<'a> {
     node_selector_terms: Vec<Term<'a>>,
 }
 
-#[derive(Default, Deserialize)]
+/// One of `nodeSelectorTerms`, all of whose requirements must hold.
+#[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Term<'a> {
     #[serde(borrow, deserialize_with = "null_is_default")]
     match_expressions: Vec<Requirement<'a>>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    match_fields: Vec<Requirement<'a>>,
 }
+
+/// The label that names the node.
+pub const HOSTNAME: &str = "kubernetes.io/hostname";
+
+/// The only field that `matchFields` may ask for.
+const NAME_FIELD: &str = "metadata.name";
+
+/// How the keys of taints begin that Kubernetes sets and takes away by itself, such as for a node that is not ready or
+/// cordoned. They say nothing about where a pod runs that waits until they are gone.
+const PASSING_TAINTS: [&str; 2] = ["node.kubernetes.io/", "node.cloudprovider.kubernetes.io/"];
 
 // === impl Placement ===
 
@@ -86,8 +137,31 @@ impl<'a> Placement<'a> {
         tolerations: Option<&'a RawValue>,
     ) -> Self {
         let Affinity { node_affinity } = value(affinity);
-        let terms = node_affinity.required.node_selector_terms.into_iter().map(|term| term.match_expressions);
-        Self { node_selector: value(node_selector), terms: terms.collect(), tolerations: value(tolerations) }
+        let terms = node_affinity.required.map(|required| required.node_selector_terms);
+        Self { node_selector: value(node_selector), terms, tolerations: value(tolerations) }
+    }
+
+    /// Whether a pod may run on `node`, as far as its node selector, its required node affinity and its tolerations say.
+    /// A requirement that cannot be understood keeps no node out.
+    #[must_use]
+    pub fn admits(&self, node: NodeTraits<'_>) -> bool {
+        self.node_selector.iter().all(|(key, value)| node.label(key) == Some(value))
+            && self.terms.as_ref().is_none_or(|terms| terms.iter().any(|term| term.admits(node)))
+            && node.taints.iter().all(|taint| !taint.keeps_out() || self.tolerates(taint))
+    }
+
+    /// Whether [`admits`](Self::admits) may say something else of two nodes that differ in nothing but their names.
+    #[must_use]
+    pub fn depends_on_name(&self) -> bool {
+        let of_terms = || self.terms().any(|term| !term.match_fields.is_empty());
+        self.keys().any(|key| key == HOSTNAME) || of_terms()
+    }
+
+    /// How many comparisons it takes at most to say whether a node is admitted that has one taint.
+    #[must_use]
+    pub fn comparisons(&self) -> usize {
+        let of_terms = self.terms().flat_map(Term::requirements).map(|requirement| 1 + requirement.values.len());
+        1 + self.node_selector.iter().count() + of_terms.sum::<usize>() + self.tolerations.len()
     }
 
     /// Whether the pod runs only on nodes that have the label `key` with a value for which `counts` holds.
@@ -107,7 +181,7 @@ impl<'a> Placement<'a> {
 
     /// The keys of labels that the pod asks nodes for, or that they must not have.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        let of_terms = self.terms.iter().flatten().map(|requirement| &*requirement.key);
+        let of_terms = self.terms().flat_map(|term| &term.match_expressions).map(|requirement| &*requirement.key);
         self.node_selector.iter().map(|(key, _)| key).chain(of_terms)
     }
 
@@ -117,9 +191,73 @@ impl<'a> Placement<'a> {
         &self.tolerations
     }
 
-    /// Whether in each of the terms a requirement holds `is_met`.
+    /// Whether in each of the terms a requirement on labels holds `is_met`.
     fn every_term(&self, is_met: impl Fn(&Requirement<'_>) -> bool) -> bool {
-        !self.terms.is_empty() && self.terms.iter().all(|requirements| requirements.iter().any(&is_met))
+        self.terms().next().is_some() && self.terms().all(|term| term.match_expressions.iter().any(&is_met))
+    }
+
+    fn terms(&self) -> impl Iterator<Item = &Term<'a>> {
+        self.terms.iter().flatten()
+    }
+
+    fn tolerates(&self, taint: &Taint) -> bool {
+        self.tolerations.iter().any(|toleration| toleration.tolerates(taint))
+    }
+}
+
+// === impl NodeTraits ===
+
+impl<'n> NodeTraits<'n> {
+    fn label(&self, key: &str) -> Option<&'n str> {
+        if key == HOSTNAME { self.hostname } else { self.labels.get(key).map(String::as_str) }
+    }
+}
+
+// === impl Taint ===
+
+impl Taint {
+    /// Whether it keeps pods off the node that do not tolerate it.
+    fn keeps_out(&self) -> bool {
+        matches!(&*self.effect, "NoSchedule" | "NoExecute")
+            && !PASSING_TAINTS.iter().any(|begin| self.key.starts_with(begin))
+    }
+}
+
+// === impl Toleration ===
+
+impl Toleration<'_> {
+    fn tolerates(&self, taint: &Taint) -> bool {
+        let is = |own: &str, other: &str| own.is_empty() || own == other;
+        is(&self.effect, &taint.effect) && is(&self.key, &taint.key) && self.value_tolerates(&taint.value)
+    }
+
+    /// Source: the operators `Gt` and `Lt` came with KEP-5471.
+    fn value_tolerates(&self, value: &str) -> bool {
+        match &*self.operator {
+            "" | "Equal" => self.value == *value,
+            "Exists" => true,
+            "Gt" => number(value).zip(number(&self.value)).is_some_and(|(taint, own)| taint > own),
+            "Lt" => number(value).zip(number(&self.value)).is_some_and(|(taint, own)| taint < own),
+            _ => false,
+        }
+    }
+}
+
+// === impl Term ===
+
+impl<'a> Term<'a> {
+    /// A term that asks for nothing admits nothing.
+    fn admits(&self, node: NodeTraits<'_>) -> bool {
+        let label = |requirement: &Requirement<'_>| requirement.holds_for(node.label(&requirement.key));
+        let field =
+            |requirement: &Requirement<'_>| requirement.key != NAME_FIELD || requirement.holds_for(Some(node.name));
+        self.requirements().next().is_some()
+            && self.match_expressions.iter().all(label)
+            && self.match_fields.iter().all(field)
+    }
+
+    fn requirements(&self) -> impl Iterator<Item = &Requirement<'a>> {
+        self.match_expressions.iter().chain(&self.match_fields)
     }
 }
 
@@ -134,6 +272,29 @@ impl Requirement<'_> {
     fn demands(&self, counts: impl Fn(&str) -> bool) -> bool {
         self.operator == Operator::In && !self.values.is_empty() && self.values.iter().all(|value| counts(value))
     }
+
+    /// Whether a label of this value, or that is not there, is what is asked for.
+    fn holds_for(&self, label: Option<&str>) -> bool {
+        let is_listed = |label: &str| self.values.iter().any(|value| *value == *label);
+        let compared = || {
+            let [bound] = &*self.values else { return None };
+            number(label?).zip(number(bound))
+        };
+        match self.operator {
+            Operator::In => label.is_some_and(is_listed),
+            Operator::NotIn => !label.is_some_and(is_listed),
+            Operator::Exists => label.is_some(),
+            Operator::DoesNotExist => label.is_none(),
+            Operator::Gt => compared().is_some_and(|(label, bound)| label > bound),
+            Operator::Lt => compared().is_some_and(|(label, bound)| label < bound),
+            Operator::Other => true,
+        }
+    }
+}
+
+/// As Go reads it: `strconv.ParseInt(text, 10, 64)`.
+fn number(text: &str) -> Option<i64> {
+    text.parse().ok()
 }
 
 #[cfg(test)]

@@ -14,9 +14,11 @@ use adversaries::{Adversary, all};
 use native_sidecar_cases::catalogue;
 use native_sidecar_core::{
     admission::{Context, Route, review},
-    conversion::{ClusterFacts, Version},
+    conversion::{ClusterFacts, NodeObject, Nodes, Version},
 };
+use serde_json::json;
 use std::{
+    collections::BTreeMap,
     env, fs,
     hint::black_box,
     path::Path,
@@ -53,8 +55,10 @@ fn thousands_of_nodes_cost_a_review_nothing() {
         return;
     }
     let counts = count_instructions("the_measured_program_with_nodes");
-    let [none, thousands] = counts[..] else { panic!("{counts:?}") };
+    let [none, thousands, few_of_them, all_of_them] = counts[..] else { panic!("{counts:?}") };
     assert!(thousands * 100 <= none * 105, "{thousands} instructions with 5000 nodes, {none} without");
+    // Whatever the pod asks of nodes, and however different they are.
+    assert!(all_of_them < few_of_them + 15_000_000, "{all_of_them} with 5000 old nodes, {few_of_them} with one");
 }
 
 /// What runs below valgrind for the first test.
@@ -78,11 +82,62 @@ fn the_measured_program() {
 fn the_measured_program_with_nodes() {
     if env::var_os(MEASURED).is_some() {
         let body = (all()[0].write)(BYTES);
-        let version = |node: u32| Version::new(1, 30 + node % 7, node % 5);
-        let nodes = (0..5000).map(|node| (format!("node-{node}"), version(node))).collect();
         counted_review(&body, &ClusterFacts::default());
-        counted_review(&body, &ClusterFacts::default().with_kubelets(nodes));
+        counted_review(&body, &with_nodes(5000, |node| Version::new(1, 30 + node % 7, node % 5)));
+        let particular = particular_pod();
+        counted_review(&particular, &with_nodes(1, |_| Version::new(1, 28, 0)));
+        counted_review(&particular, &with_nodes(5000, |_| Version::new(1, 28, 0)));
     }
+}
+
+/// Nodes of which none is like another.
+fn with_nodes(number: u32, version: impl Fn(u32) -> Version) -> ClusterFacts {
+    let facts = ClusterFacts::default();
+    let mut nodes = Nodes::new(facts.kubelet_floor());
+    for node in 0..number {
+        let labels: BTreeMap<_, _> =
+            (0..20).map(|label| (format!("example.com/label-{label}"), node.to_string())).collect();
+        let taints = json!([{"key": "dedicated", "value": node.to_string(), "effect": "NoSchedule"}]);
+        let object = json!({
+            "metadata": {"name": format!("node-{node}"), "labels": labels},
+            "spec": {"taints": taints},
+            "status": {"nodeInfo": {"kubeletVersion": version(node).to_string()}},
+        });
+        nodes.add(serde_json::from_value::<NodeObject>(object).unwrap()).unwrap();
+    }
+    facts.with_nodes(nodes)
+}
+
+/// The review of a pod that asks much of its nodes, which none of them has.
+fn particular_pod() -> String {
+    let asked =
+        |key: u32| json!({"key": format!("example.com/label-{}", key % 20), "operator": "NotIn", "values": ["none"]});
+    let mut asks: Vec<_> = (0..300).map(asked).collect();
+    asks.push(json!({"key": "example.com/absent", "operator": "Exists"}));
+    let required = json!({"nodeSelectorTerms": [{"matchExpressions": asks}]});
+    let tolerations: Vec<_> = (0..300).map(|value| json!({"key": "dedicated", "value": format!("x{value}")})).collect();
+    json!({
+        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
+        "request": {
+            "uid": "0d9f1a30-6f0e-4f8e-9d6c-2f4f0d3c1b11",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+            "operation": "CREATE", "namespace": "shop",
+            "object": {
+                "apiVersion": "v1", "kind": "Pod",
+                "metadata": {"generateName": "shop-", "annotations": {"native-sidecar.io/containers": "proxy"}},
+                "spec": {
+                    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}},
+                    "tolerations": tolerations,
+                    "containers": [
+                        {"name": "app", "image": "registry.example.com/app:1"},
+                        {"name": "proxy", "image": "registry.example.com/proxy:1"},
+                    ],
+                },
+            },
+        },
+    })
+    .to_string()
 }
 
 /// Bodies that were not what they are meant to be would prove nothing.

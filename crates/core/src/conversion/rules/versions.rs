@@ -29,7 +29,9 @@ pub(super) fn kubelet_too_old(case: &Case<'_>) -> Option<String> {
     let (node, others) = facts.below_floor(case.pod)?;
     let others = if others == 0 { String::new() } else { format!(" (and {others} more)") };
     let (kubelet, floor) = (node.kubelet, facts.kubelet_floor());
-    Some(format!("{node}{others} has kubelet {kubelet}, below the floor {floor}; upgrade it or accept this"))
+    Some(format!(
+        "{node}{others} has kubelet {kubelet}, below the floor {floor}; upgrade it, keep the pod off it, or accept this"
+    ))
 }
 
 /// Source: pkg/apis/core/validation/validation.go before 1.33, `validateInitContainers`.

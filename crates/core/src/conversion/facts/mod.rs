@@ -3,7 +3,14 @@
 //! What the rules ask about nodes is summed up when the nodes are learnt, so that a review costs the same in a cluster
 //! of one node and of thousands.
 
+mod node;
+mod nodes;
+
+pub use node::{NodeObject, StrangeKubelet};
+pub use nodes::Nodes;
+
 use crate::{pod::Pod, version::Version};
+use nodes::{Concern, Found};
 use std::{collections::BTreeMap, fmt};
 
 /// What is known about the cluster that a pod is for. What is not known is taken to be the newest.
@@ -13,9 +20,7 @@ pub struct ClusterFacts {
     pub server: Option<Version>,
     /// Whether the API server keeps `restartPolicy: Always` on an init container, proved by a dry run.
     pub keeps_restart_policy: Option<bool>,
-    kubelets: BTreeMap<String, Version>,
-    kubelet_floor: Version,
-    summary: Summary,
+    nodes: Nodes,
 }
 
 /// A node whose kubelet matters to a rule.
@@ -36,20 +41,6 @@ pub enum StartupProbeBug {
     KubeletRestart,
 }
 
-/// What all nodes together come to: of each kind the first by name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Summary {
-    below_floor: Option<Node>,
-    /// How many more nodes are below the floor.
-    others_below_floor: usize,
-    never_restarted: Option<Node>,
-    kubelet_restart: Option<Node>,
-    ignores_storage_limits: Option<Node>,
-}
-
-/// The first kubelet that enforces a sidecar's own limit on ephemeral storage (kubernetes/kubernetes#138462).
-const ENFORCES_STORAGE_LIMITS: Version = Version::new(1, 37, 0);
-
 // === impl ClusterFacts ===
 
 impl ClusterFacts {
@@ -63,28 +54,41 @@ impl ClusterFacts {
         Self { server: Some(version), ..Self::default() }.with_kubelets(nodes)
     }
 
-    /// The same with other nodes: the version of each one's kubelet, by its name.
+    /// The same with other nodes, which were collected for the same kubelet floor.
+    #[must_use]
+    pub fn with_nodes(self, nodes: Nodes) -> Self {
+        Self { nodes: nodes.with_floor(self.kubelet_floor()), ..self }
+    }
+
+    /// The same with other nodes, of which only the version of each one's kubelet is known, by its name: any of them may
+    /// run any pod.
     #[must_use]
     pub fn with_kubelets(self, kubelets: BTreeMap<String, Version>) -> Self {
-        Self { summary: Summary::of(&kubelets, self.kubelet_floor), kubelets, ..self }
+        Self { nodes: Nodes::of_versions(kubelets, self.kubelet_floor()), ..self }
     }
 
     /// The same with `floor` as the oldest kubelet that may run a converted pod.
     #[must_use]
     pub fn with_kubelet_floor(self, floor: Version) -> Self {
-        Self { summary: Summary::of(&self.kubelets, floor), kubelet_floor: floor, ..self }
+        Self { nodes: self.nodes.with_floor(floor), ..self }
     }
 
     /// Version of each node's kubelet, by node name.
     #[must_use]
     pub const fn kubelets(&self) -> &BTreeMap<String, Version> {
-        &self.kubelets
+        self.nodes.kubelets()
+    }
+
+    /// The version of the oldest kubelet that may come to run `pod`, as far as it is known.
+    #[must_use]
+    pub fn oldest_kubelet(&self, pod: &Pod<'_>) -> Option<Version> {
+        self.nodes.oldest_that_may_run(pod)
     }
 
     /// The oldest kubelet that may run a converted pod.
     #[must_use]
     pub const fn kubelet_floor(&self) -> Version {
-        self.kubelet_floor
+        self.nodes.floor()
     }
 
     /// Whether the API server is known to be older than `version`.
@@ -96,56 +100,38 @@ impl ClusterFacts {
     /// A node that may run `pod` and is below the floor, and how many more there are.
     #[must_use]
     pub fn below_floor(&self, pod: &Pod<'_>) -> Option<(Node, usize)> {
-        match self.pinned(pod) {
-            Some(node) => Some((node, 0)).filter(|(node, _)| node.kubelet < self.kubelet_floor),
-            None => Some((self.summary.below_floor.clone()?, self.summary.others_below_floor)),
-        }
+        let found = self.nodes.that_may_run(pod, Concern::BelowFloor)?;
+        Some((found.into(), found.others))
     }
 
     /// A node that may run `pod` and whose kubelet has `bug`.
     #[must_use]
     pub fn with_bug(&self, pod: &Pod<'_>, bug: StartupProbeBug) -> Option<Node> {
-        if bug == StartupProbeBug::NeverRestarted && pod.spec.restart_policy != "Never" {
-            return None;
-        }
-        match (self.pinned(pod), bug) {
-            (Some(node), _) => Some(node).filter(|node| bug.is_in(node.kubelet)),
-            (None, StartupProbeBug::NeverRestarted) => self.summary.never_restarted.clone(),
-            (None, StartupProbeBug::KubeletRestart) => self.summary.kubelet_restart.clone(),
-        }
+        let concern = match bug {
+            StartupProbeBug::NeverRestarted if pod.spec.restart_policy != "Never" => return None,
+            StartupProbeBug::NeverRestarted => Concern::NeverRestarted,
+            StartupProbeBug::KubeletRestart => Concern::KubeletRestart,
+        };
+        self.nodes.that_may_run(pod, concern).map(Node::from)
     }
 
     /// A node that may run `pod` and whose kubelet does not enforce a sidecar's own limit on ephemeral storage. No kubelet
     /// is newer than its API server.
     #[must_use]
     pub fn ignoring_storage_limits(&self, pod: &Pod<'_>) -> Option<Node> {
-        match self.pinned(pod) {
-            Some(node) => Some(node).filter(|node| node.kubelet < ENFORCES_STORAGE_LIMITS),
-            None if self.kubelets.is_empty() => {
-                let kubelet = self.server.filter(|server| *server < ENFORCES_STORAGE_LIMITS)?;
-                Some(Node { name: Self::EVERY_NODE.to_owned(), kubelet })
-            }
-            None => self.summary.ignores_storage_limits.clone(),
+        if self.kubelets().is_empty() {
+            let kubelet =
+                self.server.filter(|server| Concern::StorageLimits.is_about(*server, self.kubelet_floor()))?;
+            return Some(Node { name: Self::EVERY_NODE.to_owned(), kubelet });
         }
-    }
-
-    /// The node that `spec.nodeName` names, where it is known.
-    fn pinned(&self, pod: &Pod<'_>) -> Option<Node> {
-        let (name, kubelet) = self.kubelets.get_key_value(&*pod.spec.node_name)?;
-        Some(Node { name: name.clone(), kubelet: *kubelet })
+        self.nodes.that_may_run(pod, Concern::StorageLimits).map(Node::from)
     }
 }
 
 /// Nothing known: the newest Kubernetes, and the floor at the first version that runs native sidecars by default.
 impl Default for ClusterFacts {
     fn default() -> Self {
-        Self {
-            server: None,
-            keeps_restart_policy: None,
-            kubelets: BTreeMap::new(),
-            kubelet_floor: Version::new(1, 29, 0),
-            summary: Summary::default(),
-        }
+        Self { server: None, keeps_restart_policy: None, nodes: Nodes::new(Version::new(1, 29, 0)) }
     }
 }
 
@@ -161,36 +147,9 @@ impl fmt::Display for Node {
     }
 }
 
-// === impl StartupProbeBug ===
-
-impl StartupProbeBug {
-    /// Whether a kubelet of `version` has the bug.
-    const fn is_in(self, version: Version) -> bool {
-        match self {
-            Self::KubeletRestart => matches!((version.major, version.minor, version.patch), (1, 35, 0..=3)),
-            Self::NeverRestarted => {
-                matches!((version.major, version.minor, version.patch), (1, ..=32, _) | (1, 33, ..=5) | (1, 34, ..=1))
-            }
-        }
-    }
-}
-
-// === impl Summary ===
-
-impl Summary {
-    fn of(kubelets: &BTreeMap<String, Version>, floor: Version) -> Self {
-        let node = |(name, kubelet): (&String, &Version)| Node { name: name.clone(), kubelet: *kubelet };
-        let first_of =
-            |counts: &dyn Fn(Version) -> bool| kubelets.iter().find(|(_, kubelet)| counts(**kubelet)).map(node);
-        let first = |bug: StartupProbeBug| first_of(&|kubelet| bug.is_in(kubelet));
-        let mut below = kubelets.iter().filter(|(_, kubelet)| **kubelet < floor);
-        Self {
-            below_floor: below.next().map(node),
-            others_below_floor: below.count(),
-            never_restarted: first(StartupProbeBug::NeverRestarted),
-            kubelet_restart: first(StartupProbeBug::KubeletRestart),
-            ignores_storage_limits: first_of(&|kubelet| kubelet < ENFORCES_STORAGE_LIMITS),
-        }
+impl From<Found<'_>> for Node {
+    fn from(Found { name, kubelet, .. }: Found<'_>) -> Self {
+        Self { name: name.to_owned(), kubelet }
     }
 }
 
