@@ -44,6 +44,7 @@ mod lives;
 mod managed;
 mod mutual;
 mod neighbours;
+mod nodes;
 mod observe;
 mod programs;
 mod replicas;
