@@ -384,6 +384,12 @@ codes! {
         remedy: "Upgrade the nodes, or use a `sizeLimit` on the volumes that the sidecar writes to.",
         source: "kubernetes/kubernetes#138371, #138462",
     }
+    ExclusiveCpusFirst, "exclusive-cpus-first", Note {
+        meaning: "The pod's quality of service is Guaranteed, and a container that moves and one that stays have whole CPUs.",
+        why: "Where the kubelet gives out whole CPUs (`cpuManagerPolicy: static`), it does so in the order of init containers and then regular ones, so the sidecar is now served before the application. With a Topology Manager policy such as `single-numa-node` the application may then not fit, and the pod is refused with TopologyAffinityError.",
+        remedy: "Nothing without that policy. With it, give the sidecar a fraction of a CPU, so that it shares those of others, or keep room on each NUMA node.",
+        source: "Kubernetes: pkg/kubelet/cm/topologymanager/scope_container.go, Admit; pkg/kubelet/cm/cpumanager/policy_static.go, guaranteedCPUs",
+    }
     ResourceFieldRewritten, "resource-field-rewritten", Note {
         meaning: "An environment variable that named its own container in `resourceFieldRef` now leaves the name out.",
         why: "For a named init container without that limit the kubelet gives 0; without the name it means the container itself and keeps its value.",

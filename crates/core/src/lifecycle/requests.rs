@@ -75,6 +75,29 @@ pub fn all_limited<'p>(mut parts: impl Iterator<Item = Part<'p>>, resource: &str
     })
 }
 
+/// Whether the pod's quality of service is Guaranteed: each container has limits for CPU and memory, and requests as much.
+///
+/// Source: pkg/apis/core/v1/helper/qos/qos.go, `ComputePodQOS`.
+pub fn is_guaranteed<'p>(mut parts: impl Iterator<Item = Part<'p>>) -> bool {
+    parts.all(|Part { container, .. }| {
+        container.resources().is_some_and(|resources| {
+            ["cpu", "memory"].iter().all(|resource| {
+                let limit = quantity(&resources.limits, resource).unwrap_or_default();
+                limit > Quantity::default() && request(resources, resource) == limit
+            })
+        })
+    })
+}
+
+/// The CPUs that `container` of a pod of Guaranteed quality of service has for itself where the kubelet gives out whole ones.
+///
+/// Source: pkg/kubelet/cm/cpumanager/policy_static.go, `guaranteedCPUs`.
+#[must_use]
+pub fn exclusive_cpus(container: &Container<'_>) -> Option<Quantity> {
+    let limit = quantity(&container.resources()?.limits, "cpu")?;
+    (limit.is_whole() && limit > Quantity::default()).then_some(limit)
+}
+
 fn request(resources: &Resources<'_>, resource: &str) -> Quantity {
     quantity(&resources.requests, resource).or_else(|| quantity(&resources.limits, resource)).unwrap_or_default()
 }

@@ -23,6 +23,12 @@ impl Quantity {
         scale(number, multiplier(suffix)?).map(Self)
     }
 
+    /// Whether it has no fraction.
+    #[must_use]
+    pub const fn is_whole(self) -> bool {
+        self.0 % 1_000 == 0
+    }
+
     /// The larger of two quantities.
     #[must_use]
     pub fn max(self, other: Self) -> Self {

@@ -71,6 +71,7 @@ const POD_RULES: &[(Code, PodRule)] = &[
     (Code::RequestRises, resources::request_rises),
     (Code::PodResourcesExceeded, resources::pod_resources_exceeded),
     (Code::PodLimitAppears, resources::pod_limit_appears),
+    (Code::ExclusiveCpusFirst, resources::exclusive_cpus_first),
     (Code::GracePeriodShort, hooks::grace_period_short),
     (Code::VpaUnmanaged, owners::vpa_unmanaged),
     (Code::JobBackoffLimit, owners::job_backoff_limit),

@@ -5,7 +5,7 @@ use crate::{
     conversion::model::Slot,
     lifecycle::{
         Role,
-        requests::{Part, all_limited, effective, names},
+        requests::{Part, all_limited, effective, exclusive_cpus, is_guaranteed, names},
     },
     pod::Quantity,
 };
@@ -53,6 +53,23 @@ pub(super) fn pod_limit_appears(case: &Case<'_>) -> Option<String> {
     Some(format!(
         "the kubelet will limit the pod's {resource} as a whole, which it does not now; give every container a limit"
     ))
+}
+
+/// Source: pkg/kubelet/cm/topologymanager/scope_container.go, `Admit`: init containers come first, also native sidecars.
+pub(super) fn exclusive_cpus_first(case: &Case<'_>) -> Option<String> {
+    let first = case.plan.moves.iter().find_map(|the_move| {
+        let container = the_move.container();
+        Some((container, exclusive_cpus(container)?))
+    });
+    let (sidecar, cpus) = first?;
+    let application = case.plan.remaining(case.pod).find(|container| exclusive_cpus(container).is_some())?;
+    let (sidecar, application) = (&*sidecar.name, &*application.name);
+    is_guaranteed(before(case)).then(|| {
+        format!(
+            "the pod is Guaranteed, and a kubelet with the static CPU manager policy now sets the {cpus} CPU of {sidecar:?} aside before those \
+             of {application:?}, which may no longer fit on one NUMA node; give the sidecar a fraction of a CPU, or keep room"
+        )
+    })
 }
 
 /// Source: `pkg/kubelet/eviction/eviction_manager.go`, `containerEphemeralStorageLimitEviction`; sidecars count since 1.37.
