@@ -155,3 +155,55 @@ fn the_printed_catalogue_can_be_read_back() {
     let listed = stdout(&run(&["catalogue", "--catalogue", file.path().to_str().unwrap()], ""));
     assert_eq!(listed, stdout(&run(&["catalogue"], "")));
 }
+
+#[test]
+fn the_catalogue_lists_engines_and_what_to_do() {
+    let listed = stdout(&run(&["catalogue"], ""));
+    let engines: Vec<_> = listed.lines().skip_while(|line| !line.starts_with("ENGINE")).collect();
+    assert!(engines.len() > 20, "{listed}");
+    let line = |name: &str| *engines.iter().find(|line| line.starts_with(name)).unwrap();
+    assert!(line("airflow-xcom-sidecar").contains("blocks") && line("hami").contains("warns"), "{listed}");
+    // Columns begin at one place.
+    let column = line("ENGINE").find("WHAT TO DO").unwrap();
+    assert_eq!(line("tekton").find("leave it"), Some(column));
+}
+
+/// A pod that asks for the container `result` of a batch system.
+const BATCH_POD: &str = r#"
+apiVersion: v1
+kind: Pod
+metadata: {name: task, labels: {batch.example.com/task: a}, annotations: {native-sidecar.io/containers: "result,wait"}}
+spec:
+  containers:
+  - {name: task, image: "registry.example.com/task:1"}
+  - {name: result, image: "registry.example.com/result:1"}
+  - {name: wait, image: "registry.example.com/wait:1"}
+"#;
+
+#[test]
+fn an_engine_of_the_users_own_keeps_its_container() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let engine = "engines:\n- name: our-batch\n  product: our batch system\n  pods: [{label: batch.example.com/*}]\n  containers: [result]\n  how: execs into it\n  instead: leave it\n";
+    std::fs::write(file.path(), engine).unwrap();
+    let path = file.path().to_str().unwrap();
+    let without = run(&["convert", "-v", "-"], BATCH_POD);
+    assert!(!String::from_utf8_lossy(&without.stderr).contains("engine"), "{without:?}");
+    let blocked = run(&["convert", "-v", "--catalogue", path, "-"], BATCH_POD);
+    let says = String::from_utf8_lossy(&blocked.stderr);
+    assert!(says.contains("\"result\": belongs to our batch system, which execs into it; leave it"), "{says}");
+    assert!(!says.contains("\"wait\": belongs"), "{says}");
+    let listed = stdout(&run(&["catalogue", "--catalogue", path], ""));
+    assert!(listed.lines().any(|line| line.starts_with("our-batch") && line.ends_with("leave it")), "{listed}");
+}
+
+#[test]
+fn a_built_in_engine_is_replaced_by_one_of_its_name() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let engine = "engines:\n- {name: flink, product: Flink, containers: [flink-main-container], how: sees it, instead: wait, only-warns: true}\n";
+    std::fs::write(file.path(), engine).unwrap();
+    let pod = BATCH_POD.replace("result", "flink-main-container");
+    let says = |arguments: &[&str]| String::from_utf8_lossy(&run(arguments, &pod).stderr).into_owned();
+    assert!(says(&["convert", "-v", "-"]).contains("engine-container"));
+    let replaced = says(&["convert", "-v", "--catalogue", file.path().to_str().unwrap(), "-"]);
+    assert!(replaced.contains("engine-looks-elsewhere") && !replaced.contains("engine-container"), "{replaced}");
+}

@@ -1,8 +1,8 @@
-//! `native-sidecar catalogue`: the known sidecars.
+//! `native-sidecar catalogue`: the known sidecars and the engines.
 
 use super::known::{self, LoadError};
 use clap::Args;
-use native_sidecar_core::catalogue::Catalogue;
+use native_sidecar_core::catalogue::{Catalogue, Engine};
 use std::{
     io::{self, Write},
     path::PathBuf,
@@ -10,7 +10,7 @@ use std::{
 };
 use tabwriter::TabWriter;
 
-/// List the known sidecars, in the order in which they start.
+/// List the known sidecars, in the order in which they start, and the engines whose containers stay where they are.
 #[derive(Args, Debug)]
 pub struct CatalogueArgs {
     /// Catalogue that adds to the built-in one and overrides it.
@@ -46,7 +46,7 @@ pub fn run(args: &CatalogueArgs, stdout: &mut dyn Write) -> Result<ExitCode, Lis
     let catalogue = known::load(args.catalogue.as_deref())?;
     let mut entries: Vec<_> = catalogue.entries().iter().collect();
     entries.sort_by_key(|entry| entry.stage);
-    let mut table = TabWriter::new(stdout);
+    let mut table = TabWriter::new(&mut *stdout);
     writeln!(table, "STAGE\tNAME\tCONTAINERS\tIMAGES")?;
     for entry in entries {
         let recognition = &entry.recognise;
@@ -54,7 +54,19 @@ pub fn run(args: &CatalogueArgs, stdout: &mut dyn Write) -> Result<ExitCode, Lis
         writeln!(table, "{}\t{}\t{containers}\t{images}", entry.stage, entry.name)?;
     }
     table.flush()?;
+    writeln!(stdout)?;
+    write_engines(catalogue.engines(), stdout)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn write_engines(engines: &[Engine], stdout: &mut dyn Write) -> io::Result<()> {
+    let mut table = TabWriter::new(stdout);
+    writeln!(table, "ENGINE\tCONTAINERS\tFINDING\tWHAT TO DO")?;
+    for engine in engines {
+        let finding = if engine.only_warns { "warns" } else { "blocks" };
+        writeln!(table, "{}\t{}\t{finding}\t{}", engine.name, listed(&engine.containers), engine.instead)?;
+    }
+    table.flush()
 }
 
 fn listed(patterns: &[impl ToString]) -> String {

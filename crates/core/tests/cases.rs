@@ -11,7 +11,7 @@ use native_sidecar_core::{
     admission,
     catalogue::Catalogue,
     conversion::{Conversion, Decision},
-    findings::{Code, Severity},
+    findings::{Code, Finding, Severity},
 };
 use rstest::rstest;
 use serde_json::Value;
@@ -161,6 +161,32 @@ fn catalogue_without(name: &str) -> Catalogue {
     // JSON is YAML.
     let lacking = Catalogue::parse("known", &file.to_string()).unwrap();
     assert_eq!(lacking.entries().len() + 1, catalogue().entries().len());
+    lacking
+}
+
+/// Some case has other findings where the catalogue lacks the engine.
+#[test]
+fn every_engine_has_a_case() {
+    let cases: Vec<_> = all_cases().into_iter().map(|case| (case.convert(), case)).collect();
+    let counts = |engine: &&str| {
+        let lacking = catalogue_without_engine(engine);
+        let about_it = cases.iter().filter(|(with, _)| with.findings.iter().any(is_of_an_engine));
+        about_it.into_iter().any(|(with, case)| case.convert_with(&lacking).findings != with.findings)
+    };
+    let names = catalogue().engines().iter().map(|engine| &*engine.name);
+    let missing: Vec<_> = names.filter(|engine| !counts(engine)).collect();
+    assert!(missing.is_empty(), "no case needs the engine {missing:?}");
+}
+
+fn is_of_an_engine(finding: &Finding) -> bool {
+    matches!(finding.code, Code::EngineContainer | Code::EngineLooksElsewhere)
+}
+
+fn catalogue_without_engine(name: &str) -> Catalogue {
+    let mut file: Value = serde_saphyr::from_str(Catalogue::built_in_text()).unwrap();
+    file["engines"].as_array_mut().unwrap().retain(|engine| engine["name"] != name);
+    let lacking = Catalogue::parse("known", &file.to_string()).unwrap();
+    assert_eq!(lacking.engines().len() + 1, catalogue().engines().len());
     lacking
 }
 

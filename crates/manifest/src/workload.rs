@@ -118,6 +118,15 @@ fn group(version: &str) -> &str {
     version.split_once('/').map_or("", |(group, _)| group)
 }
 
+/// The `apiVersion` of an owner of this kind, as controllers write it today.
+fn api_version(owner: &str) -> String {
+    let groups = KINDS.iter().find(|(_, kind, ..)| *kind == owner).map(|(groups, ..)| *groups);
+    match groups.and_then(<[_]>::first) {
+        Some(group) if !group.is_empty() => format!("{group}/v1"),
+        _ => "v1".to_owned(),
+    }
+}
+
 fn below(path: &PointerBuf, tokens: &[&str]) -> PointerBuf {
     let mut path = path.clone();
     for token in tokens {
@@ -218,7 +227,9 @@ impl Template {
                 *metadata = Value::Object(Map::new());
             }
             if let Some(metadata) = metadata.as_object_mut() {
-                let owner = json!([{"kind": owner, "name": self.object.name, "controller": true}]);
+                let name = &self.object.name;
+                let owner =
+                    json!([{"apiVersion": api_version(owner), "kind": owner, "name": name, "controller": true}]);
                 metadata.insert("ownerReferences".to_owned(), owner);
             }
         }

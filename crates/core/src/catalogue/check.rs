@@ -1,7 +1,11 @@
 //! What can be wrong with an entry beyond its syntax. A mistake in a probe would otherwise only show when the API server
 //! refuses somebody's pod.
 
-use super::entry::{Entry, Gate, Hook, ProbeSource, StartupProbeForm};
+use super::{
+    condition::Condition,
+    engine::Engine,
+    entry::{Entry, Gate, Hook, ProbeSource, StartupProbeForm},
+};
 use crate::intent::{StartupProbe, is_ours};
 use serde_json::{Map, Value, json};
 
@@ -125,6 +129,30 @@ impl Entry {
             Some(name) => Err(format!("{{{name}}} is not one of the entry's values")),
             None => Ok(filled),
         }
+    }
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// # Errors
+    ///
+    /// What is wrong, in a few words.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let Self { product, containers, how, instead, .. } = self;
+        if containers.is_empty() {
+            return Err("containers needs at least one pattern".into());
+        }
+        if product.is_empty() || how.is_empty() || instead.is_empty() {
+            return Err("product, how and instead make a sentence; none of them may be empty".into());
+        }
+        if [product, how, instead].iter().any(|text| text.contains(char::is_control)) {
+            return Err("product, how and instead have to fit in one line".into());
+        }
+        if !self.pods.iter().all(Condition::is_about_the_pod) {
+            return Err("pods has a condition on a container, such as env or image; it belongs under only-if".into());
+        }
+        Ok(())
     }
 }
 

@@ -5,22 +5,33 @@ use super::{
     pattern::Pattern,
 };
 use crate::{
-    pod::{Container, Handler, Pod},
+    pod::{Container, Entries, Handler, Label, Pod},
     version::Version,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
 
 /// A condition; every field that is given must hold.
+// `remote` leaves room for a check behind what serde reads.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(remote = "Self", deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Condition {
     /// The pod has this annotation.
-    pub annotation: Option<String>,
+    pub annotation: Option<Key>,
     /// The pod has this label.
-    pub label: Option<String>,
+    pub label: Option<Key>,
+    /// The controller that owns the pod is of this API group and kind, as in `apps/DaemonSet`.
+    pub owner: Option<Pattern>,
+    /// The pod names this scheduler.
+    pub scheduler: Option<String>,
+    /// The pod has this condition among its readiness gates.
+    pub readiness_gate: Option<String>,
+    /// The pod has a regular container of this name.
+    pub container: Option<String>,
     /// The container sets this environment variable to a literal value.
     pub env: Option<String>,
+    /// The container has this environment variable, with a value from elsewhere.
+    pub env_from_elsewhere: Option<String>,
     /// The command line has this flag: `--flag`, `--flag=value` or `--flag value`, with one dash or two.
     pub flag: Option<String>,
     /// The value of the annotation, label, variable or flag matches this glob.
@@ -41,8 +52,12 @@ pub struct Condition {
     pub image: Option<String>,
     /// The image's repository matches this glob from the right.
     pub repository: Option<ImagePattern>,
+    /// The image's tag matches this glob; false where there is no tag.
+    pub tag: Option<Pattern>,
     /// The image's tag is a version older than this; false where the tag is none.
     pub tag_before: Option<Version>,
+    /// The container requests or limits a resource whose name matches this glob.
+    pub resource: Option<Pattern>,
     /// The annotation holds JSON in which this key lists the container's name.
     pub lists_container: Option<String>,
     /// The readiness probe asks this port.
@@ -60,6 +75,16 @@ pub struct Condition {
     pub post_start: Option<Pattern>,
     /// This condition does not hold.
     pub not: Option<Box<Self>>,
+}
+
+/// The key of an annotation or label.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "String")]
+pub enum Key {
+    /// Exactly this one.
+    Exact(String),
+    /// Any that begins so, written with a `*` at the end.
+    Begins(String),
 }
 
 /// Whether a switch with this value is on: all but a word for no, as programs read them (`false`, `0`, `no` ...).
@@ -86,23 +111,58 @@ impl Condition {
     /// Whether the condition holds for `container` of `pod`.
     #[must_use]
     pub fn holds(&self, pod: &Pod<'_>, container: &Container<'_>) -> bool {
-        self.pod_holds(pod, container)
+        self.pod_holds(pod)
+            && self.lists(pod, &container.name)
             && self.container_holds(container)
             && !self.not.as_ref().is_some_and(|not| not.holds(pod, container))
     }
 
-    fn pod_holds(&self, pod: &Pod<'_>, container: &Container<'_>) -> bool {
-        let annotation = self.annotation.as_deref().is_none_or(|key| {
-            let value = pod.annotation(key);
-            self.value_matches(value) && self.lists(value, &container.name)
-        });
-        annotation
-            && self.label.as_ref().is_none_or(|key| self.value_matches(pod.label(key)))
+    /// Whether the condition holds for `pod`, whichever its container. Only for one that says nothing of containers.
+    #[must_use]
+    pub(super) fn holds_for_pod(&self, pod: &Pod<'_>) -> bool {
+        self.pod_holds(pod) && !self.not.as_ref().is_some_and(|not| not.holds_for_pod(pod))
+    }
+
+    /// Whether nothing in it asks for a container, but for such as the pod has.
+    pub(super) fn is_about_the_pod(&self) -> bool {
+        let pods = Self {
+            annotation: self.annotation.clone(),
+            label: self.label.clone(),
+            value: self.value.clone(),
+            on: self.on,
+            owner: self.owner.clone(),
+            scheduler: self.scheduler.clone(),
+            readiness_gate: self.readiness_gate.clone(),
+            container: self.container.clone(),
+            init_container: self.init_container.clone(),
+            not: self.not.clone(),
+            ..Self::default()
+        };
+        *self == pods && self.not.as_ref().is_none_or(|not| not.is_about_the_pod())
+    }
+
+    fn pod_holds(&self, pod: &Pod<'_>) -> bool {
+        self.annotation.as_ref().is_none_or(|key| self.has(pod.metadata.annotations.as_ref(), key))
+            && self.label.as_ref().is_none_or(|key| self.has(pod.metadata.labels.as_ref(), key))
+            && self.owner.as_ref().is_none_or(|pattern| owner(pod).is_some_and(|owner| pattern.matches(&owner)))
+            && self.scheduler.as_deref().is_none_or(|name| pod.spec.scheduler_name == name)
+            && self.readiness_gate.as_deref().is_none_or(|gate| pod.has_readiness_gate(gate))
+            && self.container.as_deref().is_none_or(|name| pod.container(name).is_some())
             && self.init_container.as_deref().is_none_or(|name| pod.init_container(name).is_some())
+    }
+
+    /// Whether one of `entries` has this key, with the value that is asked for.
+    fn has(&self, entries: Option<&Entries<'_, Label<'_>>>, key: &Key) -> bool {
+        entries.is_some_and(|entries| match key {
+            Key::Exact(key) => self.value_matches(entries.get(key).map(|value| &**value)),
+            Key::Begins(prefix) => entries.has_prefix(prefix),
+        })
     }
 
     fn container_holds(&self, container: &Container<'_>) -> bool {
         self.env.as_deref().is_none_or(|name| self.value_matches(container.env_value(name)))
+            && self.env_from_elsewhere.as_deref().is_none_or(|name| container.has_env_from_elsewhere(name))
+            && self.resource.as_ref().is_none_or(|pattern| has_resource(container, pattern))
             && self.flag.as_deref().is_none_or(|name| self.value_matches(container.flag(name)))
             && self.argument.as_ref().is_none_or(|pattern| container.command_line().any(|word| pattern.matches(word)))
             && self
@@ -126,6 +186,10 @@ impl Condition {
     fn image_holds(&self, container: &Container<'_>) -> bool {
         self.image.as_deref().is_none_or(|image| image == container.image())
             && self.repository.as_ref().is_none_or(|pattern| Image::parse(container.image()).matches(pattern))
+            && self
+                .tag
+                .as_ref()
+                .is_none_or(|pattern| Image::parse(container.image()).tag.is_some_and(|tag| pattern.matches(tag)))
             && self.tag_before.is_none_or(|version| Image::parse(container.image()).is_older(version))
     }
 
@@ -146,11 +210,55 @@ impl Condition {
         })
     }
 
-    fn lists(&self, annotation: Option<&str>, name: &str) -> bool {
-        let Some(key) = &self.lists_container else { return true };
-        let json = annotation.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    fn lists(&self, pod: &Pod<'_>, name: &str) -> bool {
+        let (Some(key), Some(Key::Exact(annotation))) = (&self.lists_container, &self.annotation) else { return true };
+        let json = pod.annotation(annotation).and_then(|text| serde_json::from_str::<Value>(text).ok());
         json.is_some_and(|json| json[key].as_array().is_some_and(|names| names.iter().any(|listed| listed == name)))
     }
+}
+
+impl<'de> Deserialize<'de> for Condition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let condition = Self::deserialize(deserializer)?;
+        let begins = |key: &Option<Key>| matches!(key, Some(Key::Begins(_)));
+        let asks_more = condition.value.is_some() || condition.on.is_some() || condition.lists_container.is_some();
+        if asks_more && (begins(&condition.annotation) || begins(&condition.label)) {
+            return Err(de::Error::custom("value, on and lists-container need a whole key, without a star"));
+        }
+        Ok(condition)
+    }
+}
+
+// === impl Key ===
+
+impl TryFrom<String> for Key {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match text.split_once('*') {
+            None => Ok(Self::Exact(text)),
+            Some((prefix, "")) => Ok(Self::Begins(prefix.to_owned())),
+            Some(_) => Err("the star of a key stands at its end"),
+        }
+    }
+}
+
+/// The API group and the kind of the controller that owns the pod; `None` also where they are longer than Kubernetes
+/// takes, so that it costs the same for each container.
+///
+/// Source: apimachinery, `validation.go`: 253 characters of a group, 63 of a kind.
+fn owner(pod: &Pod<'_>) -> Option<String> {
+    const LONGEST: usize = 320;
+    let owner = pod.controller()?;
+    let (group, kind) = (owner.group(), &*owner.kind);
+    (group.len() + kind.len() <= LONGEST).then(|| format!("{group}/{kind}"))
+}
+
+fn has_resource(container: &Container<'_>, pattern: &Pattern) -> bool {
+    container.resources().is_some_and(|resources| {
+        let mut names = resources.requests.iter().chain(resources.limits.iter()).map(|(name, _)| name);
+        names.any(|name| pattern.matches(name))
+    })
 }
 
 fn first_word<'h>(hook: Option<&'h Handler<'_>>) -> Option<&'h str> {
@@ -220,6 +328,60 @@ fn readiness_port(container: &Container<'_>) -> Option<i64> {
 mod tests {
     use super::*;
     use rstest::rstest;
+
+    const POD: &str = r#"{"metadata":{"labels":{"example.com/a":"x","app":"shop"},
+        "ownerReferences":[{"apiVersion":"apps.kruise.io/v1alpha1","kind":"CloneSet","controller":true}]},
+        "spec":{"schedulerName":"own","readinessGates":[{"conditionType":"InPlaceUpdateReady"},null],
+        "containers":[{"name":"dind","image":"docker:27-dind","env":[{"name":"A","valueFrom":{"fieldRef":{"fieldPath":"metadata.name"}}},{"name":"B","value":"b"}],
+        "resources":{"limits":{"nvidia.com/gpumem":"1"},"requests":{"cpu":"1"}}}]}}"#;
+
+    #[rstest]
+    #[case("label: example.com/*", true)]
+    #[case("label: example.org/*", false)]
+    #[case("annotation: '*'", false)]
+    #[case("{label: app, value: shop}", true)]
+    #[case("owner: apps.kruise.io/*", true)]
+    #[case("owner: apps/*", false)]
+    #[case("{owner: '*/CloneSet', not: {label: app}}", false)]
+    #[case("scheduler: own", true)]
+    #[case("readiness-gate: InPlaceUpdateReady", true)]
+    #[case("readiness-gate: Ready", false)]
+    #[case("container: dind", true)]
+    #[case("container: app", false)]
+    fn conditions_of_the_pod(#[case] text: &str, #[case] holds: bool) {
+        let (pod, condition) = (Pod::parse(POD).unwrap(), condition(text));
+        assert!(condition.is_about_the_pod());
+        assert_eq!(condition.holds_for_pod(&pod), holds);
+        assert_eq!(condition.holds(&pod, &pod.spec.containers[0]), holds);
+    }
+
+    #[rstest]
+    #[case("tag: '*dind*'", true)]
+    #[case("{repository: docker, tag: '*-cli'}", false)]
+    #[case("resource: '*/gpumem*'", true)]
+    #[case("resource: cpu", true)]
+    #[case("resource: memory", false)]
+    #[case("env-from-elsewhere: A", true)]
+    #[case("env-from-elsewhere: B", false)]
+    #[case("{label: app, not: {tag: latest}}", true)]
+    fn conditions_of_a_container(#[case] text: &str, #[case] holds: bool) {
+        let (pod, condition) = (Pod::parse(POD).unwrap(), condition(text));
+        assert!(!condition.is_about_the_pod());
+        assert_eq!(condition.holds(&pod, &pod.spec.containers[0]), holds);
+    }
+
+    #[rstest]
+    #[case("{label: example.com/*, value: x}", "whole key")]
+    #[case("{annotation: example.com/*, on: true}", "whole key")]
+    #[case("label: '*.example.com/a'", "at its end")]
+    fn a_star_in_a_key_costs_no_search(#[case] text: &str, #[case] says: &str) {
+        let error = serde_saphyr::from_str::<Condition>(text).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+
+    fn condition(text: &str) -> Condition {
+        serde_saphyr::from_str(text).unwrap()
+    }
 
     #[rstest]
     #[case("true", true)]

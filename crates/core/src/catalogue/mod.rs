@@ -1,18 +1,21 @@
-//! Known sidecars: how each is recognised, and what its vendor would have written.
+//! Known sidecars: how each is recognised, and what its vendor would have written; and engines, which look for a
+//! container at its place.
 //!
-//! The entries live in `known/`, compiled in; `docs/catalogue.md` describes the format. A file of the
-//! user's own adds entries and replaces those of the same name. An entry is data: [`crate::conversion`]
+//! The entries live in `known/`, the engines in `engines.yaml`, compiled in; `docs/catalogue.md` describes the format. A
+//! file of the user's own adds entries and engines, and replaces those of the same name. An entry is data: [`crate::conversion`]
 //! turns it into changes of a pod.
 
 mod check;
 mod condition;
+mod engine;
 mod entry;
 mod image;
 mod index;
 mod pattern;
 
-pub use condition::Condition;
+pub use condition::{Condition, Key};
 pub(crate) use condition::{all_hold, any_holds, is_on};
+pub use engine::Engine;
 pub use entry::{
     AnnotationRewrite, Bypass, CommandSuffix, Entry, ExcludedPort, Gate, Hook, Listener, Place, ProbeSource,
     ReadsLines, Recognition, Redirection, Stage, StartupProbeForm, ValueSource, WhenEmpty, first_value,
@@ -51,19 +54,23 @@ const BUILT_IN: &str = concat!(
     include_str!("known/exporters.yaml"),
     "\n",
     include_str!("known/edge.yaml"),
+    "\n",
+    include_str!("engines.yaml"),
 );
 
-/// The known sidecars, in the order in which they are tried.
+/// The known sidecars and the engines, each in the order in which they are tried.
 #[derive(Clone, Debug, Default)]
 pub struct Catalogue {
     entries: Vec<Entry>,
     index: Index,
+    engines: Vec<Engine>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
-    sidecars: Vec<Spanned<Entry>>,
+    sidecars: Option<Vec<Spanned<Entry>>>,
+    engines: Option<Vec<Spanned<Engine>>>,
 }
 
 /// Why a text is not a catalogue.
@@ -100,30 +107,37 @@ impl Catalogue {
     pub fn parse(origin: &str, text: &str) -> Result<Self, CatalogueError> {
         let error = |reason: String| CatalogueError { origin: origin.to_owned(), reason };
         let file = read(text).map_err(error)?;
-        let mut seen = BTreeSet::new();
-        for Spanned { value: entry, referenced, .. } in &file.sidecars {
-            let place = format!("line {}: sidecar {:?}", referenced.line(), entry.name);
-            if !seen.insert(&*entry.name) {
-                return Err(error(format!("{place}: an earlier one has the same name")));
-            }
-            entry.check().map_err(|reason| error(format!("{place}: {reason}")))?;
+        if file.sidecars.is_none() && file.engines.is_none() {
+            return Err(error("it has neither sidecars nor engines".to_owned()));
         }
-        Ok(Self::of(file.sidecars.into_iter().map(|entry| entry.value).collect()))
+        let sidecars = file.sidecars.unwrap_or_default();
+        let entries = checked("sidecar", sidecars, |entry| &entry.name, Entry::check).map_err(error)?;
+        let engines = file.engines.unwrap_or_default();
+        let engines = checked("engine", engines, |engine| &engine.name, Engine::check).map_err(error)?;
+        Ok(Self::of(entries, engines))
     }
 
-    /// This catalogue with the entries of `other` in front; entries of the same name are replaced.
+    /// This catalogue with the entries and engines of `other` in front; those of the same name are replaced.
     #[must_use]
     pub fn extended_by(mut self, other: Self) -> Self {
         self.entries.retain(|entry| other.entries.iter().all(|new| new.name != entry.name));
-        let mut entries = other.entries;
+        self.engines.retain(|engine| other.engines.iter().all(|new| new.name != engine.name));
+        let (mut entries, mut engines) = (other.entries, other.engines);
         entries.append(&mut self.entries);
-        Self::of(entries)
+        engines.append(&mut self.engines);
+        Self::of(entries, engines)
     }
 
     /// The entries, in the order in which they are tried.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
+    }
+
+    /// The engines, in the order in which they are tried.
+    #[must_use]
+    pub fn engines(&self) -> &[Engine] {
+        &self.engines
     }
 
     /// The entry called `name`.
@@ -163,9 +177,27 @@ impl Catalogue {
         self.index.by_name(name).filter_map(|index| self.entries.get(index))
     }
 
-    fn of(entries: Vec<Entry>) -> Self {
-        Self { index: Index::of(&entries), entries }
+    fn of(entries: Vec<Entry>, engines: Vec<Engine>) -> Self {
+        Self { index: Index::of(&entries), entries, engines }
     }
+}
+
+/// The parts of a file's list, where each has a name of its own and passes its `check`; or what is wrong, and where.
+fn checked<T>(
+    kind: &str,
+    parts: Vec<Spanned<T>>,
+    name: impl Fn(&T) -> &String,
+    check: impl Fn(&T) -> Result<(), String>,
+) -> Result<Vec<T>, String> {
+    let mut seen = BTreeSet::new();
+    for Spanned { value: part, referenced, .. } in &parts {
+        let place = format!("line {}: {kind} {:?}", referenced.line(), name(part));
+        if !seen.insert(name(part)) {
+            return Err(format!("{place}: an earlier one has the same name"));
+        }
+        check(part).map_err(|reason| format!("{place}: {reason}"))?;
+    }
+    Ok(parts.into_iter().map(|part| part.value).collect())
 }
 
 /// The file; or, as text, the line and the field at which it is none, and why.
@@ -194,7 +226,7 @@ mod tests {
     #[test]
     fn the_built_in_catalogue_is_sound() {
         let catalogue = Catalogue::parse("known/", BUILT_IN).unwrap();
-        assert!(catalogue.entries().len() >= 28);
+        assert!(catalogue.entries().len() >= 28 && catalogue.engines().len() >= 20);
         assert_eq!(Catalogue::built_in().entries().len(), catalogue.entries().len());
     }
 
@@ -206,6 +238,23 @@ mod tests {
         assert_eq!(catalogue.entries()[0].vendor, "us");
         assert_eq!(catalogue.entries().iter().filter(|entry| entry.name == "fluentd").count(), 1);
     }
+
+    #[test]
+    fn a_users_engine_replaces_the_one_of_the_same_name_and_comes_first() {
+        let user = format!("{ENGINE}{}", ENGINE.trim_start_matches("engines:\n").replace("own", "tekton"));
+        let catalogue = Catalogue::built_in().extended_by(Catalogue::parse("user", &user).unwrap());
+        assert_eq!(catalogue.engines()[0].name, "own");
+        let products = |name: &str| -> Vec<_> {
+            let engines = catalogue.engines().iter().filter(|engine| engine.name == name);
+            engines.map(|engine| &*engine.product).collect()
+        };
+        assert_eq!(products("tekton"), ["Ours"]);
+        assert_eq!(catalogue.entries().len(), Catalogue::built_in().entries().len());
+    }
+
+    /// A file with one engine.
+    const ENGINE: &str =
+        "engines:\n- {name: own, product: Ours, containers: [a], how: execs into it, instead: leave it}\n";
 
     /// The beginning of a file with one entry.
     const ENTRY: &str =
@@ -281,6 +330,15 @@ mod tests {
             (&format!("{ENTRY}  gate: {{on-if: [], turned-on-by: x}}\n"), "on-if"),
             (&format!("{ENTRY}  gate: {{on-if: [{{flag: x}}], turned-on-by: x, env: {{'A=B': x}}}}\n"), "env"),
             (&format!("{ENTRY}  listens: [{{ports: [], address: [], reached-by: x}}]\n"), "address"),
+            ("{}", "neither sidecars nor engines"),
+            (&ENGINE.replace("[a]", "[]"), "containers"),
+            (&ENGINE.replace("execs into it", "''"), "how and instead"),
+            (&ENGINE.replace("Ours", "''"), "product"),
+            (&ENGINE.replace("leave it", "\"leave\\nit\""), "one line"),
+            (&ENGINE.replace("product", "pods: [{env: A}], product"), "env"),
+            (&ENGINE.replace("product", "pods: [{not: {tag: A}}], product"), "pods"),
+            (&ENGINE.replace("product", "pods: [{label: 'a*', value: b}], product"), "whole key"),
+            (&format!("{ENGINE}{}", &ENGINE["engines:\n".len()..]), "line 3: engine \"own\": an earlier one"),
             (&setting("native-sidecar.io/converted"), "own"),
             (&setting("position.native-sidecar.io/a"), "own"),
             (&setting("example.com/a b"), "no annotation key"),

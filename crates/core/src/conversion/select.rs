@@ -6,7 +6,7 @@ use super::{
     model::{Selected, Selection},
 };
 use crate::{
-    catalogue::{Condition, Entry, Image, any_holds},
+    catalogue::{Condition, Entry, Image, Stage, any_holds},
     findings::{Code, Finding},
     intent::Intent,
     pod::{Container, Pod, Unreadable},
@@ -178,17 +178,36 @@ impl<'p> Selection<'p> {
     }
 }
 
-/// Whether the pod's labels say that it runs this very product, not that it uses it: a collector's own
-/// node agent, for example.
+/// Whether the pod runs this very product rather than uses it, a collector's own node agent for example.
 fn is_the_workload(entry: &Entry, pod: &Pod<'_>, container: &Container<'_>) -> bool {
+    !entry.is_mesh_proxy() && (is_node_agent(entry, pod) || is_named_for(entry, pod, container))
+}
+
+/// Whether it collects for the whole node: who runs on each node and has telemetry in it is there for that. What carries
+/// traffic, serves files or reloads a configuration is a sidecar there as well.
+fn is_node_agent(entry: &Entry, pod: &Pod<'_>) -> bool {
+    entry.stage == Stage::Telemetry && pod.controller().is_some_and(|owner| owner.kind == "DaemonSet")
+}
+
+/// Whether the pod's labels name the product.
+fn is_named_for(entry: &Entry, pod: &Pod<'_>, container: &Container<'_>) -> bool {
     // Images that are named for what they do say nothing: `linkerd/proxy`, `datadog/agent`, `vault` as an agent.
     const VAGUE: [&str; 3] = ["proxy", "agent", "vault"];
-    if entry.is_mesh_proxy() {
-        return false;
-    }
     let product = Image::parse(container.image()).product();
     let labels = ["app.kubernetes.io/name", "app", "k8s-app", "name"].iter().filter_map(|key| pod.label(key));
-    labels.into_iter().any(|label| label == entry.name || (label == product && !VAGUE.contains(&product)))
+    labels
+        .into_iter()
+        .any(|label| is_same_name(label, &entry.name) || (is_same_name(label, product) && !VAGUE.contains(&product)))
+}
+
+/// Whether both are the name of one product, which is written in several ways: `fluent-bit`, `fluentbit`, `Fluent_Bit`.
+fn is_same_name(label: &str, name: &str) -> bool {
+    /// The most characters of a label's value, so that a longer one costs nothing for each container.
+    const LONGEST: usize = 63;
+    let letters = |text: &str| -> Vec<u8> {
+        text.bytes().filter(|byte| !matches!(byte, b'-' | b'_')).map(|byte| byte.to_ascii_lowercase()).collect()
+    };
+    label.len() <= LONGEST && name.len() <= LONGEST && letters(label) == letters(name)
 }
 
 /// What is said about a field that cannot be read.

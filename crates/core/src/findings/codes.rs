@@ -421,10 +421,16 @@ codes! {
         source: "Kubernetes: pkg/apis/core/validation/validation.go, ValidatePodUpdate",
     }
     EngineContainer, "engine-container", Blocker {
-        meaning: "The container belongs to a workflow engine that watches it by its place in the pod.",
-        why: "Argo Workflows, Tekton, Knative, Spark and Airflow look for their containers among the regular ones, or need them to outlive the others; moved, the workload hangs or loses its output.",
-        remedy: "Leave the container off the annotation; use the engine's own setting where it has one.",
-        source: "KEP-753, scenario 7 (Knative); tektoncd/pipeline enable-kubernetes-sidecar",
+        meaning: "The container belongs to a workflow engine or an operator that looks for it at its place in the pod.",
+        why: "Some software execs into a container when the others have ended, reads its status, or starts and updates it, and looks among the regular containers only. Moved, the workload hangs, fails or loses its output. The engines that are known are data: `native-sidecar catalogue` lists them, and `--catalogue` adds to them.",
+        remedy: "Do what the message says; most often leave the container off the annotation. Accept this finding where the engine does not do this to your pods, or looks among init containers as well.",
+        source: "the engine's own code, named in the catalogue (crates/core/src/catalogue/engines.yaml); KEP-753, scenario 7 (Knative)",
+    }
+    EngineLooksElsewhere, "engine-looks-elsewhere", Warning {
+        meaning: "Some software looks at this container among the regular ones, or takes it for another once it is a native sidecar.",
+        why: "The pod runs, but a scheduler, an operator or a workflow engine sees less of the sidecar than before, or sees it wrongly: it may not count a device that the sidecar uses, or take a ready sidecar for its own step.",
+        remedy: "Do what the message says; most often upgrade that software, or leave the container where it is.",
+        source: "the engine's own code, named in the catalogue (crates/core/src/catalogue/engines.yaml)",
     }
     NamedElsewhere, "named-elsewhere", Warning {
         meaning: "Somebody who knows regular containers only is told to look for this container, by its name or by its place.",

@@ -91,7 +91,7 @@ pub fn is_guaranteed<'p>(mut parts: impl Iterator<Item = Part<'p>>) -> bool {
 
 /// The CPUs that `container` of a pod of Guaranteed quality of service has for itself where the kubelet gives out whole ones.
 ///
-/// Source: pkg/kubelet/cm/cpumanager/policy_static.go, `guaranteedCPUs`.
+/// Source: `pkg/kubelet/cm/cpumanager/policy_static.go`, `guaranteedCPUs`.
 #[must_use]
 pub fn exclusive_cpus(container: &Container<'_>) -> Option<Quantity> {
     let limit = quantity(&container.resources()?.limits, "cpu")?;

@@ -244,6 +244,12 @@ impl<'a> Container<'a> {
         self.env().iter().rev().find(|var| var.name == name)?.value.as_deref()
     }
 
+    /// Whether the variable `name` reads its value from elsewhere (`valueFrom`).
+    #[must_use]
+    pub fn has_env_from_elsewhere(&self, name: &str) -> bool {
+        self.env().iter().rev().find(|var| var.name == name).is_some_and(|var| var.value.is_none())
+    }
+
     /// `ports`, without those that are empty.
     #[must_use]
     pub fn ports(&self) -> &[Port<'a>] {

@@ -31,7 +31,7 @@ use serde::{
     de::{IgnoredAny, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
-use std::{cell::OnceCell, fmt, marker::PhantomData, ops::Deref};
+use std::{cell::OnceCell, collections::BTreeSet, fmt, marker::PhantomData, ops::Deref};
 
 /// Far more containers than a kubelet runs in one pod; no more are kept of a list.
 pub const MOST_CONTAINERS: usize = 1000;
@@ -49,6 +49,7 @@ pub struct Pod<'a> {
     init_by_name: OnceCell<ByName>,
     security_context: OnceCell<Option<SecurityContext<'a>>>,
     placement: OnceCell<Placement<'a>>,
+    readiness_gates: OnceCell<BTreeSet<Text<'a>>>,
 }
 
 /// The part of `metadata` that a conversion reads.
@@ -79,6 +80,9 @@ pub struct Metadata<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct OwnerReference<'a> {
+    /// `apiVersion`, for example `batch/v1`.
+    #[serde(borrow)]
+    pub api_version: Text<'a>,
     /// `kind`, for example `Job`.
     #[serde(borrow)]
     pub kind: Text<'a>,
@@ -106,6 +110,9 @@ pub struct Spec<'a> {
     /// `nodeName`: the node the pod is pinned to, if any.
     #[serde(borrow)]
     pub node_name: Text<'a>,
+    /// `schedulerName`; empty means the cluster's own.
+    #[serde(borrow)]
+    pub scheduler_name: Text<'a>,
     /// `hostNetwork`.
     #[serde(deserialize_with = "null_is_default")]
     pub host_network: bool,
@@ -127,6 +134,9 @@ pub struct Spec<'a> {
     /// `tolerations`, likewise.
     #[serde(borrow)]
     tolerations: Option<&'a RawValue>,
+    /// `readinessGates`, as they stand.
+    #[serde(borrow)]
+    readiness_gates: Option<&'a RawValue>,
     /// `securityContext` of the pod as a whole, as it is written.
     #[serde(borrow)]
     security_context: Option<&'a RawValue>,
@@ -165,12 +175,37 @@ struct PodFields<'a> {
 #[derive(Default)]
 struct Controller<'a>(Option<OwnerReference<'a>>);
 
+/// One entry of `readinessGates`.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ReadinessGate<'a> {
+    #[serde(borrow)]
+    condition_type: Text<'a>,
+}
+
 /// Indices of containers, by name.
 #[derive(Debug)]
 struct ByName(Vec<usize>);
 
 fn controller<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<OwnerReference<'de>>, D::Error> {
     null_is_default(deserializer).map(|Controller(controller)| controller)
+}
+
+/// The conditions of `readinessGates`; none where they cannot be read.
+fn readiness_gates(raw: Option<&RawValue>) -> BTreeSet<Text<'_>> {
+    let gates: Vec<Option<ReadinessGate<'_>>> =
+        raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    gates.into_iter().flatten().map(|gate| gate.condition_type).collect()
+}
+
+// === impl OwnerReference ===
+
+impl OwnerReference<'_> {
+    /// The group of `apiVersion`; empty for the core group.
+    #[must_use]
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
 }
 
 // === impl Pod ===
@@ -253,13 +288,6 @@ impl<'a> Pod<'a> {
         self.metadata.labels.as_ref()?.get(key).map(Deref::deref)
     }
 
-    /// Whether a label or an annotation has a key that begins with `prefix`.
-    #[must_use]
-    pub fn is_marked(&self, prefix: &str) -> bool {
-        let Metadata { annotations, labels, .. } = &self.metadata;
-        annotations.iter().chain(labels).any(|entries| entries.has_prefix(prefix))
-    }
-
     /// The owner that manages the pod (`controller: true`), if it has one.
     #[must_use]
     pub const fn controller(&self) -> Option<&OwnerReference<'a>> {
@@ -284,6 +312,12 @@ impl<'a> Pod<'a> {
     pub fn placement(&self) -> &Placement<'a> {
         let Spec { node_selector, affinity, tolerations, .. } = &self.spec;
         self.placement.get_or_init(|| Placement::read(*node_selector, *affinity, *tolerations))
+    }
+
+    /// Whether the pod waits for `condition` besides its containers before it is ready.
+    #[must_use]
+    pub fn has_readiness_gate(&self, condition: &str) -> bool {
+        self.readiness_gates.get_or_init(|| readiness_gates(self.spec.readiness_gates)).contains(condition)
     }
 
     /// Whether the pod runs on Windows: it says so, or runs only on nodes that have Windows, or has options that only
@@ -325,6 +359,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pod<'a> {
             init_by_name: OnceCell::new(),
             security_context: OnceCell::new(),
             placement: OnceCell::new(),
+            readiness_gates: OnceCell::new(),
         })
     }
 }

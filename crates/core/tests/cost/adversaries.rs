@@ -83,6 +83,7 @@ pub(crate) fn all() -> Vec<Adversary> {
         port_names: "many containers that all move and have ports of the same names",
         waits: "many containers that wait for each other through the API server",
         placement: "many terms of node affinity, and many tolerations",
+        engines: "many containers that engines nearly look for, in a pod that is nearly theirs",
     }
 }
 
@@ -480,6 +481,23 @@ fn labels(bytes: usize) -> String {
     for n in 0..bytes / 4 / 30 {
         draft.annotations.insert(format!("example.com/a{n:05}"), json!("x"));
     }
+    draft.review()
+}
+
+fn engines(bytes: usize) -> String {
+    let moves = repeated(bytes / 2, |n| {
+        json!({"name": format!("step-{n:05}"), "image": "docker:27-din",
+            "env": [{"name": "KRUISE_CONTAINER_PRIORITX", "value": "1"}, {"name": "IS_INJECTED", "value": "truf"}],
+            "resources": {"limits": {"nvidia.com/gpumen": "1", "example.com/gpucore": "1"}}})
+    });
+    let mut draft = Draft::moving_all(moves);
+    for n in 0..bytes / 8 / 45 {
+        draft.annotations.insert(format!("kruise.io/sidecarse-{n:05}"), json!("x"));
+    }
+    draft.annotations.insert("apps.kruise.io/container-launch-priority".into(), "Ordered".repeat(bytes / 8 / 7).into());
+    let gates = repeated(bytes / 8, |n| json!({"conditionType": format!("InPlaceUpdateReady{n}")}));
+    draft.spec.insert("readinessGates".into(), gates.into());
+    draft.spec.insert("schedulerName".into(), "hami-scheduler".repeat(bytes / 16 / 14).into());
     draft.review()
 }
 

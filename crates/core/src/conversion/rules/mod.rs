@@ -5,6 +5,7 @@
 
 mod containers;
 mod ends;
+mod engines;
 mod hooks;
 mod mesh;
 mod owners;
@@ -29,6 +30,7 @@ use super::{
     model::{Move, Plan},
 };
 use crate::{
+    catalogue::Engine,
     findings::{Code, Finding},
     lifecycle::Lifecycle,
     pod::Pod,
@@ -44,6 +46,7 @@ pub(super) struct Case<'p> {
     pub(super) plan: Plan<'p>,
     pub(super) carriers: LateCarriers<'p>,
     after: OnceCell<Lifecycle<'p>>,
+    engines: OnceCell<Vec<&'p Engine>>,
     quits: OnceCell<Quits<'p>>,
     mesh_wrapper: OnceCell<Option<(&'p str, &'static str)>>,
     last_writes: OnceCell<BTreeSet<(&'p str, &'p str)>>,
@@ -79,7 +82,8 @@ const POD_RULES: &[(Code, PodRule)] = &[
 ];
 
 const MOVE_RULES: &[(Code, MoveRule)] = &[
-    (Code::EngineContainer, owners::engine_container),
+    (Code::EngineContainer, engines::engine_container),
+    (Code::EngineLooksElsewhere, engines::engine_looks_elsewhere),
     (Code::NamedElsewhere, references::named_elsewhere),
     (Code::WaitsThroughTheApi, references::waits_through_the_api),
     (Code::OneShot, containers::one_shot),
@@ -149,6 +153,7 @@ impl<'p> Case<'p> {
             plan,
             carriers,
             after: OnceCell::new(),
+            engines: OnceCell::new(),
             quits: OnceCell::new(),
             mesh_wrapper: OnceCell::new(),
             last_writes: OnceCell::new(),
@@ -163,6 +168,12 @@ impl<'p> Case<'p> {
     /// The pod's life as it will be. The index of a container that moves is its place in the plan.
     fn after(&self) -> &Lifecycle<'p> {
         self.after.get_or_init(|| self.plan.life(self.pod))
+    }
+
+    /// The engines whose pod it is.
+    fn engines(&self) -> &[&'p Engine] {
+        let all = || self.settings.catalogue.engines().iter();
+        self.engines.get_or_init(|| all().filter(|engine| engine.runs(self.pod)).collect())
     }
 
     /// What containers that stay do to end a sidecar.

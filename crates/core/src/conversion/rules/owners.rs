@@ -1,24 +1,7 @@
 //! Rules about whose pod it is.
 
-use super::{Case, Move};
+use super::Case;
 use crate::{conversion::workload::ExitCodes, pod::Pod};
-
-/// A workload engine and the containers that it watches by their place.
-struct Engine {
-    name: &'static str,
-    /// Prefixes of labels or annotations by which its pods are told; empty where the names are enough.
-    marks: &'static [&'static str],
-    /// Container names; a last `*` stands for any further text.
-    containers: &'static [&'static str],
-}
-
-const ENGINES: [Engine; 5] = [
-    Engine { name: "Argo Workflows", marks: &["workflows.argoproj.io/"], containers: &["main", "wait", "init"] },
-    Engine { name: "Tekton", marks: &["tekton.dev/"], containers: &["step-*"] },
-    Engine { name: "Knative", marks: &[], containers: &["queue-proxy", "user-container"] },
-    Engine { name: "Spark", marks: &[], containers: &["spark-kubernetes-driver", "spark-kubernetes-executor"] },
-    Engine { name: "Airflow", marks: &["airflow", "dag_id", "kubernetes_executor"], containers: &["base"] },
-];
 
 /// Labels of virtual nodes, with their values.
 const VIRTUAL_LABELS: [(&str, &str); 3] =
@@ -160,25 +143,6 @@ fn application(case: &Case<'_>) -> String {
     }
 }
 
-pub(super) fn engine_container(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
-    let name = the_move.name();
-    let engine = ENGINES.iter().find(|engine| engine.owns(case.pod, name))?;
-    Some(format!("belongs to {}, which watches it where it is; take it off the annotation", engine.name))
-}
-
 fn is_job(pod: &Pod<'_>) -> bool {
     pod.controller().is_some_and(|owner| owner.kind == "Job")
-}
-
-// === impl Engine ===
-
-impl Engine {
-    fn owns(&self, pod: &Pod<'_>, container: &str) -> bool {
-        let marked = self.marks.is_empty() || self.marks.iter().any(|mark| pod.is_marked(mark));
-        let named = |pattern: &&str| match pattern.strip_suffix('*') {
-            Some(begin) => container.starts_with(begin),
-            None => container == *pattern,
-        };
-        marked && self.containers.iter().any(named)
-    }
 }

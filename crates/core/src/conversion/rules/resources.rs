@@ -55,7 +55,7 @@ pub(super) fn pod_limit_appears(case: &Case<'_>) -> Option<String> {
     ))
 }
 
-/// Source: pkg/kubelet/cm/topologymanager/scope_container.go, `Admit`: init containers come first, also native sidecars.
+/// Source: `pkg/kubelet/cm/topologymanager/scope_container.go`, `Admit`: init containers come first, also native sidecars.
 pub(super) fn exclusive_cpus_first(case: &Case<'_>) -> Option<String> {
     let first = case.plan.moves.iter().find_map(|the_move| {
         let container = the_move.container();

@@ -2,7 +2,7 @@
 
 use super::{Case, Move};
 use crate::{
-    catalogue::{Condition, Entry},
+    catalogue::{Condition, Entry, Key},
     conversion::{
         knowledge::{
             bookkeeping::follow,
@@ -40,7 +40,7 @@ pub(super) fn vendor_form(case: &Case<'_>, the_move: &Move<'_>) -> Option<String
 pub(super) fn vendor_opt_out(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     let entry = the_move.selected.entry?;
     let holds = |condition: &&Condition| condition.holds(case.pod, the_move.container());
-    let key = entry.opt_out.iter().find(holds)?.annotation.as_deref()?;
+    let Some(Key::Exact(key)) = &entry.opt_out.iter().find(holds)?.annotation else { return None };
     let value = case.pod.annotation(key).unwrap_or_default();
     let is_set = if entry.set_annotations.contains_key(key) { " and set anew" } else { "" };
     Some(format!(
