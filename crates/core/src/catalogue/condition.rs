@@ -41,6 +41,8 @@ pub struct Condition {
     pub image: Option<String>,
     /// The image's repository matches this glob from the right.
     pub repository: Option<ImagePattern>,
+    /// The image's tag matches this glob; false where there is no tag.
+    pub tag: Option<Pattern>,
     /// The image's tag is a version older than this; false where the tag is none.
     pub tag_before: Option<Version>,
     /// The annotation holds JSON in which this key lists the container's name.
@@ -126,6 +128,10 @@ impl Condition {
     fn image_holds(&self, container: &Container<'_>) -> bool {
         self.image.as_deref().is_none_or(|image| image == container.image())
             && self.repository.as_ref().is_none_or(|pattern| Image::parse(container.image()).matches(pattern))
+            && self
+                .tag
+                .as_ref()
+                .is_none_or(|pattern| Image::parse(container.image()).tag.is_some_and(|tag| pattern.matches(tag)))
             && self.tag_before.is_none_or(|version| Image::parse(container.image()).is_older(version))
     }
 
