@@ -15,7 +15,7 @@ pub use condition::Condition;
 pub(crate) use condition::{all_hold, any_holds, is_on};
 pub use entry::{
     AnnotationRewrite, Bypass, CommandSuffix, Entry, ExcludedPort, Gate, Hook, Listener, Place, ProbeSource,
-    ReadsLines, Recognition, Redirection, Stage, StartupProbeForm, ValueSource, WhenEmpty, first_value,
+    ReadsLines, Recognition, Redirection, Serves, Stage, StartupProbeForm, ValueSource, WhenEmpty, first_value,
 };
 pub use image::{Image, ImagePattern, Origins};
 pub use pattern::Pattern;
