@@ -86,6 +86,9 @@ pub struct Entry {
     /// the probe on: nobody is told to gate the application with it.
     #[serde(default)]
     pub readiness_may_wait_for_application: Vec<Condition>,
+    /// Whom it serves.
+    #[serde(default)]
+    pub serves: Serves,
     /// What it serves, and at which address.
     #[serde(default)]
     pub listens: Vec<Listener>,
@@ -120,6 +123,17 @@ pub struct Entry {
     /// Annotations that the native form sets.
     #[serde(default)]
     pub set_annotations: BTreeMap<String, String>,
+}
+
+/// Whom a sidecar serves.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Serves {
+    /// The application, which may have to wait for it.
+    #[default]
+    Application,
+    /// Others, so that nobody is told to gate the application with it.
+    Others,
 }
 
 /// How a collector comes by lines in files.

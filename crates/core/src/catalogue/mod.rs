@@ -18,7 +18,7 @@ pub(crate) use condition::{all_hold, any_holds, is_on};
 pub use engine::Engine;
 pub use entry::{
     AnnotationRewrite, Bypass, CommandSuffix, Entry, ExcludedPort, Gate, Hook, Listener, Place, ProbeSource,
-    ReadsLines, Recognition, Redirection, Stage, StartupProbeForm, ValueSource, WhenEmpty, first_value,
+    ReadsLines, Recognition, Redirection, Serves, Stage, StartupProbeForm, ValueSource, WhenEmpty, first_value,
 };
 pub use image::{Image, ImagePattern, Origins};
 pub use pattern::Pattern;

@@ -70,10 +70,13 @@ impl<'p> Asked<'_, 'p> {
             && !ends()
             && !is_the_workload(entry, self.pod, container)
             && !any(&entry.opt_out)
-            && !any(&entry.one_shot)
-            // It would end again and again until the application is there.
-            && !any(&entry.needs_application);
+            && !any(&entry.one_shot);
         moves.then_some(entry)
+    }
+
+    /// Whether `container`, which is a sidecar by `entry`, would end again and again until the application is there.
+    fn needs_application(&self, entry: &Entry, container: &Container<'_>) -> bool {
+        any_holds(&entry.needs_application, self.pod, container)
     }
 }
 
@@ -140,16 +143,20 @@ impl<'p> Selection<'p> {
     fn take_known(&mut self, asked: &Asked<'_, 'p>) {
         let listed = self.containers.len();
         let taken: HashSet<_> = self.containers.iter().map(|selected| selected.index).collect();
+        let mut dependents = 0;
         for (index, container) in asked.pod.spec.containers.iter().enumerate() {
             if taken.contains(&index) {
                 continue;
             }
-            if let Some(entry) = asked.known_sidecar(container) {
-                self.containers.push(Selected { index, container, entry: Some(entry), listed: false });
+            match asked.known_sidecar(container) {
+                Some(entry) if asked.needs_application(entry, container) => dependents += 1,
+                Some(entry) => self.containers.push(Selected { index, container, entry: Some(entry), listed: false }),
+                None => {}
             }
         }
-        // A pod of known containers only, such as a gateway or a collector's own, is the workload itself.
-        if self.containers.len() + self.repeats.len() == asked.pod.spec.containers.len() {
+        // A pod of known containers only, such as a gateway, a collector's own, or a pooler with its exporter, is the
+        // workload itself.
+        if self.containers.len() + self.repeats.len() + dependents == asked.pod.spec.containers.len() {
             self.containers.truncate(listed);
         }
         self.containers[listed..].sort_by_key(|selected| selected.entry.map(|entry| entry.stage));

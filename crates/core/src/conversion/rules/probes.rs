@@ -2,7 +2,7 @@
 
 use super::{Case, Move};
 use crate::{
-    catalogue::{Entry, any_holds},
+    catalogue::{Entry, Serves, any_holds},
     conversion::{
         knowledge::{addresses::is_local, carriers::asks_pod},
         model::{Change, ProbeOrigin},
@@ -38,7 +38,9 @@ const LONGEST_ADDRESS: usize = 40;
 /// Source: `pkg/kubelet/kuberuntime/kuberuntime_container.go`, `computeInitContainerActions`.
 pub(super) fn no_startup_gate(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     let form = &the_move.form;
-    if form.startup_probe == Change::Remove || form.probe_origin == ProbeOrigin::Withheld || the_move.is_gated() {
+    let serves_others = the_move.selected.entry.is_some_and(|entry| entry.serves == Serves::Others);
+    let has_none = form.startup_probe == Change::Remove || form.probe_origin == ProbeOrigin::Withheld;
+    if serves_others || has_none || the_move.is_gated() {
         return None;
     }
     gate_is_off(case, the_move).or_else(|| readiness_is_no_gate(case, the_move))
