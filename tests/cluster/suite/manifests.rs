@@ -1,8 +1,9 @@
 //! The repository's own manifests, rendered by kubectl as a user would.
 
+use super::kubectl::kubectl;
 use native_sidecar_core::version::Version;
 use serde_json::Value;
-use std::{env, path::Path, process::Command, sync::LazyLock};
+use std::{path::Path, sync::LazyLock};
 
 /// What the default overlay consists of.
 pub(crate) fn self_managed() -> &'static [Value] {
@@ -27,8 +28,7 @@ pub(crate) fn one(overlay: &[Value], kind: &str) -> Value {
 }
 
 fn render(folder: &Path) -> Vec<Value> {
-    let kubectl = env::var("KUBECTL").unwrap_or_else(|_| "kubectl".to_owned());
-    let output = Command::new(kubectl).arg("kustomize").arg(folder).output().unwrap();
+    let output = kubectl().arg("kustomize").arg(folder).output().unwrap();
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "kubectl kustomize {}: {error}", folder.display());
     documents(&String::from_utf8(output.stdout).unwrap())

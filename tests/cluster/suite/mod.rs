@@ -17,7 +17,7 @@
 //! | `AUDIT_LOG` | the API server's audit log, where it can be read |
 //! | `NATIVE_SIDECAR_ISTIO_INJECTOR` | Istio's injector, where it was built |
 //! | `NATIVE_SIDECAR_CLOUD_SQL_PROXY`, `NATIVE_SIDECAR_COLLECTOR` | images of these sidecars, where they were built and nodes have them |
-//! | `KUBECTL` | the kubectl to render the manifests with, by default the one in the `PATH` |
+//! | `KUBECTL` | the kubectl that renders the manifests and stands for a person at a terminal, by default the one in the `PATH` |
 
 // The harness: a cluster, our webhook in it, and other people's webhooks.
 #[path = "../../server/balancer.rs"]
@@ -26,6 +26,7 @@ mod balancer;
 mod certificates;
 mod cluster;
 mod installation;
+mod kubectl;
 mod manifests;
 mod neighbour;
 mod pods;
@@ -46,6 +47,7 @@ mod mutual;
 mod neighbours;
 mod nodes;
 mod observe;
+mod outside;
 mod programs;
 mod replicas;
 mod requests;

@@ -120,7 +120,7 @@ async fn the_guard_lets_everything_else_pass() {
 }
 
 /// Whether the API server takes a pod that lost its `restartPolicy`, in a namespace where nobody repairs it.
-fn stripped_by_hand(cluster: &Cluster) -> impl AsyncFn() -> bool {
+pub(crate) fn stripped_by_hand(cluster: &Cluster) -> impl AsyncFn() -> bool {
     let mut pod = pods::annotate(with_sidecars(&[]), "native-sidecar.io/converted", "sidecar");
     pod["spec"]["initContainers"] = json!([{"name": "sidecar", "image": pods::image()}]);
     let path = "/api/v1/namespaces/kube-system/pods?dryRun=All";
@@ -128,7 +128,7 @@ fn stripped_by_hand(cluster: &Cluster) -> impl AsyncFn() -> bool {
 }
 
 /// The guard of the manifests, where the cluster knows such a thing and does not have it already.
-async fn guard(cluster: &Cluster) -> Cleanup {
+pub(crate) async fn guard(cluster: &Cluster) -> Cleanup {
     let mut cleanup = Cleanup::none();
     if !cluster.has_admission_policies() || super::webhook::is_installed() {
         return cleanup;

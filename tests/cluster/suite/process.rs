@@ -62,11 +62,16 @@ impl Process {
 
     /// The command, to which arguments may be added.
     pub(crate) fn command() -> Command {
-        let program =
-            env::var_os("NATIVE_SIDECAR_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_native-sidecar").into());
-        let mut command = Command::new(program);
+        let mut command = Self::program();
         command.arg("serve");
         command
+    }
+
+    /// The program under test, without arguments.
+    pub(crate) fn program() -> Command {
+        let program =
+            env::var_os("NATIVE_SIDECAR_PROGRAM").unwrap_or_else(|| env!("CARGO_BIN_EXE_native-sidecar").into());
+        Command::new(program)
     }
 
     /// Returns when it is ready.
