@@ -154,12 +154,18 @@ impl<'p> Selection<'p> {
                 None => {}
             }
         }
-        // A pod of known containers only, such as a gateway, a collector's own, or a pooler with its exporter, is the
-        // workload itself.
         if self.containers.len() + self.repeats.len() + dependents == asked.pod.spec.containers.len() {
-            self.containers.truncate(listed);
+            self.keep_the_workload(listed, dependents > 0);
         }
         self.containers[listed..].sort_by_key(|selected| selected.entry.map(|entry| entry.stage));
+    }
+
+    /// In a pod of known containers only, such as a gateway, a collector's own, or a pooler with its exporter, they are the
+    /// workload, and only a mesh proxy beside others is not. The first `listed` of those that move were asked for by name.
+    fn keep_the_workload(&mut self, listed: usize, others_stay: bool) {
+        let is_proxy = |selected: &Selected<'_>| selected.entry.is_some_and(Entry::is_mesh_proxy);
+        let others_stay = others_stay || self.containers[listed..].iter().any(|selected| !is_proxy(selected));
+        self.containers.retain(|selected| selected.listed || (others_stay && is_proxy(selected)));
     }
 
     fn take(&mut self, asked: &Asked<'_, 'p>, index: usize, container: &'p Container<'p>) {
