@@ -29,7 +29,7 @@ fn with_old(node: &Value) -> ClusterFacts {
 
 fn may_run(pod: &Value, facts: &ClusterFacts) -> bool {
     let text = pod.to_string();
-    facts.below_floor(&Pod::parse(&text).unwrap()).is_some()
+    facts.for_pod(&Pod::parse(&text).unwrap()).below_floor().is_some()
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn the_name_of_a_node_may_be_asked_for_by_its_label() {
     let facts = facts.with_nodes(nodes);
     let found = |selector: Value| {
         let text = json!({"spec": {"nodeSelector": selector}}).to_string();
-        facts.below_floor(&Pod::parse(&text).unwrap()).map(|(node, others)| (node.name, others))
+        facts.for_pod(&Pod::parse(&text).unwrap()).below_floor().map(|(node, others)| (node.name, others))
     };
     assert_eq!(found(json!({"kubernetes.io/hostname": "b"})), Some(("b".to_owned(), 0)));
     assert_eq!(found(json!({"kubernetes.io/hostname": "d"})), None);

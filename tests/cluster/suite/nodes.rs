@@ -93,7 +93,7 @@ async fn a_large_cluster_is_learnt_page_by_page() {
     assert_eq!(facts.kubelets().len(), MANY);
     let found = |spec: Value| {
         let text = json!({"spec": spec}).to_string();
-        facts.below_floor(&Pod::parse(&text).unwrap()).map(|(node, others)| (node.name, others))
+        facts.for_pod(&Pod::parse(&text).unwrap()).below_floor().map(|(node, others)| (node.name, others))
     };
     assert_eq!(found(json!({})), None, "the old nodes have a taint");
     let tolerations = json!([{"key": "virtual-kubelet.io/provider", "operator": "Exists"}]);

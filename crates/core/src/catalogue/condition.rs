@@ -123,6 +123,30 @@ impl Condition {
         self.pod_holds(pod) && !self.not.as_ref().is_some_and(|not| not.holds_for_pod(pod))
     }
 
+    /// # Errors
+    ///
+    /// When it would always hold, or asks for what takes a search.
+    fn check(&self) -> Result<(), &'static str> {
+        let begins = |key: &Option<Key>| matches!(key, Some(Key::Begins(_)));
+        let has_key = self.annotation.is_some() || self.label.is_some();
+        let asks_for_value = self.value.is_some() || self.on.is_some();
+        if *self == Self::default() {
+            Err("a condition without a field would always hold; give it one")
+        } else if asks_for_value && !has_key && self.env.is_none() && self.flag.is_none() {
+            Err("value and on need an annotation, label, env or flag")
+        } else if self.lists_container.is_some() && self.annotation.is_none() {
+            Err("lists-container needs an annotation")
+        } else if (asks_for_value || self.lists_container.is_some())
+            && (begins(&self.annotation) || begins(&self.label))
+        {
+            Err("value, on and lists-container need a whole key, without a star")
+        } else if self.owner.as_ref().is_some_and(|owner| !owner.as_str().contains('/')) {
+            Err("owner is an API group and a kind, as in apps/DaemonSet")
+        } else {
+            Ok(())
+        }
+    }
+
     /// Whether nothing in it asks for a container, but for such as the pod has.
     pub(super) fn is_about_the_pod(&self) -> bool {
         let pods = Self {
@@ -212,6 +236,10 @@ impl Condition {
 
     fn lists(&self, pod: &Pod<'_>, name: &str) -> bool {
         let (Some(key), Some(Key::Exact(annotation))) = (&self.lists_container, &self.annotation) else { return true };
+        // No injector writes two of one name, and the text is not read for each of many.
+        if pod.has_regular_twice(name) || pod.has_init_twice(name) {
+            return false;
+        }
         let json = pod.annotation(annotation).and_then(|text| serde_json::from_str::<Value>(text).ok());
         json.is_some_and(|json| json[key].as_array().is_some_and(|names| names.iter().any(|listed| listed == name)))
     }
@@ -220,11 +248,7 @@ impl Condition {
 impl<'de> Deserialize<'de> for Condition {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let condition = Self::deserialize(deserializer)?;
-        let begins = |key: &Option<Key>| matches!(key, Some(Key::Begins(_)));
-        let asks_more = condition.value.is_some() || condition.on.is_some() || condition.lists_container.is_some();
-        if asks_more && (begins(&condition.annotation) || begins(&condition.label)) {
-            return Err(de::Error::custom("value, on and lists-container need a whole key, without a star"));
-        }
+        condition.check().map_err(de::Error::custom)?;
         Ok(condition)
     }
 }
@@ -259,6 +283,31 @@ fn has_resource(container: &Container<'_>, pattern: &Pattern) -> bool {
         let mut names = resources.requests.iter().chain(resources.limits.iter()).map(|(name, _)| name);
         names.any(|name| pattern.matches(name))
     })
+}
+
+/// Whether `container` does nothing but stay, so that others may run what they like in it: the program of its image is not
+/// started.
+pub(super) fn only_stays(container: &Container<'_>) -> bool {
+    let mut words = container.command_line();
+    let Some(first) = words.next() else { return false };
+    let program = first.rsplit('/').next().unwrap_or_default();
+    if is_shell(program) {
+        // What a person writes for this is short.
+        const LONGEST: usize = 256;
+        let text = words.next().filter(|flag| flag.starts_with('-')).and_then(|_| words.next());
+        return text.is_some_and(|text| text.len() <= LONGEST && stays(text.split_whitespace()));
+    }
+    stays(std::iter::once(program).chain(words.take(3)))
+}
+
+/// Whether this is a command that only waits for its own end.
+fn stays<'w>(mut words: impl Iterator<Item = &'w str>) -> bool {
+    match words.next() {
+        Some("cat") => words.next().is_none(),
+        Some("sleep") => words.nth(1).is_none(),
+        Some("tail") => words.any(|word| word == "/dev/null"),
+        _ => false,
+    }
 }
 
 fn first_word<'h>(hook: Option<&'h Handler<'_>>) -> Option<&'h str> {
@@ -374,9 +423,30 @@ mod tests {
     #[case("{label: example.com/*, value: x}", "whole key")]
     #[case("{annotation: example.com/*, on: true}", "whole key")]
     #[case("label: '*.example.com/a'", "at its end")]
-    fn a_star_in_a_key_costs_no_search(#[case] text: &str, #[case] says: &str) {
+    #[case("{}", "always hold")]
+    #[case("{value: x}", "need an annotation")]
+    #[case("{not: {on: true}}", "need an annotation")]
+    #[case("{label: a, lists-container: x}", "needs an annotation")]
+    #[case("owner: DaemonSet", "apps/DaemonSet")]
+    fn a_condition_that_means_nothing_is_refused(#[case] text: &str, #[case] says: &str) {
         let error = serde_saphyr::from_str::<Condition>(text).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
+    }
+
+    #[rstest]
+    #[case(r#""command":["cat"]"#, true)]
+    #[case(r#""command":["/bin/sleep","infinity"]"#, true)]
+    #[case(r#""args":["tail","-f","/dev/null"]"#, true)]
+    #[case(r#""command":["sh","-c","sleep infinity"]"#, true)]
+    #[case(r#""command":["sh","-c"],"args":[" cat "]"#, true)]
+    #[case(r#""command":["sh","-c","sleep 5; exec fluent-bit"]"#, false)]
+    #[case(r#""command":["cat","/config"]"#, false)]
+    #[case(r#""command":["tail","-F","/var/log/app.log"]"#, false)]
+    #[case(r#""args":["--sleep"]"#, false)]
+    #[case(r#""image":"cat""#, false)]
+    fn a_container_may_only_stay(#[case] fields: &str, #[case] expected: bool) {
+        let pod = format!(r#"{{"spec":{{"containers":[{{"name":"a",{fields}}}]}}}}"#);
+        assert_eq!(only_stays(&Pod::parse(&pod).unwrap().spec.containers[0]), expected);
     }
 
     fn condition(text: &str) -> Condition {

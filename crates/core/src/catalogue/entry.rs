@@ -28,6 +28,9 @@ pub struct Entry {
     /// Whether it moves only when it is named, never because known sidecars move.
     #[serde(default)]
     pub only_when_named: bool,
+    /// Any of these means that it moves only when it is named: others may look for it where it is.
+    #[serde(default)]
+    pub only_when_named_if: Vec<Condition>,
     /// Whether nothing is known but what its readiness waits for: in all else it counts as not known.
     #[serde(default)]
     pub only_readiness: bool,

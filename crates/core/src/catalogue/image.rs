@@ -49,9 +49,22 @@ const COPIED: [&str; 9] = [
     "mcr.microsoft.com-",
 ];
 
-/// How a path component begins below which somebody rebuilds what others make: the organisation, where it is told at all,
-/// stands in front of the name.
-const REBUILDERS: [&str; 7] = ["bitnami", "chainguard", "cgr.dev", "dhi.io", "ironbank", "openshift", "rancher"];
+/// The registries, and below any registry the organisations, that rebuild what others make: the organisation, where it is
+/// told at all, stands in front of the name.
+const REBUILDERS: [&str; 11] = [
+    "bitnami",
+    "bitnamilegacy",
+    "bitnamisecure",
+    "chainguard",
+    "chainguard-private",
+    "ironbank",
+    "openshift",
+    "openshift-logging",
+    "openshift-service-mesh",
+    "openshift4",
+    "rancher",
+];
+const REBUILDING_REGISTRIES: [&str; 2] = ["cgr.dev", "dhi.io"];
 
 /// How many words an organisation's name has at most, of those that are looked for.
 const WORDS: usize = 3;
@@ -123,7 +136,12 @@ impl<'i> Image<'i> {
 fn copied_name(repository: &str) -> Option<&str> {
     let name = last_component(repository);
     let path = &repository[..repository.len() - name.len()];
-    let is_rebuilt = || path.split('/').any(|part| REBUILDERS.iter().any(|begin| part.starts_with(begin)));
+    let (registry, organisations) = match path.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) => (first, rest),
+        _ => ("", path),
+    };
+    let is_rebuilt =
+        || REBUILDING_REGISTRIES.contains(&registry) || organisations.split('/').any(|part| REBUILDERS.contains(&part));
     COPIED.iter().find_map(|begin| name.strip_prefix(begin)).or_else(|| is_rebuilt().then_some(name))
 }
 
@@ -212,6 +230,9 @@ mod tests {
     #[case("example.com/team/grafana-agent", "grafana/agent", false)]
     #[case("example.com/team/my-fluent-bit", "fluent-bit", false)]
     #[case("rancher/fleet-fluent-bit-operator", "fluent-bit", false)]
+    #[case("rancher.example.com:5000/team/my-fluent-bit", "fluent-bit", false)]
+    #[case("registry.example.com/openshift-apps/my-fluent-bit", "fluent-bit", false)]
+    #[case("registry.example.com/rancher/my-fluent-bit", "fluent-bit", true)]
     fn copies_and_rebuilds_are_known_by_what_they_come_from(
         #[case] image: &str,
         #[case] pattern: &str,

@@ -146,9 +146,12 @@ impl Catalogue {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
-    /// The first entry that recognises `container` of `pod`.
+    /// The first entry that recognises `container` of `pod`. One in which nothing is started that its image is for is none.
     #[must_use]
     pub fn recognise(&self, pod: &Pod<'_>, container: &Container<'_>) -> Option<&Entry> {
+        if condition::only_stays(container) {
+            return None;
+        }
         let origins = Image::parse(container.image()).origins();
         let mut candidates = self.index.by_image(&origins).filter_map(|index| self.entries.get(index));
         candidates.find(|entry| entry.recognises(pod, container, &origins))

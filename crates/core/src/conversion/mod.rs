@@ -22,7 +22,7 @@ mod withhold;
 mod workload;
 
 pub use crate::version::{NotAVersion, Version};
-pub use facts::{ClusterFacts, Node, NodeObject, Nodes, StartupProbeBug, StrangeKubelet};
+pub use facts::{ClusterFacts, Node, NodeObject, Nodes, PodFacts, StartupProbeBug, StrangeKubelet};
 pub use workload::{ExitCodes, Workload};
 
 use crate::{
@@ -157,13 +157,14 @@ fn outcome<'p>(pod: &'p Pod<'p>, intent: &Intent, settings: Settings<'p>) -> Con
         return Conversion::unchanged(Decision::Blocked, vec![finding.clone()], vec![finding]);
     }
     let Selection { containers, repairs, repeats, findings: of_selection } = select::select(pod, intent, settings);
-    let moves = shape::shape(pod, containers, intent, settings.facts);
+    let facts = settings.facts.for_pod(pod);
+    let moves = shape::shape(pod, containers, intent, &facts);
     let (order, of_places) = place::place(pod, &moves, settings.catalogue);
     let plan = Plan::new(pod, moves, order, repairs, repeats);
     let (mut plan, of_init) = precede::precede(pod, plan, settings.catalogue);
     let carriers = late_carriers(pod, &plan, settings);
     withhold::withhold(pod, &mut plan.moves, &plan.order, &carriers);
-    let case = Case::new(pod, settings, plan, carriers);
+    let case = Case::new(pod, settings, facts, plan, carriers);
     let of_shapes = case.plan.moves.iter().flat_map(|the_move| the_move.form.findings.iter().cloned());
     let of_intent = intent.findings.iter().cloned();
     let known = of_intent.chain(of_selection).chain(of_shapes).chain(of_places).chain(of_init);

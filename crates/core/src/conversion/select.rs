@@ -69,6 +69,7 @@ impl<'p> Asked<'_, 'p> {
             && container.readable().is_ok()
             && !ends()
             && !is_the_workload(entry, self.pod, container)
+            && !any(&entry.only_when_named_if)
             && !any(&entry.opt_out)
             && !any(&entry.one_shot);
         moves.then_some(entry)
@@ -155,17 +156,20 @@ impl<'p> Selection<'p> {
             }
         }
         if self.containers.len() + self.repeats.len() + dependents == asked.pod.spec.containers.len() {
-            self.keep_the_workload(listed, dependents > 0);
+            self.keep_the_workload();
         }
         self.containers[listed..].sort_by_key(|selected| selected.entry.map(|entry| entry.stage));
     }
 
     /// In a pod of known containers only, such as a gateway, a collector's own, or a pooler with its exporter, they are the
-    /// workload, and only a mesh proxy beside others is not. The first `listed` of those that move were asked for by name.
-    fn keep_the_workload(&mut self, listed: usize, others_stay: bool) {
+    /// workload. Only a mesh proxy beside what serves data, as the pooler does, is not.
+    fn keep_the_workload(&mut self) {
         let is_proxy = |selected: &Selected<'_>| selected.entry.is_some_and(Entry::is_mesh_proxy);
-        let others_stay = others_stay || self.containers[listed..].iter().any(|selected| !is_proxy(selected));
-        self.containers.retain(|selected| selected.listed || (others_stay && is_proxy(selected)));
+        let serves_data = |selected: &Selected<'_>| {
+            !selected.listed && selected.entry.is_some_and(|entry| entry.stage == Stage::Data)
+        };
+        let has_workload = self.containers.iter().any(serves_data);
+        self.containers.retain(|selected| selected.listed || (has_workload && is_proxy(selected)));
     }
 
     fn take(&mut self, asked: &Asked<'_, 'p>, index: usize, container: &'p Container<'p>) {

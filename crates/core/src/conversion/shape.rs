@@ -3,7 +3,7 @@
 //! The pod's own annotations win over the catalogue, and the catalogue is the vendor's own native form.
 
 use super::{
-    facts::{ClusterFacts, StartupProbeBug},
+    facts::{PodFacts, StartupProbeBug},
     model::{Change, Move, NativeForm, ProbeOrigin, Selected},
 };
 use crate::{
@@ -18,10 +18,10 @@ use serde_json::{Map, Value};
 
 /// What a shaping function looks at.
 #[derive(Clone, Copy)]
-struct Shaping<'p> {
+struct Shaping<'s, 'p> {
     pod: &'p Pod<'p>,
     selected: Selected<'p>,
-    facts: &'p ClusterFacts,
+    facts: &'s PodFacts<'p>,
 }
 
 /// What the catalogue makes of a startup probe.
@@ -56,7 +56,7 @@ pub(super) fn shape<'p>(
     pod: &'p Pod<'p>,
     selected: Vec<Selected<'p>>,
     intent: &Intent,
-    facts: &'p ClusterFacts,
+    facts: &PodFacts<'p>,
 ) -> Vec<Move<'p>> {
     let into_move = |selected: Selected<'p>| {
         let wishes = intent.wishes(&selected.container.name);
@@ -69,7 +69,7 @@ pub(super) fn shape<'p>(
 // === impl NativeForm ===
 
 impl NativeForm {
-    fn of(shaping: Shaping<'_>, wishes: Option<&Wishes>) -> Self {
+    fn of(shaping: Shaping<'_, '_>, wishes: Option<&Wishes>) -> Self {
         let Selected { container, entry, .. } = shaping.selected;
         let mut form = Self::default();
         if let Some(entry) = entry {
@@ -98,7 +98,7 @@ impl NativeForm {
         form
     }
 
-    fn follow_vendor(&mut self, entry: &Entry, shaping: Shaping<'_>) {
+    fn follow_vendor(&mut self, entry: &Entry, shaping: Shaping<'_, '_>) {
         let Shaping { pod, selected: Selected { container, .. }, .. } = shaping;
         let drops = |hook: &Hook, own: Option<&Handler<'_>>| {
             own.is_some_and(|own| hook.drop.iter().any(|pattern| runs(pattern, own)))
@@ -121,7 +121,7 @@ impl NativeForm {
         }
     }
 
-    fn add_vendor_hook(&mut self, entry: &Entry, shaping: Shaping<'_>) {
+    fn add_vendor_hook(&mut self, entry: &Entry, shaping: Shaping<'_, '_>) {
         let Shaping { pod, selected: Selected { container, .. }, .. } = shaping;
         let hook = &entry.pre_stop;
         let Some(add) = &hook.add else { return };
@@ -161,7 +161,7 @@ impl NativeForm {
     }
 
     /// Whether the wish could be followed; if not, it is told why.
-    fn follow_probe_wish(&mut self, wished: &StartupProbe, shaping: Shaping<'_>) -> bool {
+    fn follow_probe_wish(&mut self, wished: &StartupProbe, shaping: Shaping<'_, '_>) -> bool {
         let taken = match wished {
             StartupProbe::Absent => {
                 self.startup_probe = Change::Remove;
@@ -184,7 +184,7 @@ impl NativeForm {
     }
 
     /// Turns on what the vendor has for it and asks that, as `startup-probe.…: vendor` wishes.
-    fn take_vendor_gate(&mut self, shaping: Shaping<'_>) -> bool {
+    fn take_vendor_gate(&mut self, shaping: Shaping<'_, '_>) -> bool {
         match vendor_gate(shaping) {
             Ok((VendorProbe { probe: Some(probe), inner, is_captured }, gate)) => {
                 self.startup_probe = Change::Set(probe);
@@ -201,13 +201,13 @@ impl NativeForm {
         }
     }
 
-    fn refuse_vendor_gate(&mut self, why: &str, shaping: Shaping<'_>) -> bool {
+    fn refuse_vendor_gate(&mut self, why: &str, shaping: Shaping<'_, '_>) -> bool {
         let message = format!("is to get its vendor's startup probe, but {why}");
         self.findings.push(Finding::container(Code::InvalidValue, &*shaping.selected.container.name, message));
         false
     }
 
-    fn follow_pre_stop_wish(&mut self, wished: PreStop, shaping: Shaping<'_>) {
+    fn follow_pre_stop_wish(&mut self, wished: PreStop, shaping: Shaping<'_, '_>) {
         self.declined_pre_stop = declined_hook(&self.pre_stop, wished, shaping);
         self.pre_stop_is_vendors = false;
         self.pre_stop = match wished {
@@ -217,13 +217,13 @@ impl NativeForm {
     }
 
     /// Leaves out a probe of ours where a kubelet has a known bug with it.
-    fn withhold_risky_probe(&mut self, shaping: Shaping<'_>) {
+    fn withhold_risky_probe(&mut self, shaping: Shaping<'_, '_>) {
         if self.probe_origin != ProbeOrigin::Catalogue {
             return;
         }
-        let Shaping { pod, selected, facts } = shaping;
+        let Shaping { selected, facts, .. } = shaping;
         let bugs = [StartupProbeBug::NeverRestarted, StartupProbeBug::KubeletRestart];
-        if let Some(node) = bugs.into_iter().filter_map(|bug| facts.with_bug(pod, bug)).min() {
+        if let Some(node) = bugs.into_iter().filter_map(|bug| facts.with_bug(bug)).min() {
             let why = format!("the kubelet {} of {node} has a bug with it; upgrade the node to get it", node.kubelet);
             self.withhold_probe(&selected.container.name, &why);
         }
@@ -251,13 +251,13 @@ impl NativeForm {
 /// feature that a rule which restarts all containers needs in any case.
 ///
 /// Source: pkg/apis/core/validation/validation.go, `validateInitContainerRestartPolicy`.
-fn keeps_rules(shaping: Shaping<'_>) -> bool {
+fn keeps_rules(shaping: Shaping<'_, '_>) -> bool {
     shaping.selected.container.restarts_all_containers() && !shaping.facts.server_before(Version::new(1, 36, 0))
 }
 
 /// The startup probe of the vendor's native form, where it differs from what the container brings and something is there
 /// to answer it.
-fn vendor_probe(entry: &Entry, shaping: Shaping<'_>) -> VendorProbe {
+fn vendor_probe(entry: &Entry, shaping: Shaping<'_, '_>) -> VendorProbe {
     let Shaping { pod, selected: Selected { container, .. }, .. } = shaping;
     match &entry.gate {
         Some(gate) if !gate.is_on(pod, container) => VendorProbe::default(),
@@ -266,7 +266,7 @@ fn vendor_probe(entry: &Entry, shaping: Shaping<'_>) -> VendorProbe {
 }
 
 /// The vendor's startup probe for a container that is to have it, and what has to be turned on for it.
-fn vendor_gate(shaping: Shaping<'_>) -> Result<(VendorProbe, Option<&Gate>), String> {
+fn vendor_gate<'p>(shaping: Shaping<'_, 'p>) -> Result<(VendorProbe, Option<&'p Gate>), String> {
     let Shaping { pod, selected: Selected { container, entry, .. }, .. } = shaping;
     let entry = entry.ok_or("it is none of the sidecars that are known; give the probe itself")?;
     let off = entry.gate.as_ref().filter(|gate| !gate.is_on(pod, container));
@@ -280,7 +280,7 @@ fn vendor_gate(shaping: Shaping<'_>) -> Result<(VendorProbe, Option<&Gate>), Str
 
 /// The first of the catalogue's alternatives that works; what the container brings counts only where nobody `is_wished`
 /// to take its place.
-fn chosen_probe(entry: &Entry, shaping: Shaping<'_>, is_wished: bool) -> VendorProbe {
+fn chosen_probe(entry: &Entry, shaping: Shaping<'_, '_>, is_wished: bool) -> VendorProbe {
     let Shaping { pod, selected: Selected { container, .. }, .. } = shaping;
     let own_stays = container.startup_probe().is_some() && !is_wished;
     let mut found = VendorProbe::default();
@@ -309,7 +309,7 @@ fn chosen_probe(entry: &Entry, shaping: Shaping<'_>, is_wished: bool) -> VendorP
     found
 }
 
-fn made(form: &StartupProbeForm, shaping: Shaping<'_>) -> Made {
+fn made(form: &StartupProbeForm, shaping: Shaping<'_, '_>) -> Made {
     let readiness = || shaping.selected.container.readiness_probe();
     let of_readiness = |probe: Option<Map<String, Value>>| probe.map_or(Made::Nothing, Made::Probe);
     match &form.from {
@@ -340,7 +340,7 @@ fn finished(mut probe: Map<String, Value>, form: &StartupProbeForm, pod: &Pod<'_
 }
 
 /// A handler of the catalogue with its values filled in.
-fn filled_handler(handler: &Map<String, Value>, shaping: Shaping<'_>) -> Made {
+fn filled_handler(handler: &Map<String, Value>, shaping: Shaping<'_, '_>) -> Made {
     let Some(Value::Object(handler)) = fill(&Value::Object(handler.clone()), shaping) else { return Made::Unknown };
     let port = handler.values().find_map(|action| action.get("port"));
     if port.is_some_and(|port| !port.as_u64().is_some_and(|port| (1..=65535).contains(&port))) {
@@ -352,7 +352,7 @@ fn filled_handler(handler: &Map<String, Value>, shaping: Shaping<'_>) -> Made {
 }
 
 /// The catalogue's preStop hook that a wish leaves out; `planned` is what would have become of the container's own.
-fn declined_hook(planned: &Change, wish: PreStop, shaping: Shaping<'_>) -> Option<Value> {
+fn declined_hook(planned: &Change, wish: PreStop, shaping: Shaping<'_, '_>) -> Option<Value> {
     let Shaping { pod, selected: Selected { container, entry, .. }, .. } = shaping;
     if let Change::Set(hook) = planned {
         return Some(hook.clone());
@@ -364,7 +364,7 @@ fn declined_hook(planned: &Change, wish: PreStop, shaping: Shaping<'_>) -> Optio
 }
 
 /// Source: istio `pkg/kube/inject/app_probe.go`: probes are rewritten when Istio injects, not later.
-fn behind_istio(shaping: Shaping<'_>) -> bool {
+fn behind_istio(shaping: Shaping<'_, '_>) -> bool {
     let pod = shaping.pod;
     let mesh = |name| pod.container(name).is_some() || pod.init_container(name).is_some();
     mesh("istio-proxy") && shaping.selected.container.name != "istio-proxy"
@@ -378,7 +378,7 @@ fn unknown_port<'v>(probe: &'v Value, container: &Container<'_>) -> Option<&'v s
 }
 
 /// A probe that the pod itself gives.
-fn wished_probe(probe: &Value, shaping: Shaping<'_>) -> Result<Value, (Code, String)> {
+fn wished_probe(probe: &Value, shaping: Shaping<'_, '_>) -> Result<Value, (Code, String)> {
     match unknown_port(probe, shaping.selected.container) {
         None => Ok(probe.clone()),
         Some(name) => {
@@ -391,7 +391,7 @@ fn wished_probe(probe: &Value, shaping: Shaping<'_>) -> Result<Value, (Code, Str
 }
 
 /// The readiness probe, asked patiently, as `startup-probe.…: readiness` wishes.
-fn readiness_as_gate(shaping: Shaping<'_>) -> Result<Value, (Code, String)> {
+fn readiness_as_gate(shaping: Shaping<'_, '_>) -> Result<Value, (Code, String)> {
     let Shaping { pod, selected: Selected { container, entry, .. }, .. } = shaping;
     let none = || {
         (
@@ -438,7 +438,7 @@ fn runs(pattern: &[Pattern], hook: &Handler<'_>) -> bool {
 }
 
 /// Fills in `{name}` from the entry's values; a port that is a number becomes one. `None` where a value cannot be seen.
-fn fill(template: &Value, shaping: Shaping<'_>) -> Option<Value> {
+fn fill(template: &Value, shaping: Shaping<'_, '_>) -> Option<Value> {
     let field = |(key, value): (&String, &Value)| {
         let filled = fill(value, shaping)?;
         let port = filled.as_str().filter(|_| key == "port").and_then(|text| text.parse::<u16>().ok());
@@ -452,7 +452,7 @@ fn fill(template: &Value, shaping: Shaping<'_>) -> Option<Value> {
     })
 }
 
-fn fill_text(text: &str, shaping: Shaping<'_>) -> Option<String> {
+fn fill_text(text: &str, shaping: Shaping<'_, '_>) -> Option<String> {
     let Shaping { pod, selected, .. } = shaping;
     let mut filled = text.to_owned();
     if !text.contains('{') {

@@ -19,7 +19,7 @@ pub use fields::{
     Resources, SleepAction, TcpSocketAction, VolumeMount,
 };
 pub use json::{ANNOTATIONS_LIMIT, Entries, Label, Text};
-pub use placement::{HOSTNAME, NodeTraits, Placement, Taint, Toleration};
+pub use placement::{HOSTNAME, NodeLabels, Placement, Taint, Toleration};
 pub use quantity::Quantity;
 pub use unreadable::Unreadable;
 

@@ -17,17 +17,15 @@ pub struct Placement<'a> {
     tolerations: Vec<Toleration<'a>>,
 }
 
-/// What of a node decides which pods may run on it.
+/// By what a pod selects a node.
 #[derive(Clone, Copy, Debug)]
-pub struct NodeTraits<'n> {
+pub struct NodeLabels<'n> {
     /// `metadata.name`.
     pub name: &'n str,
     /// The label `kubernetes.io/hostname`, which is another one for each node.
     pub hostname: Option<&'n str>,
     /// All other labels.
     pub labels: &'n BTreeMap<String, String>,
-    /// `spec.taints`.
-    pub taints: &'n [Taint],
 }
 
 /// One of a node's `taints`.
@@ -123,9 +121,17 @@ pub const HOSTNAME: &str = "kubernetes.io/hostname";
 /// The only field that `matchFields` may ask for.
 const NAME_FIELD: &str = "metadata.name";
 
-/// How the keys of taints begin that Kubernetes sets and takes away by itself, such as for a node that is not ready or
-/// cordoned. They say nothing about where a pod runs that waits until they are gone.
-const PASSING_TAINTS: [&str; 2] = ["node.kubernetes.io/", "node.cloudprovider.kubernetes.io/"];
+/// How the keys of taints begin that come and go by themselves: of a node that is not ready or cordoned, that starts, or that
+/// an autoscaler takes away. They say nothing about where a pod runs that waits until they are gone.
+const PASSING_TAINTS: [&str; 5] = [
+    "node.kubernetes.io/",
+    "node.cloudprovider.kubernetes.io/",
+    "karpenter.sh/",
+    "ToBeDeletedByClusterAutoscaler",
+    "DeletionCandidateOfClusterAutoscaler",
+];
+/// How they end for nodes on which a network or storage plugin is yet to start.
+const STARTING_TAINT: &str = "/agent-not-ready";
 
 // === impl Placement ===
 
@@ -141,27 +147,32 @@ impl<'a> Placement<'a> {
         Self { node_selector: value(node_selector), terms, tolerations: value(tolerations) }
     }
 
-    /// Whether a pod may run on `node`, as far as its node selector, its required node affinity and its tolerations say.
-    /// A requirement that cannot be understood keeps no node out.
+    /// Whether a pod selects `node`, by its node selector and its required node affinity. A requirement that cannot be
+    /// understood leaves no node out.
     #[must_use]
-    pub fn admits(&self, node: NodeTraits<'_>) -> bool {
+    pub fn selects(&self, node: NodeLabels<'_>) -> bool {
         self.node_selector.iter().all(|(key, value)| node.label(key) == Some(value))
             && self.terms.as_ref().is_none_or(|terms| terms.iter().any(|term| term.admits(node)))
-            && node.taints.iter().all(|taint| !taint.keeps_out() || self.tolerates(taint))
     }
 
-    /// Whether [`admits`](Self::admits) may say something else of two nodes that differ in nothing but their names.
+    /// Whether none of a node's `taints` keeps the pod off it.
+    #[must_use]
+    pub fn tolerates_all(&self, taints: &[Taint]) -> bool {
+        taints.iter().all(|taint| !taint.keeps_out() || self.tolerates(taint))
+    }
+
+    /// Whether [`selects`](Self::selects) may say something else of two nodes that differ in nothing but their names.
     #[must_use]
     pub fn depends_on_name(&self) -> bool {
         let of_terms = || self.terms().any(|term| !term.match_fields.is_empty());
         self.keys().any(|key| key == HOSTNAME) || of_terms()
     }
 
-    /// How many comparisons it takes at most to say whether a node is admitted that has one taint.
+    /// How many comparisons it takes at most to say whether a node is selected.
     #[must_use]
     pub fn comparisons(&self) -> usize {
         let of_terms = self.terms().flat_map(Term::requirements).map(|requirement| 1 + requirement.values.len());
-        1 + self.node_selector.iter().count() + of_terms.sum::<usize>() + self.tolerations.len()
+        1 + self.node_selector.iter().count() + of_terms.sum::<usize>()
     }
 
     /// Whether the pod runs only on nodes that have the label `key` with a value for which `counts` holds.
@@ -205,9 +216,9 @@ impl<'a> Placement<'a> {
     }
 }
 
-// === impl NodeTraits ===
+// === impl NodeLabels ===
 
-impl<'n> NodeTraits<'n> {
+impl<'n> NodeLabels<'n> {
     fn label(&self, key: &str) -> Option<&'n str> {
         if key == HOSTNAME { self.hostname } else { self.labels.get(key).map(String::as_str) }
     }
@@ -220,6 +231,7 @@ impl Taint {
     fn keeps_out(&self) -> bool {
         matches!(&*self.effect, "NoSchedule" | "NoExecute")
             && !PASSING_TAINTS.iter().any(|begin| self.key.starts_with(begin))
+            && !self.key.ends_with(STARTING_TAINT)
     }
 }
 
@@ -247,7 +259,7 @@ impl Toleration<'_> {
 
 impl<'a> Term<'a> {
     /// A term that asks for nothing admits nothing.
-    fn admits(&self, node: NodeTraits<'_>) -> bool {
+    fn admits(&self, node: NodeLabels<'_>) -> bool {
         let label = |requirement: &Requirement<'_>| requirement.holds_for(node.label(&requirement.key));
         let field =
             |requirement: &Requirement<'_>| requirement.key != NAME_FIELD || requirement.holds_for(Some(node.name));

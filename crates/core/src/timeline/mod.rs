@@ -105,7 +105,7 @@ impl Timeline {
         let conversion = convert_pod(&pod, settings);
         let unobserved = conversion.observer.is_some().then(|| convert_unobserved(&pod, settings));
         let patch = &unobserved.as_ref().unwrap_or(&conversion).patch;
-        let kubelet = settings.facts.oldest_kubelet(&pod);
+        let kubelet = settings.facts.for_pod(&pod).oldest_kubelet();
         let endless = endless(&pod, &conversion, settings);
         let is_to_convert = matches!(conversion.decision, Decision::Converted | Decision::WouldConvert);
         let after = if is_to_convert { patched(json, patch) } else { None };

@@ -11,7 +11,7 @@ pub use nodes::Nodes;
 
 use crate::{pod::Pod, version::Version};
 use nodes::{Concern, Found};
-use std::{collections::BTreeMap, fmt};
+use std::{cell::OnceCell, collections::BTreeMap, fmt};
 
 /// What is known about the cluster that a pod is for. What is not known is taken to be the newest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,14 @@ pub struct ClusterFacts {
     /// Whether the API server keeps `restartPolicy: Always` on an init container, proved by a dry run.
     pub keeps_restart_policy: Option<bool>,
     nodes: Nodes,
+}
+
+/// What is known about the cluster, for one pod: which nodes may run it is worked out once for all that ask.
+#[derive(Debug)]
+pub struct PodFacts<'p> {
+    cluster: &'p ClusterFacts,
+    pod: &'p Pod<'p>,
+    found: [OnceCell<Option<Found<'p>>>; Concern::ALL.len()],
 }
 
 /// A node whose kubelet matters to a rule.
@@ -79,12 +87,6 @@ impl ClusterFacts {
         self.nodes.kubelets()
     }
 
-    /// The version of the oldest kubelet that may come to run `pod`, as far as it is known.
-    #[must_use]
-    pub fn oldest_kubelet(&self, pod: &Pod<'_>) -> Option<Version> {
-        self.nodes.oldest_that_may_run(pod)
-    }
-
     /// The oldest kubelet that may run a converted pod.
     #[must_use]
     pub const fn kubelet_floor(&self) -> Version {
@@ -97,34 +99,10 @@ impl ClusterFacts {
         self.server.is_some_and(|server| server < version)
     }
 
-    /// A node that may run `pod` and is below the floor, and how many more there are.
+    /// The same for `pod`.
     #[must_use]
-    pub fn below_floor(&self, pod: &Pod<'_>) -> Option<(Node, usize)> {
-        let found = self.nodes.that_may_run(pod, Concern::BelowFloor)?;
-        Some((found.into(), found.others))
-    }
-
-    /// A node that may run `pod` and whose kubelet has `bug`.
-    #[must_use]
-    pub fn with_bug(&self, pod: &Pod<'_>, bug: StartupProbeBug) -> Option<Node> {
-        let concern = match bug {
-            StartupProbeBug::NeverRestarted if pod.spec.restart_policy != "Never" => return None,
-            StartupProbeBug::NeverRestarted => Concern::NeverRestarted,
-            StartupProbeBug::KubeletRestart => Concern::KubeletRestart,
-        };
-        self.nodes.that_may_run(pod, concern).map(Node::from)
-    }
-
-    /// A node that may run `pod` and whose kubelet does not enforce a sidecar's own limit on ephemeral storage. No kubelet
-    /// is newer than its API server.
-    #[must_use]
-    pub fn ignoring_storage_limits(&self, pod: &Pod<'_>) -> Option<Node> {
-        if self.kubelets().is_empty() {
-            let kubelet =
-                self.server.filter(|server| Concern::StorageLimits.is_about(*server, self.kubelet_floor()))?;
-            return Some(Node { name: Self::EVERY_NODE.to_owned(), kubelet });
-        }
-        self.nodes.that_may_run(pod, Concern::StorageLimits).map(Node::from)
+    pub fn for_pod<'p>(&'p self, pod: &'p Pod<'p>) -> PodFacts<'p> {
+        PodFacts { cluster: self, pod, found: Default::default() }
     }
 }
 
@@ -132,6 +110,60 @@ impl ClusterFacts {
 impl Default for ClusterFacts {
     fn default() -> Self {
         Self { server: None, keeps_restart_policy: None, nodes: Nodes::new(Version::new(1, 29, 0)) }
+    }
+}
+
+// === impl PodFacts ===
+
+impl<'p> PodFacts<'p> {
+    /// Whether the API server is known to be older than `version`.
+    #[must_use]
+    pub fn server_before(&self, version: Version) -> bool {
+        self.cluster.server_before(version)
+    }
+
+    /// A node that may run the pod and is below the floor, and how many more there are.
+    #[must_use]
+    pub fn below_floor(&self) -> Option<(Node, usize)> {
+        let found = self.found(Concern::BelowFloor)?;
+        Some((found.into(), found.others))
+    }
+
+    /// A node that may run the pod and whose kubelet has `bug`.
+    #[must_use]
+    pub fn with_bug(&self, bug: StartupProbeBug) -> Option<Node> {
+        let concern = match bug {
+            StartupProbeBug::NeverRestarted if self.pod.spec.restart_policy != "Never" => return None,
+            StartupProbeBug::NeverRestarted => Concern::NeverRestarted,
+            StartupProbeBug::KubeletRestart => Concern::KubeletRestart,
+        };
+        self.found(concern).map(Node::from)
+    }
+
+    /// A node that may run the pod and whose kubelet does not enforce a sidecar's own limit on ephemeral storage. No
+    /// kubelet is newer than its API server.
+    #[must_use]
+    pub fn ignoring_storage_limits(&self) -> Option<Node> {
+        let ClusterFacts { server, nodes, .. } = self.cluster;
+        if nodes.kubelets().is_empty() {
+            let kubelet = server.filter(|server| Concern::StorageLimits.is_about(*server, nodes.floor()))?;
+            return Some(Node { name: ClusterFacts::EVERY_NODE.to_owned(), kubelet });
+        }
+        self.found(Concern::StorageLimits).map(Node::from)
+    }
+
+    /// The version of the oldest kubelet that may come to run the pod, as far as it is known. Above the floor the nodes are
+    /// not told apart.
+    #[must_use]
+    pub fn oldest_kubelet(&self) -> Option<Version> {
+        let nodes = &self.cluster.nodes;
+        let pinned = || nodes.kubelets().get(&*self.pod.spec.node_name).copied();
+        let others = || nodes.kubelets().values().copied().filter(|kubelet| *kubelet >= nodes.floor()).min();
+        self.found(Concern::BelowFloor).map(|found| found.oldest).or_else(pinned).or_else(others)
+    }
+
+    fn found(&self, concern: Concern) -> Option<Found<'p>> {
+        *self.found[concern as usize].get_or_init(|| self.cluster.nodes.that_may_run(self.pod, concern))
     }
 }
 
@@ -154,6 +186,10 @@ impl From<Found<'_>> for Node {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method for one lifetime is no function for all of them"
+)]
 mod tests {
     use super::*;
 
@@ -163,14 +199,15 @@ mod tests {
         ClusterFacts::default().with_kubelets(kubelets.into())
     }
 
-    fn with_pod<T>(spec: &str, ask: impl Fn(&Pod<'_>) -> T) -> T {
-        ask(&Pod::parse(&format!(r#"{{"spec":{spec}}}"#)).unwrap())
+    fn with_pod<T>(facts: &ClusterFacts, spec: &str, ask: impl Fn(&PodFacts<'_>) -> T) -> T {
+        ask(&facts.for_pod(&Pod::parse(&format!(r#"{{"spec":{spec}}}"#)).unwrap()))
     }
 
     #[test]
     fn only_the_pinned_node_counts_where_there_is_one() {
-        let below =
-            |spec: &str| with_pod(spec, |pod| facts().below_floor(pod)).map(|(node, others)| (node.name, others));
+        let below = |spec: &str| {
+            with_pod(&facts(), spec, |facts| facts.below_floor()).map(|(node, others)| (node.name, others))
+        };
         assert_eq!(below("{}"), Some(("a".to_owned(), 1)));
         assert_eq!(below(r#"{"nodeName":"new"}"#), Some(("a".to_owned(), 1)));
         assert_eq!(below(r#"{"nodeName":"d"}"#), Some(("d".to_owned(), 0)));
@@ -179,7 +216,7 @@ mod tests {
 
     #[test]
     fn bugs_are_those_of_the_nodes_that_count() {
-        let bug = |spec: &str, bug| with_pod(spec, |pod| facts().with_bug(pod, bug)).map(|node| node.name);
+        let bug = |spec: &str, bug| with_pod(&facts(), spec, |facts| facts.with_bug(bug)).map(|node| node.name);
         assert_eq!(bug("{}", StartupProbeBug::KubeletRestart).as_deref(), Some("c"));
         assert_eq!(bug("{}", StartupProbeBug::NeverRestarted), None);
         assert_eq!(bug(r#"{"restartPolicy":"Never"}"#, StartupProbeBug::NeverRestarted).as_deref(), Some("a"));
@@ -189,7 +226,7 @@ mod tests {
     #[test]
     fn a_sidecars_storage_limit_counts_from_1_37_on() {
         let ignoring = |facts: &ClusterFacts, spec: &str| {
-            with_pod(spec, |pod| facts.ignoring_storage_limits(pod)).map(|node| (node.name, node.kubelet.minor))
+            with_pod(facts, spec, |facts| facts.ignoring_storage_limits()).map(|node| (node.name, node.kubelet.minor))
         };
         let [old, new] = [36, 37].map(|minor| Version::new(1, minor, 0));
         assert_eq!(ignoring(&facts(), "{}"), Some(("a".to_owned(), 28)));
@@ -205,7 +242,7 @@ mod tests {
     #[test]
     fn another_floor_counts_anew() {
         let facts = facts().with_kubelet_floor(Version::new(1, 36, 0));
-        assert_eq!(with_pod("{}", |pod| facts.below_floor(pod)).map(|(_, others)| others), Some(3));
+        assert_eq!(with_pod(&facts, "{}", |facts| facts.below_floor()).map(|(_, others)| others), Some(3));
         assert_eq!(facts, facts.clone().with_kubelets(facts.kubelets().clone()));
     }
 }

@@ -1,7 +1,7 @@
 //! One node, as the API server has it.
 
 use crate::{
-    pod::{HOSTNAME, NodeTraits, Pod, Taint, null_is_default},
+    pod::{HOSTNAME, NodeLabels, Pod, Taint, null_is_default},
     version::Version,
 };
 use serde::Deserialize;
@@ -94,18 +94,30 @@ impl Member {
     pub(super) const fn named(name: String, kubelet: Version) -> Self {
         Self { name, kubelet, hostname: None }
     }
-
-    /// Whether `pod` may run on this node, which has `traits`.
-    pub(super) fn may_run(&self, pod: &Pod<'_>, traits: &Traits) -> bool {
-        let Traits { labels, taints } = traits;
-        let node = NodeTraits { name: &self.name, hostname: self.hostname.as_deref(), labels, taints };
-        traits.has_system_of(pod) && pod.placement().admits(node)
-    }
 }
 
 // === impl Traits ===
 
 impl Traits {
+    /// Whether `member`, which has these traits, may run `pod`. Each comparison that it takes is taken from `left`; where
+    /// none is left, it may.
+    pub(super) fn admit(&self, pod: &Pod<'_>, member: &Member, left: &mut usize) -> bool {
+        let placement = pod.placement();
+        let mut spend = |comparisons: usize| {
+            *left = left.saturating_sub(comparisons);
+            *left > 0
+        };
+        // Taints come first: they keep most pods off most of such nodes, and pods say less of them.
+        if !spend(placement.tolerations().len() * self.taints.len() + 1) {
+            return true;
+        }
+        if !self.has_system_of(pod) || !placement.tolerates_all(&self.taints) {
+            return false;
+        }
+        let (name, hostname, labels) = (&*member.name, member.hostname.as_deref(), &self.labels);
+        !spend(placement.comparisons()) || placement.selects(NodeLabels { name, hostname, labels })
+    }
+
     /// Whether the node's operating system is the one that the pod says it is for. The kubelet refuses others.
     ///
     /// Source: pkg/kubelet/lifecycle/predicate.go, `rejectPodAdmissionBasedOnOSField`.

@@ -37,7 +37,7 @@ pub(super) struct Found<'n> {
     /// How many more there are.
     pub(super) others: usize,
     /// The oldest version among all of them.
-    oldest: Version,
+    pub(super) oldest: Version,
 }
 
 /// How many comparisons a review makes at most to tell which nodes may run a pod. What is left then may.
@@ -124,30 +124,20 @@ impl Nodes {
         self.search(pod, concern)
     }
 
-    /// The version of the oldest kubelet that may run `pod`. Above the floor the nodes are not told apart.
-    pub(super) fn oldest_that_may_run(&self, pod: &Pod<'_>) -> Option<Version> {
-        let below = self.that_may_run(pod, Concern::BelowFloor).map(|found| found.oldest);
-        let pinned = || self.kubelets.get(&*pod.spec.node_name).copied();
-        let others = || self.kubelets.values().copied().filter(|kubelet| *kubelet >= self.floor).min();
-        below.or_else(pinned).or_else(others)
-    }
-
     fn search(&self, pod: &Pod<'_>, concern: Concern) -> Option<Found<'_>> {
         let depends_on_name = pod.placement().depends_on_name();
-        let mut looks = MOST_COMPARISONS / pod.placement().comparisons();
-        let mut may_run = |member: &Member, traits: Option<&Traits>| {
-            looks = looks.saturating_sub(1);
-            looks == 0 || traits.is_none_or(|traits| member.may_run(pod, traits))
-        };
+        let mut left = MOST_COMPARISONS;
         let mut found = None;
         for (traits, members) in &self.groups {
             let mut concerned = members.iter().filter(|member| concern.is_about(member.kubelet, self.floor)).peekable();
             let Some(first) = concerned.peek() else { continue };
+            let mut may_run =
+                |member: &Member| traits.as_ref().is_none_or(|traits| traits.admit(pod, member, &mut left));
             // What is true of one is true of all, but for their names.
-            if !depends_on_name && !may_run(first, traits.as_ref()) {
+            if !depends_on_name && !may_run(first) {
                 continue;
             }
-            let runs = concerned.filter(|member| !depends_on_name || may_run(member, traits.as_ref()));
+            let runs = concerned.filter(|member| !depends_on_name || may_run(member));
             found = runs.fold(found, |found, member| Some(Found::with(found, member)));
         }
         found
@@ -161,7 +151,8 @@ impl Nodes {
 // === impl Concern ===
 
 impl Concern {
-    const ALL: [Self; 4] = [Self::BelowFloor, Self::NeverRestarted, Self::KubeletRestart, Self::StorageLimits];
+    pub(super) const ALL: [Self; 4] =
+        [Self::BelowFloor, Self::NeverRestarted, Self::KubeletRestart, Self::StorageLimits];
     /// Those that are about some nodes of a cluster; a storage limit is of no use in nearly every one, and all of its nodes.
     const OF_SOME: [Self; 3] = [Self::BelowFloor, Self::NeverRestarted, Self::KubeletRestart];
 

@@ -19,6 +19,7 @@ mod versions;
 
 use super::{
     Settings,
+    facts::PodFacts,
     knowledge::{
         carriers::LateCarriers,
         markers,
@@ -43,6 +44,7 @@ use std::{cell::OnceCell, collections::BTreeSet};
 pub(super) struct Case<'p> {
     pub(super) pod: &'p Pod<'p>,
     pub(super) settings: Settings<'p>,
+    pub(super) facts: PodFacts<'p>,
     pub(super) plan: Plan<'p>,
     pub(super) carriers: LateCarriers<'p>,
     after: OnceCell<Lifecycle<'p>>,
@@ -144,12 +146,14 @@ impl<'p> Case<'p> {
     pub(super) const fn new(
         pod: &'p Pod<'p>,
         settings: Settings<'p>,
+        facts: PodFacts<'p>,
         plan: Plan<'p>,
         carriers: LateCarriers<'p>,
     ) -> Self {
         Self {
             pod,
             settings,
+            facts,
             plan,
             carriers,
             after: OnceCell::new(),

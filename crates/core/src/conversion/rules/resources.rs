@@ -75,7 +75,7 @@ pub(super) fn exclusive_cpus_first(case: &Case<'_>) -> Option<String> {
 /// Source: `pkg/kubelet/eviction/eviction_manager.go`, `containerEphemeralStorageLimitEviction`; sidecars count since 1.37.
 pub(super) fn ephemeral_storage_limit(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     the_move.container().resources().filter(|resources| resources.limits.contains_key("ephemeral-storage"))?;
-    let node = case.settings.facts.ignoring_storage_limits(case.pod)?;
+    let node = case.facts.ignoring_storage_limits()?;
     let kubelet = node.kubelet;
     Some(format!(
         "its limit on ephemeral storage is not enforced on a native sidecar by the kubelet {kubelet} of {node}, only from 1.37 on; \

@@ -25,10 +25,9 @@ pub(super) fn restart_policy_dropped(case: &Case<'_>) -> Option<String> {
 }
 
 pub(super) fn kubelet_too_old(case: &Case<'_>) -> Option<String> {
-    let facts = case.settings.facts;
-    let (node, others) = facts.below_floor(case.pod)?;
+    let (node, others) = case.facts.below_floor()?;
     let others = if others == 0 { String::new() } else { format!(" (and {others} more)") };
-    let (kubelet, floor) = (node.kubelet, facts.kubelet_floor());
+    let (kubelet, floor) = (node.kubelet, case.settings.facts.kubelet_floor());
     Some(format!(
         "{node}{others} has kubelet {kubelet}, below the floor {floor}; upgrade it, keep the pod off it, or accept this"
     ))
@@ -65,5 +64,5 @@ fn at_risk(case: &Case<'_>, the_move: &Move<'_>, bug: StartupProbeBug) -> Option
         Change::Set(_) => form.probe_origin != ProbeOrigin::Catalogue,
         Change::Remove => false,
     };
-    if own { case.settings.facts.with_bug(case.pod, bug) } else { None }
+    if own { case.facts.with_bug(bug) } else { None }
 }
