@@ -45,6 +45,11 @@ pub(super) fn pre_stop_drain(_: &Case<'_>, the_move: &Move<'_>) -> Option<String
 }
 
 pub(super) fn pre_stop_early(_: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
+    // What mounted files for others has to take them away again, and its vendor knows when.
+    let is_vendors = the_move.selected.entry.is_some_and(|entry| entry.pre_stop.vendor_keeps);
+    if is_vendors && does(the_move, HookKind::Unmount) {
+        return None;
+    }
     let takes = does(the_move, HookKind::Quit) || does(the_move, HookKind::Unmount);
     let name = the_move.name();
     ((takes && keeps(the_move)) || does(the_move, HookKind::Other)).then(|| {

@@ -53,7 +53,20 @@ pub(super) fn liveness_asks_application(case: &Case<'_>, the_move: &Move<'_>) ->
 }
 
 pub(super) fn needs_application(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
-    asks_too_early(case, the_move).or_else(|| follows_too_early(case, the_move))
+    ends_too_early(case, the_move)
+        .or_else(|| asks_too_early(case, the_move))
+        .or_else(|| follows_too_early(case, the_move))
+}
+
+/// Whether it is known to end while what it asks is not there, wherever it is told what to ask.
+fn ends_too_early(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
+    let entry = the_move.selected.known()?;
+    let ends = any_holds(&entry.needs_application, case.pod, the_move.container());
+    ends.then(|| {
+        "is known to end while what it asks does not answer, and the application starts only after it: it is restarted until that one is \
+         there; leave it where it is, or take a version or a flag with which it tries again"
+            .to_owned()
+    })
 }
 
 /// Whether it asks a port of a container that starts later, and ends where that does not answer.
@@ -61,10 +74,7 @@ fn asks_too_early(case: &Case<'_>, the_move: &Move<'_>) -> Option<String> {
     let told = |by: By<'_>| matches!(by, By::Flag(_) | By::CommandLine | By::Variable(_));
     // First, for few containers ask anything.
     let (ask, owner) = asks_later(case, the_move, |by| told(by) && !is_patient_name(by))?;
-    let ends = match the_move.selected.known() {
-        Some(entry) => any_holds(&entry.needs_application, case.pod, the_move.container()),
-        None => !is_patient(the_move),
-    };
+    let ends = the_move.selected.known().is_none() && !is_patient(the_move);
     // A script that waits for the port tries again.
     let waits_for = |port: i64| the_move.waits().iter().any(|wait| wait.awaited == Awaited::Port(port));
     if !ends || matches!(ask.address, Address::Port(port) if waits_for(port)) {
