@@ -4,14 +4,18 @@ use super::Case;
 use crate::{conversion::workload::ExitCodes, pod::Pod};
 
 /// Labels of virtual nodes, with their values.
-const VIRTUAL_LABELS: [(&str, &str); 3] =
-    [("type", "virtual-kubelet"), ("virtualization", "virtualnode2"), ("kubernetes.azure.com/managed", "false")];
+const VIRTUAL_LABELS: [(&str, &str); 4] = [
+    ("type", "virtual-kubelet"),
+    ("virtualization", "virtualnode2"),
+    ("kubernetes.azure.com/managed", "false"),
+    ("node.kubernetes.io/instance-type", "eklet"),
+];
 /// The label, and the taint, that says whose virtual node it is.
 const VIRTUAL_PROVIDER: &str = "virtual-kubelet.io/provider";
 /// Providers that hand pods on to other clusters, where a kubelet runs them.
 const REAL_PROVIDERS: [&str; 1] = ["admiralty"];
 /// Taints of virtual nodes.
-const VIRTUAL_TAINTS: [&str; 2] = [VIRTUAL_PROVIDER, "azure.com/aci"];
+const VIRTUAL_TAINTS: [&str; 3] = [VIRTUAL_PROVIDER, "azure.com/aci", "eks.tke.cloud.tencent.com/eklet"];
 /// How the names begin that virtual nodes of Azure and Alibaba Cloud have.
 const VIRTUAL_NAMES: [&str; 2] = ["virtual-node-aci-", "virtual-kubelet-"];
 /// Labels of pods by which a provider has them scheduled to its virtual nodes: Alibaba Cloud's, and Huawei Cloud's of two
