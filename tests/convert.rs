@@ -461,6 +461,8 @@ fn only_nodes_that_may_run_the_pod_count() {
 
 #[rstest]
 #[case::no_json("items: []", "is not understood: expected value at line 1")]
+#[case::empty(r#"{"kind": "List", "items": []}"#, "it has no nodes")]
+#[case::nothing("{}", "it has no kind")]
 #[case::other(r#"{"kind": "Pod"}"#, "it is a Pod, and no list of nodes")]
 #[case::others(r#"{"kind": "List", "items": [{"kind": "Pod"}]}"#, "items[0] is a Pod")]
 #[case::misshapen(r#"{"kind": "NodeList", "items": [{"spec": {"taints": 5}}]}"#, "items[0]: ")]

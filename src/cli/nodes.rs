@@ -7,6 +7,7 @@ use native_sidecar_core::{
     version::Version,
 };
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// Why there are no nodes.
@@ -34,19 +35,12 @@ pub struct NodesFile {
     pub strange: Vec<StrangeKubelet>,
 }
 
-/// A list as kubectl (`List`) or the API server (`NodeList`) writes it.
-#[derive(Deserialize)]
-struct List {
-    kind: String,
-    #[serde(default)]
-    items: Vec<Item>,
-}
-
+/// A node, or a list as kubectl (`List`) or the API server (`NodeList`) writes it.
 #[derive(Deserialize)]
 struct Item {
     kind: Option<String>,
     #[serde(flatten)]
-    node: serde_json::Map<String, serde_json::Value>,
+    node: Map<String, Value>,
 }
 
 /// Reads the nodes in the file at `path`, where `floor` is the oldest kubelet that may run a converted pod.
@@ -57,19 +51,32 @@ struct Item {
 pub fn read(path: &Path, floor: Version) -> Result<NodesFile, NodesError> {
     let bytes = input::read(path)?;
     let format = |reason: String| NodesError::Format { path: path.to_owned(), reason };
-    let list: List = serde_json::from_slice(&bytes).map_err(|error| format(joined(&error.to_string())))?;
-    if !matches!(&*list.kind, "List" | "NodeList") {
-        return Err(format(format!("it is a {}, and no list of nodes", list.kind)));
+    let Item { kind, node } = serde_json::from_slice(&bytes).map_err(|error| format(joined(&error.to_string())))?;
+    let items = match kind.as_deref() {
+        Some("List" | "NodeList") => items_of(node).map_err(format)?,
+        Some("Node") => vec![Item { kind, node }],
+        Some(kind) => return Err(format(format!("it is a {kind}, and no list of nodes"))),
+        None => return Err(format("it has no kind".to_owned())),
+    };
+    if items.is_empty() {
+        return Err(format("it has no nodes".to_owned()));
     }
     let mut file = NodesFile { nodes: Nodes::new(floor), strange: Vec::new() };
-    for (index, item) in list.items.into_iter().enumerate() {
+    for (index, item) in items.into_iter().enumerate() {
         match item.kind.as_deref() {
             None | Some("Node") => {}
             Some(kind) => return Err(format(format!("items[{index}] is a {kind}"))),
         }
-        let node = NodeObject::deserialize(serde_json::Value::Object(item.node));
+        let node = NodeObject::deserialize(Value::Object(item.node));
         let node = node.map_err(|error| format(format!("items[{index}]: {error}")))?;
         file.strange.extend(file.nodes.add(node).err());
     }
     Ok(file)
+}
+
+fn items_of(mut list: Map<String, Value>) -> Result<Vec<Item>, String> {
+    let items = list.remove("items").unwrap_or_default();
+    serde_json::from_value::<Option<Vec<Item>>>(items)
+        .map(Option::unwrap_or_default)
+        .map_err(|error| format!("items: {error}"))
 }

@@ -217,9 +217,34 @@ fn read(text: &str) -> Result<File, String> {
         let error = error.without_snippet();
         let place =
             error.location().map(|at| format!("line {}, column {}", at.line(), at.column())).unwrap_or_default();
-        let reason = error.to_string().replacen(&format!(" at {place}"), "", 1);
-        joined(&format!("{place}: {field}: {reason}"))
+        let reason = reason_of(error).replacen(&format!(" at {place}"), "", 1);
+        // What is wrong with the whole file, or with a key, has no field.
+        let field = field.trim_end_matches(['.', '?']);
+        joined(&[&place, field, &reason].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": "))
     })
+}
+
+/// What the library says, where that is for people and not for programmers.
+fn reason_of(error: &serde_saphyr::Error) -> String {
+    match error {
+        serde_saphyr::Error::DuplicateMappingKey { key, .. } => match key {
+            Some(key) => format!("the key {key} is given twice"),
+            None => "a key is given twice".to_owned(),
+        },
+        serde_saphyr::Error::MultipleDocuments { .. } => "there is more than one document; write one".to_owned(),
+        other => match other.to_string() {
+            text if text.starts_with("expected sequence start") => {
+                text.replacen("expected sequence start", "a list is wanted here", 1)
+            }
+            text if text.starts_with("expected mapping start") => {
+                text.replacen("expected mapping start", "fields are wanted here", 1)
+            }
+            text if text.starts_with("expected string scalar") => {
+                text.replacen("expected string scalar", "a text is wanted here", 1)
+            }
+            text => text,
+        },
+    }
 }
 
 #[cfg(test)]
@@ -313,7 +338,7 @@ mod tests {
     fn errors_say_where_and_what() {
         for (text, says) in [
             ("sidecars: 5", "line 1, column 11: sidecars: "),
-            ("sidecars:\n- name: [\n", "line 2, column 9: sidecars[0].name: "),
+            ("sidecars:\n- name: [\n", "line 2, column 9: sidecars[0].name: a text is wanted here"),
             (
                 "sidecars:\n- name: a\n  vendor: b\n  stage: late\n  recognise: {containers: [a], images: [b]}\n",
                 "line 4, column 10: sidecars[0].stage: unknown variant `late`, expected one of network, ",
@@ -325,6 +350,13 @@ mod tests {
             (
                 "sidecars:\n- name: a\n  vendor: b\n  stage: data\n  recognise: {containers: [], images: [b]}\n",
                 "line 2: sidecar \"a\": recognise.containers needs at least one pattern",
+            ),
+            ("sidecars:\n- name: a\n  name: b\n", "line 3, column 3: sidecars[0]: the key name is given twice"),
+            ("sidecars: []\n---\nsidecars: []\n", "more than one document"),
+            ("- a\n", "line 1, column 1: "),
+            (
+                &format!("{ENTRY}  one-shot: [{{}}]\n"),
+                "line 6, column 14: sidecars[0].one-shot[0]: a condition without a field would always hold",
             ),
             (&format!("{ENTRY}{}", &ENTRY[10..]), "line 6: sidecar \"a\": an earlier one has the same name"),
             (&probing("{handler: {httpget: {port: 1}}}", ""), "httpget"),

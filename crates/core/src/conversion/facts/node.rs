@@ -2,6 +2,7 @@
 
 use crate::{
     pod::{HOSTNAME, NodeLabels, Pod, Taint, null_is_default},
+    text::one_line,
     version::Version,
 };
 use serde::Deserialize;
@@ -50,7 +51,7 @@ struct NodeInfo {
 
 /// A node's name, and its kubelet's version, which is none of Kubernetes, as that of some virtual nodes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{name} ({version:?})")]
+#[error("{} ({version:?})", one_line(name))]
 pub struct StrangeKubelet {
     name: String,
     version: String,
