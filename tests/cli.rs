@@ -148,6 +148,16 @@ fn the_catalogue_is_listed_in_columns() {
 }
 
 #[test]
+fn the_page_of_the_catalogue_shows_what_is_known() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/catalogue.md")).unwrap();
+    let tables = stdout(&run(&["catalogue", "--markdown"], ""));
+    assert!(
+        page.ends_with(&tables),
+        "docs/catalogue.md has to end in what `native-sidecar catalogue --markdown` prints"
+    );
+}
+
+#[test]
 fn the_printed_catalogue_can_be_read_back() {
     let yaml = stdout(&run(&["catalogue", "--yaml"], ""));
     let file = tempfile::NamedTempFile::new().unwrap();

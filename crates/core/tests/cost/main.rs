@@ -16,7 +16,7 @@ use native_sidecar_core::{
     admission::{Context, Route, review},
     conversion::{ClusterFacts, NodeObject, Nodes, Version},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -55,10 +55,12 @@ fn thousands_of_nodes_cost_a_review_nothing() {
         return;
     }
     let counts = count_instructions("the_measured_program_with_nodes");
-    let [none, thousands, few_of_them, all_of_them] = counts[..] else { panic!("{counts:?}") };
+    let [none, thousands, few_of_them, all_of_them, alone, together] = counts[..] else { panic!("{counts:?}") };
     assert!(thousands * 100 <= none * 105, "{thousands} instructions with 5000 nodes, {none} without");
     // Whatever the pod asks of nodes, and however different they are.
     assert!(all_of_them < few_of_them + 15_000_000, "{all_of_them} with 5000 old nodes, {few_of_them} with one");
+    // And however many of its containers make the nodes matter.
+    assert!(together < alone + 45_000_000, "{together} with 5000 nodes for 400 sidecars, {alone} with one node");
 }
 
 /// What runs below valgrind for the first test.
@@ -87,6 +89,11 @@ fn the_measured_program_with_nodes() {
         let particular = particular_pod();
         counted_review(&particular, &with_nodes(1, |_| Version::new(1, 28, 0)));
         counted_review(&particular, &with_nodes(5000, |_| Version::new(1, 28, 0)));
+        let many = pod_of_many();
+        // One node of 1.37, so that not all of them ignore storage limits.
+        let mixed = |node: u32| if node == 0 { Version::new(1, 37, 0) } else { Version::new(1, 35, 0) };
+        counted_review(&many, &with_nodes(2, mixed));
+        counted_review(&many, &with_nodes(5000, mixed));
     }
 }
 
@@ -116,6 +123,31 @@ fn particular_pod() -> String {
     asks.push(json!({"key": "example.com/absent", "operator": "Exists"}));
     let required = json!({"nodeSelectorTerms": [{"matchExpressions": asks}]});
     let tolerations: Vec<_> = (0..300).map(|value| json!({"key": "dedicated", "value": format!("x{value}")})).collect();
+    reviewed(&json!({
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}},
+        "tolerations": tolerations,
+        "containers": [
+            {"name": "app", "image": "registry.example.com/app:1"},
+            {"name": "proxy", "image": "registry.example.com/proxy:1"},
+        ],
+    }))
+}
+
+/// The review of a pod with many sidecars, for each of which the nodes matter, and which tolerates every taint.
+fn pod_of_many() -> String {
+    let sidecar = |number: u32| {
+        json!({
+            "name": format!("dind-{number}"), "image": "docker:29-dind", "securityContext": {"privileged": true},
+            "resources": {"limits": {"ephemeral-storage": "1Gi"}},
+        })
+    };
+    let mut containers = vec![json!({"name": "app", "image": "registry.example.com/app:1"})];
+    containers.extend((0..400).map(sidecar));
+    reviewed(&json!({"tolerations": [{"operator": "Exists"}], "containers": containers}))
+}
+
+/// The review of a pod with this spec, in which the container `proxy` is named.
+fn reviewed(spec: &Value) -> String {
     json!({
         "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
         "request": {
@@ -125,15 +157,8 @@ fn particular_pod() -> String {
             "operation": "CREATE", "namespace": "shop",
             "object": {
                 "apiVersion": "v1", "kind": "Pod",
-                "metadata": {"generateName": "shop-", "annotations": {"native-sidecar.io/containers": "proxy"}},
-                "spec": {
-                    "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}},
-                    "tolerations": tolerations,
-                    "containers": [
-                        {"name": "app", "image": "registry.example.com/app:1"},
-                        {"name": "proxy", "image": "registry.example.com/proxy:1"},
-                    ],
-                },
+                "metadata": {"generateName": "shop-", "annotations": {"native-sidecar.io/containers": "proxy", "native-sidecar.io/known": "true"}},
+                "spec": spec,
             },
         },
     })
