@@ -92,9 +92,9 @@ fn catalogue() -> Vec<String> {
     let whole = Catalogue::built_in_text();
     let (sidecars, engines) = whole.split_once("\nengines:\n").unwrap_or((whole, ""));
     let parts = [("sidecars", sidecars), ("engines", engines)];
-    let entries = parts.into_iter().flat_map(|(key, text)| {
-        text.split("\n- name:").skip(1).map(move |entry| format!("{key}:\n- name:{entry}\n"))
-    });
+    let entries = parts
+        .into_iter()
+        .flat_map(|(key, text)| text.split("\n- name:").skip(1).map(move |entry| format!("{key}:\n- name:{entry}\n")));
     let documented = read(&root().join("docs/catalogue.md"));
     let examples: Vec<_> =
         documented.split("```").skip(1).step_by(2).map(|code| code.replacen("yaml", "", 1)).collect();
