@@ -72,6 +72,15 @@ fn a_taint_that_kubernetes_sets_and_takes_away_keeps_no_pod_out() {
     }
 }
 
+/// Source: KEP-3521: whoever takes a scheduling gate away may add tolerations before.
+#[test]
+fn a_gated_pod_may_come_to_tolerate_every_taint() {
+    let facts =
+        with_old(&json!({"metadata": {"name": "t"}, "spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}}));
+    let gated = |gates: Value| may_run(&json!({"spec": {"schedulingGates": gates}}), &facts);
+    assert!(gated(json!([{"name": "example.com/queue"}])) && !gated(json!([])) && !gated(Value::Null));
+}
+
 #[test]
 fn a_pod_for_another_operating_system_does_not_count() {
     let windows = json!({"metadata": {"name": "w", "labels": {"kubernetes.io/os": "windows"}}});

@@ -203,7 +203,8 @@ fn is_the_workload(entry: &Entry, pod: &Pod<'_>, container: &Container<'_>) -> b
 /// Whether it collects for the whole node: who runs on each node and has telemetry in it is there for that. What carries
 /// traffic, serves files or reloads a configuration is a sidecar there as well.
 fn is_node_agent(entry: &Entry, pod: &Pod<'_>) -> bool {
-    entry.stage == Stage::Telemetry && pod.controller().is_some_and(|owner| owner.kind == "DaemonSet")
+    // Others than Kubernetes have such workloads, too: OpenKruise's `DaemonSet`, Datadog's `ExtendedDaemonSetReplicaSet`.
+    entry.stage == Stage::Telemetry && pod.controller().is_some_and(|owner| owner.kind.contains("DaemonSet"))
 }
 
 /// Whether the pod's labels name the product.

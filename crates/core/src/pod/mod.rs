@@ -134,6 +134,9 @@ pub struct Spec<'a> {
     /// `tolerations`, likewise.
     #[serde(borrow)]
     tolerations: Option<&'a RawValue>,
+    /// `schedulingGates`, as they stand; see [`Pod::placement`].
+    #[serde(borrow)]
+    scheduling_gates: Option<&'a RawValue>,
     /// `readinessGates`, as they stand.
     #[serde(borrow)]
     readiness_gates: Option<&'a RawValue>,
@@ -310,8 +313,8 @@ impl<'a> Pod<'a> {
     /// What the pod says about the nodes that it may run on, besides their name.
     #[must_use]
     pub fn placement(&self) -> &Placement<'a> {
-        let Spec { node_selector, affinity, tolerations, .. } = &self.spec;
-        self.placement.get_or_init(|| Placement::read(*node_selector, *affinity, *tolerations))
+        let Spec { node_selector, affinity, tolerations, scheduling_gates, .. } = &self.spec;
+        self.placement.get_or_init(|| Placement::read(*node_selector, *affinity, *tolerations, *scheduling_gates))
     }
 
     /// Whether the pod waits for `condition` besides its containers before it is ready.

@@ -15,6 +15,8 @@ pub struct Placement<'a> {
     /// `nodeSelectorTerms`, of which one is enough; `None` where there is no required node affinity.
     terms: Option<Vec<Term<'a>>>,
     tolerations: Vec<Toleration<'a>>,
+    /// Whether the pod has yet to be let into scheduling: who does so may add tolerations.
+    is_gated: bool,
 }
 
 /// By what a pod selects a node.
@@ -136,15 +138,17 @@ const STARTING_TAINT: &str = "/agent-not-ready";
 // === impl Placement ===
 
 impl<'a> Placement<'a> {
-    /// Reads `nodeSelector`, `affinity` and `tolerations`.
+    /// Reads `nodeSelector`, `affinity`, `tolerations` and `schedulingGates`.
     pub(super) fn read(
         node_selector: Option<&'a RawValue>,
         affinity: Option<&'a RawValue>,
         tolerations: Option<&'a RawValue>,
+        scheduling_gates: Option<&'a RawValue>,
     ) -> Self {
         let Affinity { node_affinity } = value(affinity);
         let terms = node_affinity.required.map(|required| required.node_selector_terms);
-        Self { node_selector: value(node_selector), terms, tolerations: value(tolerations) }
+        let is_gated = scheduling_gates.is_some_and(|gates| !matches!(gates.get(), "null" | "[]"));
+        Self { node_selector: value(node_selector), terms, tolerations: value(tolerations), is_gated }
     }
 
     /// Whether a pod selects `node`, by its node selector and its required node affinity. A requirement that cannot be
@@ -158,7 +162,7 @@ impl<'a> Placement<'a> {
     /// Whether none of a node's `taints` keeps the pod off it.
     #[must_use]
     pub fn tolerates_all(&self, taints: &[Taint]) -> bool {
-        taints.iter().all(|taint| !taint.keeps_out() || self.tolerates(taint))
+        self.is_gated || taints.iter().all(|taint| !taint.keeps_out() || self.tolerates(taint))
     }
 
     /// Whether [`selects`](Self::selects) may say something else of two nodes that differ in nothing but their names.
