@@ -372,7 +372,7 @@ mod tests {
     fn the_owner_is_shown_and_metadata_made_where_there_is_none() {
         let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"}, "spec": {"template": {"spec": {}}}});
         let template = &templates(&job).unwrap()[0];
-        let shown = r#"{"spec":{},"metadata":{"ownerReferences":[{"kind":"Job","name":"j","controller":true}]}}"#;
+        let shown = r#"{"spec":{},"metadata":{"ownerReferences":[{"apiVersion":"batch/v1","kind":"Job","name":"j","controller":true}]}}"#;
         assert_eq!(template.pod(&job), shown);
         let patch = |operations: Value| serde_json::from_value::<Patch>(operations).unwrap();
         let annotate = patch(json!([{"op": "add", "path": "/metadata/annotations", "value": {}}]));
