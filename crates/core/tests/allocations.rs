@@ -70,6 +70,8 @@ fn nodes_that_are_new_enough_keep_no_labels() {
         let mut kept = None;
         let measured = allocation_counter::measure(|| kept = Some(with_nodes(5000, labels)));
         assert_eq!(kept.unwrap().kubelets().len(), 5000);
+        // While they are learnt, no more is held than of a few hundred.
+        assert!(measured.bytes_max < 8 * 1024 * 1024, "{} bytes at once", measured.bytes_max);
         measured.bytes_current
     };
     let (few, many) = (kept(1), kept(40));

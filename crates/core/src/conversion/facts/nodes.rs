@@ -40,6 +40,9 @@ pub(super) struct Found<'n> {
     pub(super) oldest: Version,
 }
 
+/// So many kinds of nodes are told apart for a concern that is about nearly every node there is.
+const MOST_KINDS: usize = 500;
+
 /// How many comparisons a review makes at most to tell which nodes may run a pod. What is left then may.
 const MOST_COMPARISONS: usize = 50_000;
 
@@ -60,9 +63,15 @@ impl Nodes {
     pub fn add(&mut self, node: NodeObject) -> Result<(), StrangeKubelet> {
         let (member, traits) = node.parted()?;
         self.kubelets.insert(member.name.clone(), member.kubelet);
-        if Concern::ALL.iter().any(|concern| concern.is_about(member.kubelet, self.floor)) {
-            self.groups.entry(Some(traits)).or_default().push(member);
+        let is_one_of = |concerns: &[Concern]| concerns.iter().any(|one| one.is_about(member.kubelet, self.floor));
+        if !is_one_of(&Concern::ALL) {
+            return Ok(());
         }
+        let mut kind = Some(traits);
+        if !is_one_of(&Concern::OF_SOME) && self.groups.len() >= MOST_KINDS && !self.groups.contains_key(&kind) {
+            kind = None;
+        }
+        self.groups.entry(kind).or_default().push(member);
         Ok(())
     }
 
