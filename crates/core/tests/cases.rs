@@ -144,7 +144,7 @@ fn every_known_sidecar_has_a_case() {
     let cases: Vec<_> = all_cases().into_iter().map(|case| (case.convert(), case)).collect();
     let converted: Vec<_> = cases.iter().filter(|(with, _)| with.decision == Decision::Converted).collect();
     let counts = |entry: &&str| {
-        let lacking = catalogue_without(entry);
+        let lacking = catalogue_without("sidecars", entry);
         converted.iter().any(|(with, case)| {
             let without = case.convert_with(&lacking);
             without.patch != with.patch || without.findings != with.findings
@@ -155,12 +155,14 @@ fn every_known_sidecar_has_a_case() {
     assert!(missing.is_empty(), "no case needs {missing:?} in the catalogue");
 }
 
-fn catalogue_without(name: &str) -> Catalogue {
+/// The built-in catalogue, whose `list` lacks what is called `name`.
+fn catalogue_without(list: &str, name: &str) -> Catalogue {
     let mut file: Value = serde_saphyr::from_str(Catalogue::built_in_text()).unwrap();
-    file["sidecars"].as_array_mut().unwrap().retain(|entry| entry["name"] != name);
+    file[list].as_array_mut().unwrap().retain(|entry| entry["name"] != name);
     // JSON is YAML.
     let lacking = Catalogue::parse("known", &file.to_string()).unwrap();
-    assert_eq!(lacking.entries().len() + 1, catalogue().entries().len());
+    let count = |catalogue: &Catalogue| catalogue.entries().len() + catalogue.engines().len();
+    assert_eq!(count(&lacking) + 1, count(catalogue()));
     lacking
 }
 
@@ -169,7 +171,7 @@ fn catalogue_without(name: &str) -> Catalogue {
 fn every_engine_has_a_case() {
     let cases: Vec<_> = all_cases().into_iter().map(|case| (case.convert(), case)).collect();
     let counts = |engine: &&str| {
-        let lacking = catalogue_without_engine(engine);
+        let lacking = catalogue_without("engines", engine);
         let about_it = cases.iter().filter(|(with, _)| with.findings.iter().any(is_of_an_engine));
         about_it.into_iter().any(|(with, case)| case.convert_with(&lacking).findings != with.findings)
     };
@@ -180,14 +182,6 @@ fn every_engine_has_a_case() {
 
 fn is_of_an_engine(finding: &Finding) -> bool {
     matches!(finding.code, Code::EngineContainer | Code::EngineLooksElsewhere)
-}
-
-fn catalogue_without_engine(name: &str) -> Catalogue {
-    let mut file: Value = serde_saphyr::from_str(Catalogue::built_in_text()).unwrap();
-    file["engines"].as_array_mut().unwrap().retain(|engine| engine["name"] != name);
-    let lacking = Catalogue::parse("known", &file.to_string()).unwrap();
-    assert_eq!(lacking.engines().len() + 1, catalogue().engines().len());
-    lacking
 }
 
 /// Codes whose pods would fill files, or that no pod is known to lead to: the conversion's own tests show them.

@@ -1,10 +1,9 @@
 //! The two programs of a person at a terminal: kubectl and `native-sidecar convert`.
 
-use super::{cluster::Namespace, process::Process};
+use super::{cluster::Namespace, command::given, process::Process};
 use std::{
     env,
-    io::Write,
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 /// What a command answered.
@@ -25,15 +24,7 @@ pub(crate) fn kubectl() -> Command {
 pub(crate) fn convert(options: &str, manifest: &str) -> String {
     let mut command = Process::program();
     command.arg("convert").args(options.split_whitespace());
-    answer(command, manifest).done()
-}
-
-fn answer(mut command: Command, input: &str) -> Answer {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // Who does not read it says why in the answer.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap().into()
+    Answer::from(given(command, manifest)).done()
 }
 
 // === impl Namespace ===
@@ -45,7 +36,7 @@ impl Namespace<'_> {
     pub(crate) fn kubectl(&self, words: &str, input: &str) -> Answer {
         let mut command = kubectl();
         command.args(["-n", &self.name]).args(words.split_whitespace());
-        answer(command, input)
+        given(command, input).into()
     }
 }
 

@@ -25,6 +25,9 @@
 mod balancer;
 mod certificates;
 mod cluster;
+#[path = "../../command/mod.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod command;
 mod installation;
 mod kubectl;
 mod manifests;

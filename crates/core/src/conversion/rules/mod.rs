@@ -174,10 +174,15 @@ impl<'p> Case<'p> {
         self.after.get_or_init(|| self.plan.life(self.pod))
     }
 
-    /// The engines whose pod it is.
+    /// The engines whose pod it is: first those that keep a container, then those that only warn, so that no warning hides
+    /// what keeps it.
     fn engines(&self) -> &[&'p Engine] {
-        let all = || self.settings.catalogue.engines().iter();
-        self.engines.get_or_init(|| all().filter(|engine| engine.runs(self.pod)).collect())
+        self.engines.get_or_init(|| {
+            let all = self.settings.catalogue.engines().iter();
+            let mut own: Vec<_> = all.filter(|engine| engine.runs(self.pod)).collect();
+            own.sort_by_key(|engine| engine.only_warns);
+            own
+        })
     }
 
     /// What containers that stay do to end a sidecar.
