@@ -62,7 +62,7 @@ impl Prepared<'_> {
 
     /// A line about nodes that were left out of account; empty where there are none.
     #[must_use]
-    pub fn left_out(&self) -> &str {
-        &self.surroundings.left_out
+    pub fn left_out(&self) -> String {
+        self.surroundings.left_out()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::input::{self, InputError};
 use native_sidecar_core::{
-    conversion::{NodeObject, Nodes, StrangeKubelet},
+    conversion::{NodeObject, Nodes},
     text::joined,
     version::Version,
 };
@@ -26,15 +26,6 @@ pub enum NodesError {
     },
 }
 
-/// The nodes in a file.
-#[derive(Debug)]
-pub struct NodesFile {
-    /// Those whose kubelet's version is one of Kubernetes.
-    pub nodes: Nodes,
-    /// All others, which are left out of account.
-    pub strange: Vec<StrangeKubelet>,
-}
-
 /// A node, or a list as kubectl (`List`) or the API server (`NodeList`) writes it.
 #[derive(Deserialize)]
 struct Item {
@@ -48,7 +39,7 @@ struct Item {
 /// # Errors
 ///
 /// When the file cannot be read, or is no list of nodes in JSON.
-pub fn read(path: &Path, floor: Version) -> Result<NodesFile, NodesError> {
+pub fn read(path: &Path, floor: Version) -> Result<Nodes, NodesError> {
     let bytes = input::read(path)?;
     let format = |reason: String| NodesError::Format { path: path.to_owned(), reason };
     let Item { kind, node } = serde_json::from_slice(&bytes).map_err(|error| format(joined(&error.to_string())))?;
@@ -61,17 +52,16 @@ pub fn read(path: &Path, floor: Version) -> Result<NodesFile, NodesError> {
     if items.is_empty() {
         return Err(format("it has no nodes".to_owned()));
     }
-    let mut file = NodesFile { nodes: Nodes::new(floor), strange: Vec::new() };
+    let mut nodes = Nodes::new(floor);
     for (index, item) in items.into_iter().enumerate() {
         match item.kind.as_deref() {
             None | Some("Node") => {}
             Some(kind) => return Err(format(format!("items[{index}] is a {kind}"))),
         }
         let node = NodeObject::deserialize(Value::Object(item.node));
-        let node = node.map_err(|error| format(format!("items[{index}]: {error}")))?;
-        file.strange.extend(file.nodes.add(node).err());
+        nodes.add(node.map_err(|error| format(format!("items[{index}]: {error}")))?);
     }
-    Ok(file)
+    Ok(nodes)
 }
 
 fn items_of(mut list: Map<String, Value>) -> Result<Vec<Item>, String> {

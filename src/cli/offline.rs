@@ -36,8 +36,6 @@ pub struct Surroundings {
     pub catalogue: Catalogue,
     /// What is taken to be known about the cluster.
     pub facts: ClusterFacts,
-    /// A line about nodes that were left out of account; empty where there are none.
-    pub left_out: String,
 }
 
 /// Why an offline command has nothing to stand in for the cluster.
@@ -62,13 +60,23 @@ impl Offline {
     pub fn read(&self) -> Result<Surroundings, OfflineError> {
         let catalogue = known::load(self.catalogue.as_deref())?;
         let facts = self.kubernetes.map_or_else(ClusterFacts::default, ClusterFacts::all_at);
-        let Some(path) = &self.nodes else { return Ok(Surroundings { catalogue, facts, left_out: String::new() }) };
-        let file = nodes::read(path, facts.kubelet_floor())?;
-        let strange: Vec<_> = file.strange.iter().map(ToString::to_string).collect();
-        let left_out = match strange.join(", ") {
-            names if names.is_empty() => names,
-            names => format!("left out of account, as their kubelets' versions are none of Kubernetes: {names}\n"),
+        let facts = match &self.nodes {
+            Some(path) => {
+                let nodes = nodes::read(path, facts.kubelet_floor())?;
+                facts.with_nodes(nodes)
+            }
+            None => facts,
         };
-        Ok(Surroundings { catalogue, facts: facts.with_nodes(file.nodes), left_out })
+        Ok(Surroundings { catalogue, facts })
+    }
+}
+
+// === impl Surroundings ===
+
+impl Surroundings {
+    /// A line about nodes that were left out of account; empty where there are none.
+    #[must_use]
+    pub fn left_out(&self) -> String {
+        self.facts.left_out().map(|text| text + "\n").unwrap_or_default()
     }
 }

@@ -68,17 +68,18 @@ pub enum ReviewError {
 /// When the input cannot be read or is no `AdmissionReview`, or the output cannot be written.
 pub fn run(args: &ReviewArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) -> Result<ExitCode, ReviewError> {
     let body = input::read(&args.file)?;
-    let Surroundings { catalogue, facts, left_out } = args.offline.read()?;
+    let surroundings = args.offline.read()?;
+    let Surroundings { catalogue, facts } = &surroundings;
     let route = match args.known {
         None => Route::Annotated,
         Some(KnownLabel::True) => Route::Known,
         Some(KnownLabel::Observe) => Route::Observed,
     };
     let review = if args.observe { admission::observe } else { admission::review };
-    let reviewed = review(&body, route, Context { catalogue: &catalogue, facts: &facts })?;
+    let reviewed = review(&body, route, Context { catalogue, facts })?;
     if args.patch {
         // Nobody is told when standard error itself is closed.
-        let _ = write!(stderr, "{left_out}").and_then(|()| tell(&reviewed, stderr));
+        let _ = write!(stderr, "{}", surroundings.left_out()).and_then(|()| tell(&reviewed, stderr));
     }
     let shown = if args.patch { decoded_patch(&reviewed.body)? } else { pretty(&reviewed.body)? };
     writeln!(stdout, "{shown}")?;

@@ -90,7 +90,7 @@ fn with_nodes(number: usize, labels: usize) -> ClusterFacts {
             "metadata": {"name": format!("node-{node}"), "labels": labels},
             "status": {"nodeInfo": {"kubeletVersion": "v1.36.1"}},
         });
-        nodes.add(serde_json::from_value::<NodeObject>(object).unwrap()).unwrap();
+        nodes.add(serde_json::from_value::<NodeObject>(object).unwrap());
     }
     facts.with_nodes(nodes)
 }

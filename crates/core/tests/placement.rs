@@ -20,7 +20,7 @@ fn with_old(node: &Value) -> ClusterFacts {
     let mut add = |node: &Value, version: Version| {
         let mut node = node.clone();
         node["status"] = json!({"nodeInfo": {"kubeletVersion": version.to_string()}});
-        nodes.add(serde_json::from_value::<NodeObject>(node).unwrap()).unwrap();
+        nodes.add(serde_json::from_value::<NodeObject>(node).unwrap());
     };
     add(node, OLD);
     add(&json!({"metadata": {"name": "new"}}), Version::new(1, 37, 0));
@@ -99,7 +99,7 @@ fn the_name_of_a_node_may_be_asked_for_by_its_label() {
     for name in ["a", "b", "c"] {
         let mut node = named(name);
         node["status"] = json!({"nodeInfo": {"kubeletVersion": OLD.to_string()}});
-        nodes.add(serde_json::from_value::<NodeObject>(node).unwrap()).unwrap();
+        nodes.add(serde_json::from_value::<NodeObject>(node).unwrap());
     }
     let facts = facts.with_nodes(nodes);
     let found = |selector: Value| {

@@ -20,7 +20,6 @@ use arc_swap::ArcSwap;
 use k8s_openapi::api::admissionregistration::v1::MutatingWebhookConfiguration;
 use kube::{Api, Client, api::ListParams};
 use native_sidecar_core::{conversion::ClusterFacts, version::Version};
-use nodes::Listed;
 use probe::Verdict;
 use std::{sync::Arc, time::Duration};
 
@@ -54,7 +53,7 @@ pub struct Surveyor {
     /// What was last logged about a lost `restartPolicy`.
     told_lost: Option<String>,
     /// What was last logged about nodes without a version.
-    told_strange: Option<String>,
+    told_left_out: Option<String>,
 }
 
 /// The API server could not be asked; what was known before is still published.
@@ -114,7 +113,7 @@ impl Surveyor {
             probe: Reporter::new("whether restartPolicy is kept is unknown"),
             nodes: Reporter::new("the kubelets' versions are unknown"),
         };
-        Self { client, settings, published, metrics, reporters, told: None, told_lost: None, told_strange: None }
+        Self { client, settings, published, metrics, reporters, told: None, told_lost: None, told_left_out: None }
     }
 
     /// Asks until `shutdown`.
@@ -221,16 +220,14 @@ impl Surveyor {
 
     async fn kubelets(&mut self, facts: &mut ClusterFacts) -> Result<Learnt, Stale> {
         let answer = nodes::list(&self.client, facts.kubelet_floor()).await;
-        let Some(Listed { nodes, strange }) = known(answer, "the nodes", &mut self.reporters.nodes)? else {
-            return Ok(Learnt::No);
-        };
+        let Some(nodes) = known(answer, "the nodes", &mut self.reporters.nodes)? else { return Ok(Learnt::No) };
         self.reporters.nodes.succeeded();
         *facts = std::mem::take(facts).with_nodes(nodes);
-        let strange = strange.join(", ");
-        if !strange.is_empty() && self.told_strange.as_ref() != Some(&strange) {
-            tracing::info!("left out of account, as their kubelets' versions are none of Kubernetes: {strange}");
+        let left_out = facts.left_out();
+        if let Some(text) = left_out.as_ref().filter(|_| self.told_left_out != left_out) {
+            tracing::info!("{text}");
         }
-        self.told_strange = Some(strange);
+        self.told_left_out = left_out;
         Ok(Learnt::Yes)
     }
 

@@ -260,7 +260,7 @@ impl CaseSettings {
         if !self.nodes.is_empty() {
             let mut nodes = Nodes::new(facts.kubelet_floor());
             for node in &self.nodes {
-                nodes.add(serde_json::from_value(node.clone()).unwrap()).unwrap();
+                nodes.add(serde_json::from_value(node.clone()).unwrap());
             }
             facts = facts.with_nodes(nodes);
         }

@@ -236,12 +236,7 @@ impl Condition {
 
     fn lists(&self, pod: &Pod<'_>, name: &str) -> bool {
         let (Some(key), Some(Key::Exact(annotation))) = (&self.lists_container, &self.annotation) else { return true };
-        // No injector writes two of one name, and the text is not read for each of many.
-        if pod.has_regular_twice(name) || pod.has_init_twice(name) {
-            return false;
-        }
-        let json = pod.annotation(annotation).and_then(|text| serde_json::from_str::<Value>(text).ok());
-        json.is_some_and(|json| json[key].as_array().is_some_and(|names| names.iter().any(|listed| listed == name)))
+        pod.lists(annotation, key, name)
     }
 }
 

@@ -22,7 +22,7 @@ mod withhold;
 mod workload;
 
 pub use crate::version::{NotAVersion, Version};
-pub use facts::{ClusterFacts, Node, NodeObject, Nodes, PodFacts, StartupProbeBug, StrangeKubelet};
+pub use facts::{ClusterFacts, Node, NodeObject, Nodes, PodFacts, StartupProbeBug};
 pub use workload::{ExitCodes, Workload};
 
 use crate::{

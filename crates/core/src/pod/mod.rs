@@ -30,8 +30,14 @@ use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, SeqAccess, Visitor},
 };
-use serde_json::value::RawValue;
-use std::{cell::OnceCell, collections::BTreeSet, fmt, marker::PhantomData, ops::Deref};
+use serde_json::{Value, value::RawValue};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    marker::PhantomData,
+    ops::Deref,
+};
 
 /// Far more containers than a kubelet runs in one pod; no more are kept of a list.
 pub const MOST_CONTAINERS: usize = 1000;
@@ -50,6 +56,8 @@ pub struct Pod<'a> {
     security_context: OnceCell<Option<SecurityContext<'a>>>,
     placement: OnceCell<Placement<'a>>,
     readiness_gates: OnceCell<BTreeSet<Text<'a>>>,
+    /// Of an annotation and a key of its JSON, the containers of the pod that are listed there.
+    listed: RefCell<BTreeMap<(String, String), BTreeSet<String>>>,
 }
 
 /// The part of `metadata` that a conversion reads.
@@ -285,6 +293,15 @@ impl<'a> Pod<'a> {
         self.metadata.annotations.as_ref()?.get(key).map(Deref::deref)
     }
 
+    /// Whether the annotation holds JSON that lists the pod's container `name` under `key`. The text is read once, however
+    /// many containers are asked about.
+    #[must_use]
+    pub fn lists(&self, annotation: &str, key: &str, name: &str) -> bool {
+        let mut listed = self.listed.borrow_mut();
+        let place = (annotation.to_owned(), key.to_owned());
+        listed.entry(place).or_insert_with(|| self.listed_names(annotation, key)).contains(name)
+    }
+
     /// The value of the label `key`.
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
@@ -342,6 +359,13 @@ impl<'a> Pod<'a> {
             || containers.iter().chain(self.init_containers()).any(has_options)
     }
 
+    fn listed_names(&self, annotation: &str, key: &str) -> BTreeSet<String> {
+        let is_own = |name: &str| self.container(name).is_some() || self.init_container(name).is_some();
+        let json = self.annotation(annotation).and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let names = json.as_ref().and_then(|json| json[key].as_array()).into_iter().flatten();
+        names.filter_map(Value::as_str).filter(|name| is_own(name)).map(str::to_owned).collect()
+    }
+
     fn regular_by_name(&self) -> &ByName {
         self.regular_by_name.get_or_init(|| ByName::of(&self.spec.containers))
     }
@@ -363,6 +387,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pod<'a> {
             security_context: OnceCell::new(),
             placement: OnceCell::new(),
             readiness_gates: OnceCell::new(),
+            listed: RefCell::default(),
         })
     }
 }

@@ -308,9 +308,13 @@ impl Requirement<'_> {
     }
 }
 
-/// As Go reads it: `strconv.ParseInt(text, 10, 64)`.
+/// As Go reads it: `strconv.ParseInt(text, 10, 64)`. What is longer than a label may be is none, and is not read for each
+/// of many nodes.
+///
+/// Source: apimachinery/pkg/labels/selector.go, `NewRequirement`, which refuses longer values.
 fn number(text: &str) -> Option<i64> {
-    text.parse().ok()
+    const LONGEST: usize = 63;
+    if text.len() <= LONGEST { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]

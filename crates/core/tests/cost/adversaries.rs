@@ -84,6 +84,8 @@ pub(crate) fn all() -> Vec<Adversary> {
         waits: "many containers that wait for each other through the API server",
         placement: "many terms of node affinity, and many tolerations",
         engines: "many containers that engines nearly look for, in a pod that is nearly theirs",
+        listed_names: "many containers of one name, beside an annotation that lists many names",
+        copies: "many containers with images that may be copies of many others",
     }
 }
 
@@ -481,6 +483,22 @@ fn labels(bytes: usize) -> String {
     for n in 0..bytes / 4 / 30 {
         draft.annotations.insert(format!("example.com/a{n:05}"), json!("x"));
     }
+    draft.review()
+}
+
+fn listed_names(bytes: usize) -> String {
+    let mut draft = Draft::new();
+    let names = repeated_text(bytes / 2, |n| format!("n{n}"));
+    let status = json!({"containers": names}).to_string();
+    draft.annotations.insert("sidecar.istio.io/status".into(), status.into());
+    draft.containers.extend(repeated(bytes / 2, |_| json!({"name": "istio-proxy", "image": "x"})));
+    draft.review()
+}
+
+fn copies(bytes: usize) -> String {
+    let mut draft = Draft::new();
+    let image = format!("rancher/mirrored{}{}", "-a".repeat(100), "-fips".repeat(100));
+    draft.containers.extend(repeated(bytes, |n| json!({"name": format!("c{n}"), "image": image})));
     draft.review()
 }
 

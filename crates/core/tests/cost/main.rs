@@ -11,7 +11,7 @@
 mod adversaries;
 
 use adversaries::{Adversary, all};
-use native_sidecar_cases::catalogue;
+use native_sidecar_cases::{admission_review, catalogue};
 use native_sidecar_core::{
     admission::{Context, Route, review},
     conversion::{ClusterFacts, NodeObject, Nodes, Version},
@@ -55,12 +55,16 @@ fn thousands_of_nodes_cost_a_review_nothing() {
         return;
     }
     let counts = count_instructions("the_measured_program_with_nodes");
-    let [none, thousands, few_of_them, all_of_them, alone, together] = counts[..] else { panic!("{counts:?}") };
+    let [none, thousands, few_of_them, all_of_them, alone, together, short, long] = counts[..] else {
+        panic!("{counts:?}")
+    };
     assert!(thousands * 100 <= none * 105, "{thousands} instructions with 5000 nodes, {none} without");
     // Whatever the pod asks of nodes, and however different they are.
     assert!(all_of_them < few_of_them + 15_000_000, "{all_of_them} with 5000 old nodes, {few_of_them} with one");
     // And however many of its containers make the nodes matter.
     assert!(together < alone + 45_000_000, "{together} with 5000 nodes for 400 sidecars, {alone} with one node");
+    // And however long the number is with which a label is compared.
+    assert!(long < short + 15_000_000, "{long} with 5000 old nodes and a long number, {short} with one");
 }
 
 /// What runs below valgrind for the first test.
@@ -94,6 +98,9 @@ fn the_measured_program_with_nodes() {
         let mixed = |node: u32| if node == 0 { Version::new(1, 37, 0) } else { Version::new(1, 35, 0) };
         counted_review(&many, &with_nodes(2, mixed));
         counted_review(&many, &with_nodes(5000, mixed));
+        let long = pod_of_a_long_number();
+        counted_review(&long, &with_nodes(1, |_| Version::new(1, 28, 0)));
+        counted_review(&long, &with_nodes(5000, |_| Version::new(1, 28, 0)));
     }
 }
 
@@ -110,7 +117,7 @@ fn with_nodes(number: u32, version: impl Fn(u32) -> Version) -> ClusterFacts {
             "spec": {"taints": taints},
             "status": {"nodeInfo": {"kubeletVersion": version(node).to_string()}},
         });
-        nodes.add(serde_json::from_value::<NodeObject>(object).unwrap()).unwrap();
+        nodes.add(serde_json::from_value::<NodeObject>(object).unwrap());
     }
     facts.with_nodes(nodes)
 }
@@ -146,23 +153,26 @@ fn pod_of_many() -> String {
     reviewed(&json!({"tolerations": [{"operator": "Exists"}], "containers": containers}))
 }
 
-/// The review of a pod with this spec, in which the container `proxy` is named.
+/// The review of a pod with this spec, in which the container `proxy` is named and known ones move.
 fn reviewed(spec: &Value) -> String {
-    json!({
-        "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview",
-        "request": {
-            "uid": "0d9f1a30-6f0e-4f8e-9d6c-2f4f0d3c1b11",
-            "kind": {"group": "", "version": "v1", "kind": "Pod"},
-            "resource": {"group": "", "version": "v1", "resource": "pods"},
-            "operation": "CREATE", "namespace": "shop",
-            "object": {
-                "apiVersion": "v1", "kind": "Pod",
-                "metadata": {"generateName": "shop-", "annotations": {"native-sidecar.io/containers": "proxy", "native-sidecar.io/known": "true"}},
-                "spec": spec,
-            },
-        },
-    })
-    .to_string()
+    let annotations = json!({"native-sidecar.io/containers": "proxy", "native-sidecar.io/known": "true"});
+    let metadata = json!({"generateName": "shop-", "annotations": annotations});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec});
+    admission_review("0d9f1a30-6f0e-4f8e-9d6c-2f4f0d3c1b11", &pod.to_string())
+}
+
+/// The review of a pod that compares a label of each node with a number that is long to read.
+fn pod_of_a_long_number() -> String {
+    let ask = json!({"key": "example.com/label-0", "operator": "Gt", "values": ["0".repeat(20_000)]});
+    let required = json!({"nodeSelectorTerms": [{"matchExpressions": [ask]}]});
+    reviewed(&json!({
+        "affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}},
+        "tolerations": [{"operator": "Exists"}],
+        "containers": [
+            {"name": "app", "image": "registry.example.com/app:1"},
+            {"name": "proxy", "image": "registry.example.com/proxy:1"},
+        ],
+    }))
 }
 
 /// Bodies that were not what they are meant to be would prove nothing.

@@ -6,7 +6,7 @@
 mod node;
 mod nodes;
 
-pub use node::{NodeObject, StrangeKubelet};
+pub use node::NodeObject;
 pub use nodes::Nodes;
 
 use crate::{pod::Pod, version::Version};
@@ -85,6 +85,14 @@ impl ClusterFacts {
     #[must_use]
     pub const fn kubelets(&self) -> &BTreeMap<String, Version> {
         self.nodes.kubelets()
+    }
+
+    /// Which nodes were left out of account and why, as a sentence; `None` where there are none.
+    #[must_use]
+    pub fn left_out(&self) -> Option<String> {
+        let names = self.nodes.strange().join(", ");
+        let why = "left out of account, as their kubelets' versions are none of Kubernetes";
+        (!names.is_empty()).then(|| format!("{why}: {names}"))
     }
 
     /// The oldest kubelet that may run a converted pod.

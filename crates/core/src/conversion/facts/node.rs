@@ -52,7 +52,7 @@ struct NodeInfo {
 /// A node's name, and its kubelet's version, which is none of Kubernetes, as that of some virtual nodes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} ({version:?})", one_line(name))]
-pub struct StrangeKubelet {
+pub(super) struct StrangeKubelet {
     name: String,
     version: String,
 }

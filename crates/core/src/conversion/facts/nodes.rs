@@ -1,7 +1,7 @@
 //! All nodes of a cluster: of most no more than the version, and of those whose version matters to a rule what decides which
 //! pods may run on them.
 
-use super::node::{Member, NodeObject, StrangeKubelet, Traits};
+use super::node::{Member, NodeObject, Traits};
 use crate::{pod::Pod, version::Version};
 use std::collections::{BTreeMap, HashSet};
 
@@ -13,6 +13,10 @@ pub struct Nodes {
     kubelets: BTreeMap<String, Version>,
     /// The nodes that some concern is about, by what they have in common; `None` where that is not known.
     groups: BTreeMap<Option<Traits>, Vec<Member>>,
+    /// Whether none of them enforces a limit on ephemeral storage.
+    all_ignore_storage_limits: bool,
+    /// Nodes that were left out of account, as they are named in a sentence.
+    strange: Vec<String>,
 }
 
 /// What a kubelet's version may be a concern for.
@@ -52,33 +56,39 @@ impl Nodes {
     /// No nodes, where `floor` is the oldest kubelet that may run a converted pod.
     #[must_use]
     pub const fn new(floor: Version) -> Self {
-        Self { floor, kubelets: BTreeMap::new(), groups: BTreeMap::new() }
+        Self {
+            floor,
+            kubelets: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            all_ignore_storage_limits: false,
+            strange: Vec::new(),
+        }
     }
 
-    /// Takes in a node.
-    ///
-    /// # Errors
-    ///
-    /// When the version of its kubelet is none of Kubernetes, and the node is left out of account.
-    pub fn add(&mut self, node: NodeObject) -> Result<(), StrangeKubelet> {
-        let (member, traits) = node.parted()?;
+    /// Takes in a node. One whose kubelet's version is none of Kubernetes is left out of account.
+    pub fn add(&mut self, node: NodeObject) {
+        let (member, traits) = match node.parted() {
+            Ok(parts) => parts,
+            Err(strange) => return self.strange.push(strange.to_string()),
+        };
         self.kubelets.insert(member.name.clone(), member.kubelet);
         let is_one_of = |concerns: &[Concern]| concerns.iter().any(|one| one.is_about(member.kubelet, self.floor));
         if !is_one_of(&Concern::ALL) {
-            return Ok(());
+            return;
         }
         let mut kind = Some(traits);
         if !is_one_of(&Concern::OF_SOME) && self.groups.len() >= MOST_KINDS && !self.groups.contains_key(&kind) {
             kind = None;
         }
         self.groups.entry(kind).or_default().push(member);
-        Ok(())
     }
 
     /// The same without what no rule will ask for, and in order.
     fn summed_up(mut self) -> Self {
         let floor = self.floor;
-        if self.all_have(Concern::StorageLimits) {
+        let ignores = |kubelet: &Version| Concern::StorageLimits.is_about(*kubelet, floor);
+        self.all_ignore_storage_limits = !self.kubelets.is_empty() && self.kubelets.values().all(ignores);
+        if self.all_ignore_storage_limits {
             for members in self.groups.values_mut() {
                 members.retain(|member| Concern::OF_SOME.iter().any(|concern| concern.is_about(member.kubelet, floor)));
             }
@@ -97,7 +107,7 @@ impl Nodes {
 
     /// The same with another floor. Of the nodes that become a concern with it, no more is known than the version.
     pub(super) fn with_floor(self, floor: Version) -> Self {
-        let Self { kubelets, mut groups, .. } = self;
+        let Self { kubelets, mut groups, strange, .. } = self;
         let known: HashSet<&str> = groups.values().flatten().map(|member| &*member.name).collect();
         let is_new = |(name, kubelet): &(&String, &Version)| {
             !known.contains(name.as_str()) && Concern::ALL.iter().any(|concern| concern.is_about(**kubelet, floor))
@@ -107,7 +117,7 @@ impl Nodes {
         if !new.is_empty() {
             groups.entry(None).or_default().extend(new);
         }
-        Self { floor, kubelets, groups }.summed_up()
+        Self { kubelets, groups, strange, ..Self::new(floor) }.summed_up()
     }
 
     /// The oldest kubelet that may run a converted pod.
@@ -120,12 +130,17 @@ impl Nodes {
         &self.kubelets
     }
 
+    /// The nodes that were left out of account.
+    pub(super) fn strange(&self) -> &[String] {
+        &self.strange
+    }
+
     /// The nodes that may run `pod` and that `concern` is about.
     pub(super) fn that_may_run(&self, pod: &Pod<'_>, concern: Concern) -> Option<Found<'_>> {
         if let Some((name, kubelet)) = self.kubelets.get_key_value(&*pod.spec.node_name) {
             return Some(Found::one(name, *kubelet)).filter(|_| concern.is_about(*kubelet, self.floor));
         }
-        if concern == Concern::StorageLimits && self.all_have(concern) {
+        if concern == Concern::StorageLimits && self.all_ignore_storage_limits {
             let (name, kubelet) = self.kubelets.first_key_value()?;
             // Which is the oldest nobody asks for this concern.
             return Some(Found { others: self.kubelets.len() - 1, ..Found::one(name, *kubelet) });
@@ -150,10 +165,6 @@ impl Nodes {
             found = runs.fold(found, |found, member| Some(Found::with(found, member)));
         }
         found
-    }
-
-    fn all_have(&self, concern: Concern) -> bool {
-        !self.kubelets.is_empty() && self.kubelets.values().all(|kubelet| concern.is_about(*kubelet, self.floor))
     }
 }
 
