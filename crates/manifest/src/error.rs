@@ -13,12 +13,35 @@ pub struct ManifestError {
     pub item: Option<usize>,
     /// Where in the file.
     pub position: Option<Position>,
+    /// What kind of fault it is.
+    pub fault: Fault,
     /// What is wrong, and what to do.
     pub what: String,
 }
 
+/// The kinds of fault in an input, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The text is not UTF-8.
+    Encoding,
+    /// The text is neither YAML nor JSON.
+    Syntax,
+    /// It is a template that nobody has rendered: `{{ .Values.image }}`.
+    Template,
+    /// A key stands twice in one mapping.
+    Duplicate,
+    /// Readers of YAML disagree on what is meant.
+    Ambiguous,
+    /// Something in it has no form in JSON, which is all that the API server takes.
+    NoJson,
+    /// It is nested too deep, or its aliases unfold to too much.
+    Limit,
+    /// It is a list or a single value, where an object was expected.
+    NotAnObject,
+}
+
 /// A place in a text, counted from 1 as editors do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The line.
     pub line: usize,
@@ -31,6 +54,7 @@ pub struct Position {
 pub(super) struct Flaw {
     pub(super) position: Option<Position>,
     pub(super) item: Option<usize>,
+    pub(super) fault: Fault,
     pub(super) what: String,
 }
 
@@ -56,31 +80,46 @@ impl fmt::Display for ManifestError {
 // === impl Position ===
 
 impl Position {
+    /// The first character of a text.
+    pub(super) const START: Self = Self { line: 1, column: 1 };
+
     /// The place of the byte at `offset` in `text`.
     pub(super) fn of(text: &str, offset: usize) -> Self {
-        let before = text.get(..offset).unwrap_or(text);
-        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count());
-        Self { line: 1 + before.matches('\n').count(), column: column + 1 }
+        Self::START.behind(text.get(..offset).unwrap_or(text))
+    }
+
+    /// The place behind `text`, which begins here.
+    pub(super) fn behind(self, text: &str) -> Self {
+        match text.rsplit_once('\n') {
+            Some((above, line)) => {
+                Self { line: self.line + above.matches('\n').count() + 1, column: line.chars().count() + 1 }
+            }
+            None => Self { column: self.column + text.chars().count(), ..self },
+        }
+    }
+
+    /// This place in a text as one in the file, where the text begins at `start`.
+    pub(super) fn from(self, start: Self) -> Self {
+        let column = if self.line == 1 { start.column - 1 } else { 0 };
+        Self { line: start.line - 1 + self.line, column: self.column + column }
     }
 }
 
 // === impl Flaw ===
 
 impl Flaw {
-    pub(super) fn at(position: Position, what: impl Into<String>) -> Self {
-        Self { position: Some(position), item: None, what: what.into() }
+    pub(super) fn at(position: Position, fault: Fault, what: impl Into<String>) -> Self {
+        Self { position: Some(position), item: None, fault, what: what.into() }
     }
 
     pub(super) fn in_file(self, file: &str, document: usize) -> ManifestError {
-        let Self { position, item, what } = self;
-        ManifestError { file: file.to_owned(), document: Some(document), item, position, what }
+        let Self { position, item, fault, what } = self;
+        ManifestError { file: file.to_owned(), document: Some(document), item, position, fault, what }
     }
 
-    /// The flaw of a document that begins after `lines` lines of its file.
-    pub(super) fn below(mut self, lines: usize) -> Self {
-        if let Some(position) = &mut self.position {
-            position.line += lines;
-        }
+    /// The flaw of a document that begins at `start` in its file.
+    pub(super) fn from(mut self, start: Position) -> Self {
+        self.position = self.position.map(|position| position.from(start));
         self
     }
 }

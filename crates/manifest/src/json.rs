@@ -1,38 +1,46 @@
 //! JSON: one object, or several one after the other, as `kubectl` and `jq` take them.
 
-use super::error::{Flaw, Position};
+use super::error::{Fault, Flaw, Position};
 use serde_json::{Deserializer, Value};
 use std::{collections::HashSet, ops::Range};
 
-/// Documents, each with where it is.
-pub(super) type Located = Vec<(Range<usize>, Value)>;
+/// A document, and where it is.
+pub(super) struct Piece {
+    /// From its first character to the first one behind it.
+    pub(super) range: Range<usize>,
+    /// Its value; of two equal keys the last one counts, as it does to `kubectl`.
+    pub(super) value: Value,
+    /// What other readers would understand in another way: the first of it.
+    pub(super) tolerated: Option<Flaw>,
+}
 
 /// Objects that are being walked through: the keys seen so far, or `None` for an array.
 type Open = Vec<Option<HashSet<String>>>;
 
-/// The documents in `text`, each with where it is; `null` is no document.
-///
-/// # Errors
-///
-/// The number of the document that is wrong, and what is wrong with it.
-pub(super) fn read(text: &str) -> Result<Located, (usize, Flaw)> {
+/// The documents in `text`, and what is wrong with what follows them; `null` is no document.
+pub(super) fn read(text: &str) -> (Vec<Piece>, Option<Flaw>) {
     let mut documents = Vec::new();
     let mut stream = Deserializer::from_str(text).into_iter::<Value>();
-    let mut start = 0;
+    let (mut read, mut end) = (Position::START, 0);
     while let Some(value) = stream.next() {
-        let number = documents.len() + 1;
-        let value = value.map_err(|error| (number, syntax(&error)))?;
-        let range = start..stream.byte_offset();
-        start = range.end;
-        if let Some((key, offset)) = duplicate(&text[range.clone()]) {
-            let position = Position::of(text, range.start + offset);
-            return Err((number, Flaw::at(position, duplicate_key(&key))));
-        }
+        let value = match value {
+            Ok(value) => value,
+            Err(error) => return (documents, Some(syntax(&error))),
+        };
+        let blank = text[end..].len() - text[end..].trim_start().len();
+        let range = end + blank..stream.byte_offset();
+        let start = read.behind(&text[end..range.start]);
+        read = start.behind(&text[range.clone()]);
+        end = range.end;
+        let tolerated = duplicate(&text[range.clone()]).map(|(key, offset)| {
+            let position = start.behind(&text[range.start..range.start + offset]);
+            Flaw::at(position, Fault::Duplicate, duplicate_key(&key))
+        });
         if !value.is_null() {
-            documents.push((range, value));
+            documents.push(Piece { range, value, tolerated });
         }
     }
-    Ok(documents)
+    (documents, None)
 }
 
 /// What is said about a key that stands twice in one object.
@@ -44,7 +52,8 @@ fn syntax(error: &serde_json::Error) -> Flaw {
     let what = error.to_string();
     let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
     let position = Position { line: error.line(), column: error.column().max(1) };
-    Flaw::at(position, format!("this is not JSON: {what}; correct the file"))
+    let fault = if what.starts_with("recursion limit") { Fault::Limit } else { Fault::Syntax };
+    Flaw::at(position, fault, format!("this is not JSON: {what}; correct the file"))
 }
 
 /// The first key that stands twice in one object, and where; `json` is known to be JSON.
@@ -112,16 +121,19 @@ mod tests {
 
     #[test]
     fn objects_may_follow_each_other_without_space() {
-        let documents = read("{\"a\":1}{\"b\":2}\n null {\"c\":3}\n").unwrap();
-        assert_eq!(documents.len(), 3);
-        assert_eq!(documents[1].0, 7..14);
+        let (documents, flaw) = read("{\"a\":1}{\"b\":2}\n null {\"c\":3}\n");
+        assert_eq!((documents.len(), flaw), (3, None));
+        assert_eq!(documents[1].range, 7..14);
     }
 
     #[test]
     fn errors_tell_document_and_place() {
-        let (number, flaw) = read("{}\n{\"a\": tru}\n").unwrap_err();
-        assert_eq!((number, flaw.position.unwrap().line), (2, 2));
-        let (number, flaw) = read("{}\n{\"a\":\n1, \"a\": 2}\n").unwrap_err();
-        assert_eq!((number, flaw.position), (2, Some(Position { line: 3, column: 4 })));
+        let (documents, flaw) = read("{}\n{\"a\": tru}\n");
+        assert_eq!((documents.len(), flaw.unwrap().position.unwrap().line), (1, 2));
+        let (documents, flaw) = read("{}\n{\"a\":\n1, \"a\": 2} {}\n");
+        assert_eq!((documents.len(), flaw), (3, None));
+        let twice = documents[1].tolerated.clone().unwrap();
+        assert_eq!(twice.position, Some(Position { line: 3, column: 4 }));
+        assert_eq!(documents[1].value["a"], 2);
     }
 }

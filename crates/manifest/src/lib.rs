@@ -3,15 +3,18 @@
 //! A manifest is one input: YAML or JSON, one document or many. Documents that nobody changes come out as
 //! they came in, byte for byte where the output has the format of the input.
 
+mod document;
 mod error;
 mod json;
 mod workload;
 mod yaml;
 
-pub use error::{ManifestError, Position};
+pub use document::Document;
+pub use error::{Fault, ManifestError, Position};
 pub use workload::{ObjectName, Template, UnfitPatch};
 pub use yaml::to_yaml;
 
+use document::Change;
 use error::Flaw;
 use json_patch::{Patch, PatchError, PatchOperation};
 use serde_json::Value;
@@ -34,24 +37,18 @@ pub struct Manifest {
     /// How it is written.
     pub format: Format,
     text: String,
-    /// Where the texts are that together are the input, and which document each is.
-    pieces: Vec<(Range<usize>, Option<usize>)>,
+    pieces: Vec<Piece>,
     documents: Vec<Document>,
 }
 
-/// One document.
+/// A part of an input; all parts together are its text.
 #[derive(Clone, Debug)]
-pub struct Document {
-    value: Value,
-    change: Option<Changed>,
-}
-
-/// What became of a document.
-#[derive(Clone, Debug)]
-struct Changed {
-    value: Value,
-    /// The document's new text, where the input is YAML.
-    text: Option<String>,
+struct Piece {
+    range: Range<usize>,
+    /// Where in the file it begins.
+    start: Position,
+    /// Which document it is, counted from 0; `None` where it is none.
+    document: Option<usize>,
 }
 
 /// How a change was written.
@@ -84,66 +81,114 @@ fn stands_before(name: &str) -> Option<&'static str> {
 impl Manifest {
     /// Reads the input called `name`.
     ///
+    /// A document that only `kubectl` understands (a key stands in it twice, say) is read too where nothing in it concerns
+    /// us; see [`Document::tolerated`].
+    ///
     /// # Errors
     ///
-    /// When it is neither YAML nor JSON, a key stands twice, or a document is no object.
+    /// When it is neither YAML nor JSON, a key stands twice in a document that concerns us, or a document is no object.
     pub fn read(name: &str, bytes: &[u8]) -> Result<Self, ManifestError> {
+        let (manifest, errors) = Self::read_all(name, bytes)?;
+        errors.into_iter().next().map_or(Ok(manifest), Err)
+    }
+
+    /// Reads the input called `name` with what cannot be read in it: each such document is kept as it is, is counted, and
+    /// has its error here; see [`Document::is_opaque`]. Behind a fault in JSON all that follows is one such document.
+    ///
+    /// # Errors
+    ///
+    /// When it is no text, so that it cannot be cut into documents.
+    pub fn read_all(name: &str, bytes: &[u8]) -> Result<(Self, Vec<ManifestError>), ManifestError> {
         let text = decode(name, bytes)?;
-        if text.starts_with(['{', '[']) || text.trim_start().starts_with(['{', '[']) {
-            match json::read(text) {
-                Ok(documents) => return Self::of_json(name, text, documents),
-                Err((number, flaw)) => {
-                    // Braces and brackets are YAML too.
-                    let is_json =
-                        serde_json::Deserializer::from_str(text).into_iter::<Value>().all(|value| value.is_ok());
-                    if is_json || yaml::read(text).is_err() {
-                        return Err(flaw.in_file(name, number));
-                    }
+        let may_be_json = text.trim_start().starts_with(['{', '[']) && !yaml::begins_as_template(text);
+        let json = may_be_json.then(|| json::read(text));
+        match json {
+            Some((documents, None)) => Ok(Self::of_json(name, text, documents, None)),
+            Some((documents, Some(flaw))) => {
+                // Braces and brackets are YAML too.
+                let yaml = Self::of_yaml(name, text);
+                let is_yaml = yaml.1.is_empty() || yaml.0.pieces.len() > 1;
+                Ok(if is_yaml { yaml } else { Self::of_json(name, text, documents, Some(flaw)) })
+            }
+            None => Ok(Self::of_yaml(name, text)),
+        }
+    }
+
+    fn of_json(name: &str, text: &str, read: Vec<json::Piece>, broken: Option<Flaw>) -> (Self, Vec<ManifestError>) {
+        let mut manifest = Self::empty(name, Format::Json, text);
+        let mut errors = Vec::new();
+        for json::Piece { range, value, tolerated } in read {
+            manifest.add_text(range.start);
+            errors.extend(manifest.add_document(range, Ok((value, tolerated))));
+        }
+        if let Some(flaw) = broken {
+            let from = manifest.end();
+            let blank = text[from..].len() - text[from..].trim_start().len();
+            manifest.add_text(from + blank);
+            errors.extend(manifest.add_document(from + blank..text.len(), Err(flaw)));
+        }
+        manifest.add_text(text.len());
+        (manifest, errors)
+    }
+
+    fn of_yaml(name: &str, text: &str) -> (Self, Vec<ManifestError>) {
+        let mut manifest = Self::empty(name, Format::Yaml, text);
+        let mut errors = Vec::new();
+        for yaml::Piece { range, content } in yaml::read(text) {
+            match content.transpose() {
+                Some(read) => {
+                    let read = read.map(|yaml::Read { value, tolerated }| (value, tolerated));
+                    errors.extend(manifest.add_document(range, read));
                 }
+                None => manifest.add_text(range.end),
             }
         }
-        Self::of_yaml(name, text)
-    }
-
-    fn of_json(name: &str, text: &str, read: json::Located) -> Result<Self, ManifestError> {
-        let mut manifest = Self::empty(name, Format::Json, text);
-        for (range, value) in read {
-            let blank = text[range.clone()].len() - text[range.clone()].trim_start().len();
-            manifest.add(range.start + blank..range.end, Some(value))?;
-        }
-        Ok(manifest)
-    }
-
-    fn of_yaml(name: &str, text: &str) -> Result<Self, ManifestError> {
-        let mut manifest = Self::empty(name, Format::Yaml, text);
-        let pieces = yaml::read(text).map_err(|(number, flaw)| flaw.in_file(name, number))?;
-        for yaml::Piece { range, value } in pieces {
-            manifest.add(range, value)?;
-        }
-        Ok(manifest)
+        (manifest, errors)
     }
 
     fn empty(name: &str, format: Format, text: &str) -> Self {
         Self { name: name.to_owned(), format, text: text.to_owned(), pieces: Vec::new(), documents: Vec::new() }
     }
 
-    fn add(&mut self, range: Range<usize>, value: Option<Value>) -> Result<(), ManifestError> {
-        let number = value.as_ref().map(|_| self.documents.len());
-        if let Some(value) = value {
-            let found = match value {
-                Value::Object(_) => None,
-                Value::Array(_) => Some("a list"),
-                _ => Some("a single value"),
-            };
-            if let Some(found) = found {
-                let what = format!("expected a Kubernetes object with apiVersion and kind, found {found}");
-                let flaw = Flaw::at(Position::of(&self.text, range.start), what);
-                return Err(flaw.in_file(&self.name, self.documents.len() + 1));
-            }
-            self.documents.push(Document { value, change: None });
+    /// Where the pieces end.
+    fn end(&self) -> usize {
+        self.pieces.last().map_or(0, |piece| piece.range.end)
+    }
+
+    fn add(&mut self, range: Range<usize>, document: Option<usize>) -> Position {
+        let start =
+            self.pieces.last().map_or(Position::START, |last| last.start.behind(&self.text[last.range.clone()]));
+        self.pieces.push(Piece { range, start, document });
+        start
+    }
+
+    /// Adds the text up to `end`, which is no document.
+    fn add_text(&mut self, end: usize) {
+        if end > self.end() {
+            self.add(self.end()..end, None);
         }
-        self.pieces.push((range, number));
-        Ok(())
+    }
+
+    /// Adds a document; what is wrong with it comes back.
+    fn add_document(
+        &mut self,
+        range: Range<usize>,
+        read: Result<(Value, Option<Flaw>), Flaw>,
+    ) -> Option<ManifestError> {
+        let number = self.documents.len();
+        let start = self.add(range, Some(number));
+        let piece = self.pieces.len() - 1;
+        let in_file = |flaw: Flaw| flaw.in_file(&self.name, number + 1);
+        let read = read.and_then(|(value, tolerated)| Ok((as_object(value, start)?, tolerated)));
+        let (document, error) = match read {
+            Ok((value, None)) => (Document::read(piece, value), None),
+            Ok((value, Some(flaw))) if !document::concerns_us(&value) => {
+                (Document::tolerant(piece, value, in_file(flaw)), None)
+            }
+            Ok((_, Some(flaw))) | Err(flaw) => (Document::opaque(piece), Some(in_file(flaw))),
+        };
+        self.documents.push(document);
+        error
     }
 
     /// The documents, without empty ones.
@@ -159,10 +204,14 @@ impl Manifest {
     /// When an item of a list is no object.
     pub fn templates(&self, index: usize) -> Result<Vec<Template>, ManifestError> {
         let Some(document) = self.documents.get(index) else { return Ok(Vec::new()) };
-        workload::templates(&document.value).map_err(|item| {
+        let found = workload::templates(document.value(Side::Before)).map_err(|item| {
             let what = "expected a Kubernetes object with apiVersion and kind; correct the list".to_owned();
-            Flaw { position: None, item: Some(item), what }.in_file(&self.name, index + 1)
-        })
+            Flaw { position: None, item: Some(item), fault: Fault::NotAnObject, what }.in_file(&self.name, index + 1)
+        })?;
+        match document.tolerated() {
+            Some(error) if !found.is_empty() => Err(error.clone()),
+            _ => Ok(found),
+        }
     }
 
     /// Applies `patch` to document `index`, counted from 0.
@@ -171,27 +220,40 @@ impl Manifest {
     ///
     /// When the patch does not apply.
     pub fn apply(&mut self, index: usize, patch: &Patch) -> Result<Written, PatchError> {
-        let Some(document) = self.documents.get_mut(index) else { return Ok(Written::Edited) };
-        let mut value = document.value.clone();
+        let Some(document) = self.documents.get(index) else { return Ok(Written::Edited) };
+        let mut value = document.value(Side::Before).clone();
         json_patch::patch(&mut value, patch)?;
         arrange(&mut value, patch);
-        let piece = self.pieces.iter().find(|(_, number)| *number == Some(index));
-        let text = piece.map(|(range, _)| &self.text[range.clone()]).filter(|_| self.format == Format::Yaml);
-        let edited = text.map(|text| yaml::edited(text, patch, &value));
-        let written = if matches!(edited, Some(None)) { Written::Anew } else { Written::Edited };
-        let text = edited.map(|edited| edited.unwrap_or_else(|| yaml::rewritten(text.unwrap_or_default(), &value)));
-        document.change = Some(Changed { value, text });
+        let (text, written) = match self.format {
+            Format::Yaml => {
+                let text = self.source(document);
+                match yaml::edited(text, patch, &value) {
+                    Some(text) => (Some(text), Written::Edited),
+                    None => (Some(yaml::rewritten(text, &value)), Written::Anew),
+                }
+            }
+            Format::Json => (None, Written::Edited),
+        };
+        if let Some(document) = self.documents.get_mut(index) {
+            document.change = Some(Change { value, text });
+        }
         Ok(written)
+    }
+
+    /// The text of a document as it was read.
+    fn source(&self, document: &Document) -> &str {
+        self.pieces.get(document.piece).map_or("", |piece| &self.text[piece.range.clone()])
     }
 
     /// The manifest as YAML, in pieces with the number of the document that each is.
     #[must_use]
     pub fn yaml(&self, side: Side) -> Vec<(Option<usize>, String)> {
         let mut pieces: Vec<(Option<usize>, String)> = Vec::new();
-        for (range, number) in &self.pieces {
+        for Piece { range, document: number, .. } in &self.pieces {
             let document = number.and_then(|number| self.documents.get(number));
             let text = match (self.format, document) {
-                (Format::Json, Some(document)) => to_yaml(document.value(side)),
+                (Format::Json, None) => continue,
+                (Format::Json, Some(document)) if !document.is_opaque() => to_yaml(document.value(side)),
                 (_, document) => {
                     let changed = document.and_then(|document| document.text(side));
                     changed.unwrap_or_else(|| &self.text[range.clone()]).to_owned()
@@ -221,7 +283,8 @@ impl Manifest {
     /// The text of a document so that more can follow: the line break that the file lacks at its end does not become part
     /// of the document's last text.
     fn ended(&self, number: Option<usize>, text: String, side: Side) -> String {
-        let document = number.and_then(|number| self.documents.get(number)).filter(|_| !text.ends_with('\n'));
+        let document = number.and_then(|number| self.documents.get(number));
+        let document = document.filter(|document| !text.ends_with('\n') && !document.is_opaque());
         match document.map(|document| document.value(side)) {
             Some(value) if !yaml::means(&format!("{text}\n"), value) => yaml::rewritten(&text, value),
             _ => text,
@@ -243,6 +306,17 @@ fn push_document(pieces: &mut Vec<(Option<usize>, String)>, number: Option<usize
     pieces.push((number, text));
 }
 
+/// `value`, which begins at `start`, where it is an object.
+fn as_object(value: Value, start: Position) -> Result<Value, Flaw> {
+    let found = match value {
+        Value::Object(_) => return Ok(value),
+        Value::Array(_) => "a list",
+        _ => "a single value",
+    };
+    let what = format!("expected a Kubernetes object with apiVersion and kind, found {found}");
+    Err(Flaw::at(start, Fault::NotAnObject, what))
+}
+
 /// The text of an input, without a byte order mark.
 fn decode<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str, ManifestError> {
     let error = |position, what: &str| ManifestError {
@@ -250,6 +324,7 @@ fn decode<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str, ManifestError> {
         document: None,
         item: None,
         position,
+        fault: Fault::Encoding,
         what: what.to_owned(),
     };
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
@@ -278,19 +353,5 @@ fn arrange(value: &mut Value, patch: &Patch) {
         {
             map.shift_insert(to, key, entry);
         }
-    }
-}
-
-// === impl Document ===
-
-impl Document {
-    /// The document's value.
-    #[must_use]
-    pub fn value(&self, side: Side) -> &Value {
-        self.change.as_ref().filter(|_| side == Side::After).map_or(&self.value, |change| &change.value)
-    }
-
-    fn text(&self, side: Side) -> Option<&str> {
-        self.change.as_ref().filter(|_| side == Side::After)?.text.as_deref()
     }
 }

@@ -7,12 +7,13 @@ mod edit;
 mod node;
 mod scalar;
 mod split;
+mod template;
 mod value;
 mod write;
 
 pub use write::to_yaml;
 
-use crate::error::Flaw;
+use crate::error::{Flaw, Position};
 use json_patch::Patch;
 use serde_json::Value;
 use std::ops::Range;
@@ -20,35 +21,54 @@ use std::ops::Range;
 /// A piece of a YAML file: a document, or nothing but comments.
 pub(super) struct Piece {
     pub(super) range: Range<usize>,
-    pub(super) value: Option<Value>,
+    /// What it holds; `None` where that is no document, or an empty one.
+    pub(super) content: Result<Option<Read>, Flaw>,
+}
+
+/// A document that was read.
+pub(super) struct Read {
+    /// Its value, as `kubectl` would send it.
+    pub(super) value: Value,
+    /// What other readers would understand in another way, or refuse: the first of it.
+    pub(super) tolerated: Option<Flaw>,
 }
 
 /// The pieces of a file; together they are `text`.
-///
-/// # Errors
-///
-/// The number of the document that is wrong, and what is wrong with it.
-pub(super) fn read(text: &str) -> Result<Vec<Piece>, (usize, Flaw)> {
-    let (mut number, mut lines_above) = (1, 0);
-    let mut pieces = Vec::new();
-    for range in split::pieces(text) {
+pub(super) fn read(text: &str) -> impl Iterator<Item = Piece> {
+    let mut next = Position::START;
+    split::pieces(text).into_iter().map(move |range| {
         let piece = &text[range.clone()];
-        let value = value_of(piece).map_err(|flaw| (number, flaw.below(lines_above)))?;
-        lines_above += piece.matches('\n').count();
-        number += usize::from(value.is_some());
-        pieces.push(Piece { range, value });
-    }
-    Ok(pieces)
+        let start = next;
+        next = start.behind(piece);
+        let content = tolerant(piece).map_err(|flaw| template::unrendered(piece, flaw));
+        Piece { range, content: content.map_err(|flaw| flaw.from(start)) }
+    })
 }
 
-/// The value of the one document in `text`; `None` where there is none.
+/// Whether `text` begins as a template does that nobody has rendered, and not as JSON.
+pub(super) fn begins_as_template(text: &str) -> bool {
+    text.trim_start().starts_with("{{")
+}
+
+/// The one document in `text`, as `kubectl` reads it.
+fn tolerant(text: &str) -> Result<Option<Read>, Flaw> {
+    let node::Parsed { root, tolerated: in_text } = node::parse_tolerantly(text)?;
+    let Some(root) = root else { return Ok(None) };
+    let (value, in_values) = value::value(&root)?;
+    Ok(Some(Read { value, tolerated: in_text.or(in_values) }))
+}
+
+/// The value of the one document in `text`, which all readers understand alike; `None` where there is none.
 fn value_of(text: &str) -> Result<Option<Value>, Flaw> {
-    node::parse(text)?.map(|root| value::value(&root)).transpose()
+    match tolerant(text)? {
+        Some(Read { tolerated: Some(flaw), .. }) => Err(flaw),
+        read => Ok(read.map(|read| read.value)),
+    }
 }
 
-/// Whether the document in `text` is read as `value`.
+/// Whether `kubectl` reads the document in `text` as `value`.
 pub(super) fn means(text: &str, value: &Value) -> bool {
-    value_of(text).is_ok_and(|read| read.as_ref() == Some(value))
+    tolerant(text).is_ok_and(|read| read.is_some_and(|read| read.value == *value))
 }
 
 /// Carries out `patch` on the document in `text`, comments and all; `None` where that cannot be done.
@@ -58,7 +78,7 @@ pub(super) fn edited(text: &str, patch: &Patch, wanted: &Value) -> Option<String
 
 /// The document in `text` written anew: only what stands above and below it is kept.
 pub(super) fn rewritten(text: &str, value: &Value) -> String {
-    let Ok(Some(root)) = node::parse(text) else { return to_yaml(value) };
+    let Ok(node::Parsed { root: Some(root), .. }) = node::parse_tolerantly(text) else { return to_yaml(value) };
     let line = text[..root.start].rfind('\n').map_or(0, |newline| newline + 1);
     let (head, first) = text[..root.start].split_at(line);
     // Content behind `---` on its line moves below it.

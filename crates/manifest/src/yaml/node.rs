@@ -1,6 +1,6 @@
 //! YAML text -> a tree of nodes that remember where they are.
 
-use crate::error::{Flaw, Position};
+use crate::error::{Fault, Flaw, Position};
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag, options};
 use std::borrow::Cow;
 
@@ -44,14 +44,33 @@ pub(super) enum Content {
 struct Builder<'t> {
     text: &'t str,
     parser: Parser<'t, StrInput<'t>>,
+    tolerated: Option<Flaw>,
+}
+
+/// A document, as `kubectl` reads it.
+pub(super) struct Parsed {
+    /// `None` where there is no document, or an empty one.
+    pub(super) root: Option<Node>,
+    /// What other readers would understand in another way, or refuse: the first of it.
+    pub(super) tolerated: Option<Flaw>,
 }
 
 /// The root of the document in `text`; `None` where there is none or it is empty.
 ///
 /// # Errors
 ///
-/// When `text` is no YAML, or more than one document.
+/// When `text` is no YAML, is more than one document, or is not understood alike by all readers.
 pub(super) fn parse(text: &str) -> Result<Option<Node>, Flaw> {
+    let Parsed { root, tolerated } = parse_tolerantly(text)?;
+    tolerated.map_or(Ok(root), Err)
+}
+
+/// The document in `text`.
+///
+/// # Errors
+///
+/// When `text` is no YAML, or more than one document.
+pub(super) fn parse_tolerantly(text: &str) -> Result<Parsed, Flaw> {
     // As libyaml and its translation to Go do: a file may lack its last line end.
     let options = options! {
         block_scalar_eof_without_line_feed: true,
@@ -59,18 +78,21 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, Flaw> {
         flow_nesting_limit: DEPTH_LIMIT,
         block_nesting_limit: DEPTH_LIMIT,
     };
-    let mut builder = Builder { text, parser: Parser::new_from_str_with_options(text, options) };
+    let parser = Parser::new_from_str_with_options(text, options);
+    let mut builder = Builder { text, parser, tolerated: None };
     let mut root = None;
     while let Some((event, span)) = builder.next()? {
         if !event.is_node() {
             continue;
         }
         if root.is_some() {
-            return Err(Flaw::at(position(&span), "a second document begins here; put `---` before it"));
+            let what = "a second document begins here; put `---` before it";
+            return Err(Flaw::at(position(&span), Fault::Syntax, what));
         }
         root = Some(builder.node(event, span)?);
     }
-    Ok(root.filter(|root| !root.is_empty_document()))
+    let root = root.filter(|root| !root.is_empty_document());
+    Ok(Parsed { root, tolerated: builder.tolerated })
 }
 
 fn position(span: &Span) -> Position {
@@ -85,8 +107,12 @@ fn flaw(error: &ScanError) -> Flaw {
         ErrorKind::MappingValueNotAllowed => "; quote a value that contains `: `, and check the indentation",
         _ => "; correct the file",
     };
+    let fault = match error.kind() {
+        ErrorKind::RecursionLimitExceeded => Fault::Limit,
+        _ => Fault::Syntax,
+    };
     let position = Position { line: marker.line().max(1), column: marker.col() + 1 };
-    Flaw::at(position, format!("this is not YAML: {}{advice}", error.info()))
+    Flaw::at(position, fault, format!("this is not YAML: {}{advice}", error.info()))
 }
 
 /// A tag without `tag:yaml.org,2002:`; a tag of others keeps its `!`.
@@ -94,14 +120,24 @@ fn tag_name(tag: &Tag) -> String {
     tag.suffix_in_namespace("tag:yaml.org,2002:").map_or_else(|| tag.to_string(), Cow::into_owned)
 }
 
-/// In brackets, YAML 1.2 reads `[?a]` as a string and go.yaml.in/yaml/v2 as a key.
-fn refuse_question_mark(node: &Node) -> Result<(), Flaw> {
+/// The text of a scalar that begins with a question mark.
+fn question(node: &Node) -> Option<&str> {
     match &node.content {
-        Content::Scalar { text, style: ScalarStyle::Plain } if text.starts_with('?') => {
-            Err(Flaw::at(node.position, "YAML readers disagree on a question mark here; quote the value"))
-        }
-        _ => Ok(()),
+        Content::Scalar { text, style: ScalarStyle::Plain } => text.strip_prefix('?').map(str::trim_start),
+        _ => None,
     }
+}
+
+fn question_flaw(node: &Node) -> Flaw {
+    let what = "YAML readers disagree on a question mark here; quote the value";
+    Flaw::at(node.position, Fault::Ambiguous, what)
+}
+
+/// What follows the colon behind a plain `key`, where it is a comma or bracket.
+fn colon_before<'t>(text: &'t str, key: &Node) -> Option<&'t str> {
+    let plain = matches!(key.content, Content::Scalar { style: ScalarStyle::Plain, .. });
+    let rest = text.get(key.end..)?.trim_start_matches([' ', '\t']).strip_prefix(':').filter(|_| plain);
+    rest.filter(|rest| rest.starts_with([',', '[', ']', '{', '}']))
 }
 
 // === impl Builder ===
@@ -112,7 +148,12 @@ impl<'t> Builder<'t> {
     }
 
     fn must(&mut self) -> Result<(Event<'t>, Span), Flaw> {
-        let nowhere = || Flaw { position: None, item: None, what: "the YAML ends too early; complete the file".into() };
+        let nowhere = || Flaw {
+            position: None,
+            item: None,
+            fault: Fault::Syntax,
+            what: "the YAML ends too early; complete the file".into(),
+        };
         self.next()?.ok_or_else(nowhere)
     }
 
@@ -130,7 +171,10 @@ impl<'t> Builder<'t> {
             }
             Event::SequenceStart(style, ..) => self.sequence(style == StructureStyle::Flow)?,
             Event::MappingStart(style, ..) => self.mapping(style == StructureStyle::Flow)?,
-            _ => return Err(Flaw::at(position(&span), "this is not YAML: a value is missing; correct the file")),
+            _ => {
+                let what = "this is not YAML: a value is missing; correct the file";
+                return Err(Flaw::at(position(&span), Fault::Syntax, what));
+            }
         };
         let end = start + self.text.get(start..end).map_or(0, |text| text.trim_end().len());
         Ok(Node { start, end, position: position(&span), anchor, tag, content })
@@ -144,9 +188,9 @@ impl<'t> Builder<'t> {
                 end = if flow { span.byte_range().map_or(end, |range| range.end) } else { end };
                 return Ok((Content::Sequence { items, flow }, end));
             }
-            let item = self.node(event, span)?;
+            let mut item = self.node(event, span)?;
             if flow {
-                refuse_question_mark(&item)?;
+                self.read_item_as_kubectl(&mut item);
             }
             end = item.end;
             items.push(item);
@@ -161,29 +205,58 @@ impl<'t> Builder<'t> {
                 end = if flow { span.byte_range().map_or(end, |range| range.end) } else { end };
                 return Ok((Content::Mapping { entries, flow }, end));
             }
-            let key = self.node(event, span)?;
+            let mut key = self.node(event, span)?;
             let (event, span) = self.must()?;
             let value = self.node(event, span)?;
             if flow {
-                self.refuse_ambiguous_key(&key)?;
-                refuse_question_mark(&value)?;
+                self.read_key_as_kubectl(&mut key)?;
+                question(&value).map_or(Ok(()), |_| Err(question_flaw(&value)))?;
             }
             end = value.end.max(key.end);
             entries.push((key, value));
         }
     }
 
-    /// In brackets, YAML 1.2 reads `[a:]` as a mapping and go.yaml.in/yaml/v2 as the string `a:`.
-    fn refuse_ambiguous_key(&self, key: &Node) -> Result<(), Flaw> {
-        refuse_question_mark(key)?;
-        let plain = matches!(key.content, Content::Scalar { style: ScalarStyle::Plain, .. });
-        let rest = self.text[key.end..].trim_start_matches([' ', '\t']).strip_prefix(':').filter(|_| plain);
-        if rest.is_some_and(|rest| rest.starts_with([',', '[', ']', '{', '}'])) {
-            let what =
-                "YAML readers disagree on a colon right before a comma or bracket; quote it, or put a space behind it";
-            return Err(Flaw::at(key.position, what));
+    /// In brackets, YAML 1.2 reads `{a:}` as the key `a`, and go.yaml.in/yaml/v2 as `a:`; and `{?a: b}` the other way
+    /// round.
+    fn read_key_as_kubectl(&mut self, key: &mut Node) -> Result<(), Flaw> {
+        if let Some(text) = question(key).map(str::to_owned) {
+            self.tolerate(question_flaw(key));
+            key.set_text(text);
+        }
+        let Some(rest) = colon_before(self.text, key) else { return Ok(()) };
+        let what =
+            "YAML readers disagree on a colon right before a comma or bracket; quote it, or put a space behind it";
+        let flaw = Flaw::at(key.position, Fault::Ambiguous, what);
+        if rest.starts_with(['[', '{']) {
+            return Err(flaw);
+        }
+        self.tolerate(flaw);
+        if let Content::Scalar { text, .. } = &mut key.content {
+            text.push(':');
         }
         Ok(())
+    }
+
+    /// Where YAML 1.2 reads `[?a]` as a string, go.yaml.in/yaml/v2 reads `[{a: null}]`; and `[a:]` the other way round.
+    fn read_item_as_kubectl(&mut self, item: &mut Node) {
+        if let Some(text) = question(item).map(str::to_owned) {
+            self.tolerate(question_flaw(item));
+            let (mut key, mut value) = (item.clone(), item.clone());
+            key.set_text(text);
+            value.set_text(String::new());
+            item.content = Content::Mapping { entries: vec![(key, value)], flow: true };
+        } else if let Content::Mapping { entries, .. } = &item.content
+            && let [(key, _)] = entries.as_slice()
+            && key.start == item.start
+            && colon_before(self.text, key).is_some()
+        {
+            item.content = key.content.clone();
+        }
+    }
+
+    fn tolerate(&mut self, flaw: Flaw) {
+        self.tolerated.get_or_insert(flaw);
     }
 }
 
@@ -192,6 +265,12 @@ impl<'t> Builder<'t> {
 impl Node {
     fn is_empty_document(&self) -> bool {
         matches!(&self.content, Content::Scalar { text, style: ScalarStyle::Plain } if matches!(text.as_str(), "" | "~" | "null"))
+    }
+
+    fn set_text(&mut self, new: String) {
+        if let Content::Scalar { text, .. } = &mut self.content {
+            *text = new;
+        }
     }
 
     /// All nodes below this one, and itself.

@@ -164,21 +164,20 @@ fn go_float(value: f64) -> String {
     with_signed_exponent(&format!("{value:e}"), 1)
 }
 
-/// A float as a key, where sigs.k8s.io/yaml writes it as Go's `FormatFloat(value, 'g', -1, 32)`; `None` where
-/// the 32 bits would make another number of it.
+/// A float as a key, where sigs.k8s.io/yaml writes it as Go's `FormatFloat(value, 'g', -1, 32)`, and whether the 32 bits
+/// are the same number.
 ///
 /// Source: sigs.k8s.io/yaml, `convertToJSONableObject`.
-pub(super) fn float_key(json: &str) -> Option<String> {
+pub(super) fn float_key(json: &str) -> Option<(String, bool)> {
     // The conversion to 32 bits is what the library does.
     #[allow(clippy::cast_possible_truncation)]
     let short = json.parse::<f64>().ok()? as f32;
     let scientific = format!("{short:e}");
     let exponent: i32 = scientific.rsplit_once('e')?.1.parse().ok()?;
-    if scientific.parse::<f64>() != json.parse() {
-        return None;
-    }
+    let is_exact = scientific.parse::<f64>() == json.parse();
     let plain = short == 0.0 || (-4..6).contains(&exponent);
-    Some(if plain { short.to_string() } else { with_signed_exponent(&scientific, 2) })
+    let text = if plain { short.to_string() } else { with_signed_exponent(&scientific, 2) };
+    Some((text, is_exact))
 }
 
 fn with_signed_exponent(scientific: &str, least_digits: usize) -> String {
@@ -242,14 +241,14 @@ mod tests {
     }
 
     #[rstest]
-    #[case("1.5", Some("1.5"))]
-    #[case("0.1", Some("0.1"))]
-    #[case("1234567.5", Some("1.2345675e+06"))]
-    #[case("1e+21", Some("1e+21"))]
-    #[case("0.00001", Some("1e-05"))]
-    #[case("3172590.345723978", None)]
-    fn float_keys(#[case] json: &str, #[case] key: Option<&str>) {
-        assert_eq!(float_key(json).as_deref(), key);
+    #[case("1.5", "1.5", true)]
+    #[case("0.1", "0.1", true)]
+    #[case("1234567.5", "1.2345675e+06", true)]
+    #[case("1e+21", "1e+21", true)]
+    #[case("0.00001", "1e-05", true)]
+    #[case("1.23456789", "1.2345679", false)]
+    fn float_keys(#[case] json: &str, #[case] key: &str, #[case] is_exact: bool) {
+        assert_eq!(float_key(json), Some((key.to_owned(), is_exact)));
     }
 
     #[rstest]

@@ -1,7 +1,10 @@
 //! A tree of nodes -> the JSON value that `kubectl` would send.
 
 use super::{
-    super::{error::Flaw, json::duplicate_key},
+    super::{
+        error::{Fault, Flaw},
+        json::duplicate_key,
+    },
     node::{Content, DEPTH_LIMIT, Node},
     scalar::{Scalar, float_key, json_number},
 };
@@ -23,36 +26,46 @@ struct Unfolder<'n> {
     /// Anchors whose alias is being unfolded.
     open: Vec<usize>,
     spent: usize,
+    tolerated: Option<Flaw>,
 }
 
-/// The value of the tree below `root`.
+/// The value of the tree below `root` as `kubectl` reads it, and the first thing in it that other readers would
+/// understand in another way, or refuse.
 ///
 /// # Errors
 ///
-/// When a key stands twice, an alias contains itself, or something has no form in JSON.
-pub(super) fn value(root: &Node) -> Result<Value, Flaw> {
+/// When an alias contains itself, or something has no form in JSON.
+pub(super) fn value(root: &Node) -> Result<(Value, Option<Flaw>), Flaw> {
     let mut anchors = HashMap::new();
     root.walk(&mut |node| {
         if node.anchor != 0 {
             anchors.insert(node.anchor, node);
         }
     });
-    Unfolder { anchors, open: Vec::new(), spent: 0 }.value(root, 0)
+    let mut unfolder = Unfolder { anchors, open: Vec::new(), spent: 0, tolerated: None };
+    let value = unfolder.value(root, 0)?;
+    Ok((value, unfolder.tolerated))
 }
 
 /// What a key is in JSON; `None` where it has no form there.
+pub(super) fn key_text(key: &Node) -> Option<String> {
+    exact_or_rounded(key).map(|(text, _)| text)
+}
+
+/// What a key is in JSON, and whether that is the number that was written; `None` where it has no form there.
 ///
 /// Source: sigs.k8s.io/yaml, `convertToJSONableObject`.
-pub(super) fn key_text(key: &Node) -> Option<String> {
+fn exact_or_rounded(key: &Node) -> Option<(String, bool)> {
     let Content::Scalar { text, .. } = &key.content else { return None };
-    match scalar(key).ok()? {
-        Scalar::Bool(value) => Some(value.to_string()),
-        Scalar::Integer(value) => i64::try_from(value).ok().map(|value| value.to_string()),
-        Scalar::Float(json) => float_key(&json),
-        Scalar::NotFinite(name) => Some(name.to_owned()),
-        Scalar::Merge | Scalar::Text => Some(text.clone()),
-        Scalar::Null => None,
-    }
+    let exact = match scalar(key).ok()? {
+        Scalar::Bool(value) => value.to_string(),
+        Scalar::Integer(value) => i64::try_from(value).ok()?.to_string(),
+        Scalar::Float(json) => return float_key(&json),
+        Scalar::NotFinite(name) => name.to_owned(),
+        Scalar::Merge | Scalar::Text => text.clone(),
+        Scalar::Null => return None,
+    };
+    Some((exact, true))
 }
 
 /// Whether `key` is `<<`, which brings in the entries of its value. A quoted one is an ordinary key.
@@ -63,21 +76,18 @@ pub(super) fn is_merge(key: &Node) -> bool {
 
 fn scalar(node: &Node) -> Result<Scalar, Flaw> {
     let Content::Scalar { text, style } = &node.content else {
-        return Err(Flaw::at(node.position, "expected a scalar here; correct the file"));
+        return Err(Flaw::at(node.position, Fault::NoJson, "expected a scalar here; correct the file"));
     };
     match node.tag.as_deref() {
         None if *style == ScalarStyle::Plain => Ok(Scalar::of(text)),
         None => Ok(Scalar::Text),
         Some(tag) => Scalar::tagged(tag, text)
-            .ok_or_else(|| Flaw::at(node.position, format!("{text:?} is no !!{tag}; correct the value or the tag"))),
+            .ok_or_else(|| no_json(node, format!("{text:?} is no !!{tag}; correct the value or the tag"))),
     }
 }
 
-fn binary(node: &Node, text: &str) -> Result<String, Flaw> {
-    let compact: String = text.split_ascii_whitespace().collect();
-    let bytes = STANDARD.decode(compact).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    let what = "!!binary has no form in JSON; write the value without the tag";
-    bytes.ok_or_else(|| Flaw::at(node.position, what))
+fn no_json(node: &Node, what: impl Into<String>) -> Flaw {
+    Flaw::at(node.position, Fault::NoJson, what)
 }
 
 // === impl Unfolder ===
@@ -85,12 +95,16 @@ fn binary(node: &Node, text: &str) -> Result<String, Flaw> {
 impl<'n> Unfolder<'n> {
     fn value(&mut self, node: &'n Node, depth: usize) -> Result<Value, Flaw> {
         if depth > DEPTH_LIMIT {
-            return Err(Flaw::at(node.position, format!("nested more than {DEPTH_LIMIT} deep; make it flatter")));
+            let what = format!("nested more than {DEPTH_LIMIT} deep; make it flatter");
+            return Err(Flaw::at(node.position, Fault::Limit, what));
         }
         match &node.content {
             Content::Alias(target) => self.alias(node, *target, depth),
             Content::Scalar { text, .. } => {
                 self.spend(node, NODE_COST + text.len())?;
+                if node.tag.as_deref() == Some("binary") {
+                    return self.binary(node, text).map(Value::String);
+                }
                 scalar_value(node, text)
             }
             Content::Sequence { items, .. } => {
@@ -111,15 +125,29 @@ impl<'n> Unfolder<'n> {
         }
         self.spent += cost;
         let what = "the aliases unfold to more than 64 MiB; write out what is needed";
-        if self.spent > ALIAS_BUDGET { Err(Flaw::at(node.position, what)) } else { Ok(()) }
+        if self.spent > ALIAS_BUDGET { Err(Flaw::at(node.position, Fault::Limit, what)) } else { Ok(()) }
+    }
+
+    fn tolerate(&mut self, node: &Node, fault: Fault, what: impl FnOnce() -> String) {
+        self.tolerated.get_or_insert_with(|| Flaw::at(node.position, fault, what()));
+    }
+
+    fn binary(&mut self, node: &Node, text: &str) -> Result<String, Flaw> {
+        let what = "!!binary has no form in JSON; write the value without the tag";
+        let compact: String = text.split_ascii_whitespace().collect();
+        let bytes = STANDARD.decode(compact).map_err(|_| no_json(node, what))?;
+        Ok(String::from_utf8(bytes).unwrap_or_else(|no_text| {
+            self.tolerate(node, Fault::NoJson, || what.to_owned());
+            String::from_utf8_lossy(no_text.as_bytes()).into_owned()
+        }))
     }
 
     fn alias(&mut self, node: &Node, target: usize, depth: usize) -> Result<Value, Flaw> {
         let Some(meant) = self.anchors.get(&target).copied() else {
-            return Err(Flaw::at(node.position, "this alias has no anchor; correct the name"));
+            return Err(Flaw::at(node.position, Fault::Syntax, "this alias has no anchor; correct the name"));
         };
         if self.open.contains(&target) || contains(meant, node) {
-            return Err(Flaw::at(node.position, "this alias contains itself; JSON cannot express that"));
+            return Err(no_json(node, "this alias contains itself; JSON cannot express that"));
         }
         self.open.push(target);
         let value = self.value(meant, depth);
@@ -132,15 +160,15 @@ impl<'n> Unfolder<'n> {
         for (key, value) in entries {
             if is_merge(key) {
                 if std::mem::replace(&mut merged, true) {
-                    return Err(Flaw::at(key.position, "`<<` stands twice; write one, `<<: [*first, *second]`"));
+                    let what = || "`<<` stands twice; write one, `<<: [*first, *second]`".to_owned();
+                    self.tolerate(key, Fault::Duplicate, what);
                 }
                 self.merge(key, value, &mut map, &own, depth)?;
                 continue;
             }
-            let what = "a key must be a string; quote it";
-            let name = key_text(self.meant(key)).ok_or_else(|| Flaw::at(key.position, what))?;
+            let name = self.key(key)?;
             if !own.insert(name.clone()) {
-                return Err(Flaw::at(key.position, duplicate_key(&name)));
+                self.tolerate(key, Fault::Duplicate, || duplicate_key(&name));
             }
             let value = self.value(value, depth + 1)?;
             map.insert(name, value);
@@ -148,13 +176,22 @@ impl<'n> Unfolder<'n> {
         Ok(map)
     }
 
+    fn key(&mut self, key: &'n Node) -> Result<String, Flaw> {
+        let what = "a key must be a string; quote it";
+        let (name, is_exact) = exact_or_rounded(self.meant(key)).ok_or_else(|| no_json(key, what))?;
+        if !is_exact {
+            self.tolerate(key, Fault::Ambiguous, || what.to_owned());
+        }
+        Ok(name)
+    }
+
     fn meant(&self, node: &'n Node) -> &'n Node {
         let Content::Alias(target) = node.content else { return node };
         self.anchors.get(&target).copied().unwrap_or(node)
     }
 
-    /// Brings in the entries of `value`. The first of several mappings counts, and an entry of the mapping
-    /// itself counts before all.
+    /// Brings in the entries of `value`. The first of several mappings counts, and what is brought in counts before the
+    /// entries above it.
     fn merge(
         &mut self,
         key: &Node,
@@ -167,20 +204,25 @@ impl<'n> Unfolder<'n> {
             Value::Array(sources) => sources,
             source => vec![source],
         };
+        let mut brought = Map::new();
         for source in sources {
             let Value::Object(source) = source else {
-                return Err(Flaw::at(value.position, "`<<` wants a mapping or a list of mappings; correct its value"));
+                return Err(no_json(value, "`<<` wants a mapping or a list of mappings; correct its value"));
             };
             for (name, value) in source {
-                // go.yaml.in/yaml/v2 lets the later one count here, the YAML specification the mapping's own.
-                if own.contains(&name) && map.get(&name) != Some(&value) {
-                    let what = format!(
-                        "`<<` brings a second value for {name:?}, and readers disagree on which counts; put `<<` first"
-                    );
-                    return Err(Flaw::at(key.position, what));
-                }
-                map.entry(name).or_insert(value);
+                brought.entry(name).or_insert(value);
             }
+        }
+        for (name, value) in brought {
+            // go.yaml.in/yaml/v2 lets the later one count here, the YAML specification the mapping's own.
+            if own.contains(&name) && map.get(&name) != Some(&value) {
+                self.tolerate(key, Fault::Ambiguous, || {
+                    format!(
+                        "`<<` brings a second value for {name:?}, and readers disagree on which counts; put `<<` first"
+                    )
+                });
+            }
+            map.insert(name, value);
         }
         Ok(())
     }
@@ -193,18 +235,15 @@ fn contains(outer: &Node, inner: &Node) -> bool {
 }
 
 fn scalar_value(node: &Node, text: &str) -> Result<Value, Flaw> {
-    if node.tag.as_deref() == Some("binary") {
-        return binary(node, text).map(Value::String);
-    }
     let number = |json: &str| {
-        json_number(json).map(Value::Number).ok_or_else(|| Flaw::at(node.position, format!("{text:?} is no number")))
+        json_number(json).map(Value::Number).ok_or_else(|| no_json(node, format!("{text:?} is no number")))
     };
     match scalar(node)? {
         Scalar::Null => Ok(Value::Null),
         Scalar::Bool(value) => Ok(Value::Bool(value)),
         Scalar::Integer(value) => number(&value.to_string()),
         Scalar::Float(json) => number(&json),
-        Scalar::NotFinite(name) => Err(Flaw::at(node.position, format!("{name} has no form in JSON; quote it"))),
+        Scalar::NotFinite(name) => Err(no_json(node, format!("{name} has no form in JSON; quote it"))),
         Scalar::Merge | Scalar::Text => Ok(Value::String(text.to_owned())),
     }
 }
