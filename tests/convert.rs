@@ -322,8 +322,8 @@ fn an_annotation_in_the_wrong_place_is_told() {
                spec:\n  template:\n    spec:\n      containers:\n      - {name: pi, image: perl}\n";
     let run = run(&[], job);
     assert_eq!((run.code, run.out.as_str()), (0, job));
-    let told =
-        "Job/pi: warning annotation native-sidecar.io/containers has no effect here; move it to the pod template";
+    let told = "Job/pi: warning misplaced-annotation: annotation native-sidecar.io/containers at metadata.annotations has no effect here; \
+         move it to spec.template.metadata.annotations";
     assert!(run.err.contains(told), "{}", run.err);
 }
 

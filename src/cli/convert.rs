@@ -12,12 +12,12 @@ use json_patch::{Patch, PatchError};
 use native_sidecar_core::{
     conversion::{Conversion, Decision, Settings, convert},
     findings::{Finding, Severity},
-    intent,
     text::one_line,
 };
-use native_sidecar_manifest::{Format, Manifest, ManifestError, ObjectName, Side, Template, UnfitPatch, Written};
+use native_sidecar_manifest::{
+    Format, Manifest, ManifestError, ObjectName, Remark, Search, Side, Template, UnfitPatch, Written,
+};
 use serde::Serialize;
-use serde_json::Value;
 use std::{
     fmt::Write as _,
     io::{ErrorKind, Read, Write},
@@ -266,10 +266,13 @@ fn convert_document(
 ) -> Result<Patch, ConvertError> {
     let value = manifest.documents()[index].value(Side::Before);
     let mut operations = Vec::new();
+    for remark in Search::default().remarks(value) {
+        report.remark(&remark);
+    }
     for template in manifest.templates(index)? {
         let workload = template.workload(value);
-        let conversion = convert(&template.pod(value), Settings { workload: Some(&workload), ..settings });
-        report.misplaced(&template, value);
+        let settings = template.settings(Settings { workload: Some(&workload), ..settings });
+        let conversion = convert(&template.pod(value), settings);
         report.add(&template, &conversion);
         // The webhook notes on the pod why it was left; a manifest is left as it is, and the report tells.
         if conversion.decision == Decision::Converted {
@@ -401,12 +404,12 @@ impl Report {
         }
     }
 
-    /// Our annotations on a workload itself do nothing: its pods have those of the template.
-    fn misplaced(&mut self, template: &Template, document: &Value) {
-        for key in template.own_annotations(document).filter(|key| intent::is_ours(key)) {
-            let what =
-                format!("warning annotation {key} has no effect here; move it to the pod template's annotations");
-            self.line(&template.object.to_string(), &what);
+    fn remark(&mut self, remark: &Remark) {
+        if self.verbose || remark.severity > Severity::Note {
+            self.line(
+                &remark.object.to_string(),
+                &format!("{} {}: {}", remark.severity, remark.kind.code(), remark.message),
+            );
         }
     }
 

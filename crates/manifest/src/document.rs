@@ -1,6 +1,6 @@
 //! One document of a manifest, and what became of it.
 
-use crate::{ManifestError, Side, workload};
+use crate::{ManifestError, Search, Side};
 use native_sidecar_core::intent;
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ enum Content {
 
 /// Whether `document` has anything that a conversion looks at: a pod template, or an annotation of ours anywhere.
 pub(super) fn concerns_us(document: &Value) -> bool {
-    !workload::templates(document).is_ok_and(|found| found.is_empty()) || has_our_key(document)
+    !Search::default().templates(document).is_ok_and(|found| found.is_empty()) || has_our_key(document)
 }
 
 fn has_our_key(value: &Value) -> bool {

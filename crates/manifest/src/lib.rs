@@ -11,7 +11,10 @@ mod yaml;
 
 pub use document::Document;
 pub use error::{Fault, ManifestError, Position};
-pub use workload::{ObjectName, Template, UnfitPatch};
+pub use workload::{
+    Basis, Engine, ObjectName, Owner, PathError, Place, PodOwner, Remark, RemarkKind, Search, Special, TABLE, Template,
+    TemplatePath, Treatment, UnfitPatch,
+};
 pub use yaml::to_yaml;
 
 use document::Change;
@@ -203,8 +206,17 @@ impl Manifest {
     ///
     /// When an item of a list is no object.
     pub fn templates(&self, index: usize) -> Result<Vec<Template>, ManifestError> {
+        self.templates_with(index, &Search::default())
+    }
+
+    /// The pod templates in document `index`, counted from 0, that `search` finds.
+    ///
+    /// # Errors
+    ///
+    /// When an item of a list is no object.
+    pub fn templates_with(&self, index: usize, search: &Search) -> Result<Vec<Template>, ManifestError> {
         let Some(document) = self.documents.get(index) else { return Ok(Vec::new()) };
-        let found = workload::templates(document.value(Side::Before)).map_err(|item| {
+        let found = search.templates(document.value(Side::Before)).map_err(|item| {
             let what = "expected a Kubernetes object with apiVersion and kind; correct the list".to_owned();
             Flaw { position: None, item: Some(item), fault: Fault::NotAnObject, what }.in_file(&self.name, index + 1)
         })?;

@@ -172,7 +172,7 @@ pub fn drawn(manifests: &[Manifest], settings: Settings<'_>) -> Result<Vec<Drawn
             }
             for template in manifest.templates(index)? {
                 let workload = template.workload(value);
-                let settings = Settings { workload: Some(&workload), ..settings };
+                let settings = template.settings(Settings { workload: Some(&workload), ..settings });
                 add(template.object.clone(), &template.pod(value), settings);
             }
         }
