@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use std::{collections::BTreeSet, fs, path::Path};
 
 /// Cases whose pod the API server refuses as it is, without us; and why they are there all the same.
-const INVALID: [(&str, &str); 16] = [
+const INVALID: [(&str, &str); 19] = [
+    ("annotation-that-is-a-list", "annotations are strings"),
+    ("annotation-without-quotes", "annotations are strings"),
     ("big-numbers", "no field takes such a number; it must come through all the same"),
     ("converted-names-a-name-twice", "names must be unique"),
     ("converted-names-the-only-container", "names must be unique"),
@@ -21,6 +23,7 @@ const INVALID: [(&str, &str); 16] = [
     ("known-gke-gcsfuse-sidecar-stub-is-left", "an injector after us fills in the image"),
     ("known-linkerd-proxy-stub-is-left", "an injector after us fills in the image"),
     ("mirror-pod", "only a kubelet creates these, with a node"),
+    ("mode-without-quotes", "annotations are strings"),
     ("name-in-both-lists", "names must be unique"),
     ("name-in-both-lists-cannot-be-accepted", "names must be unique"),
     ("name-twice-among-regular", "names must be unique"),

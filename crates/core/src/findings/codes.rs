@@ -1,6 +1,7 @@
 //! The table of finding codes. `docs/findings.md` is printed from it, so a code is described once.
 
 use super::Severity;
+use crate::text::nearest;
 use std::{fmt, str::FromStr};
 
 /// What stands behind a code, for `native-sidecar explain` and `docs/findings.md`.
@@ -151,10 +152,10 @@ codes! {
         source: "README, Annotations",
     }
     InvalidValue, "invalid-value", Blocker {
-        meaning: "The value of one of our annotations cannot be understood.",
-        why: "Carrying on without it would be a guess, and the guess could be the opposite of what was meant.",
+        meaning: "The value of one of our annotations cannot be understood, or what should be a container's name cannot be one.",
+        why: "Carrying on without it would be a guess, and the guess could be the opposite of what was meant. And where the value is no string, such as `true` without quotes or a list, the API server refuses the whole object, for it reads annotations into a map of strings.",
         remedy: "Correct the value as the message says. Accepting this finding ignores the annotation; but a pod whose `native-sidecar.io/mode` cannot be understood stays observed, accepted or not.",
-        source: "README, Annotations",
+        source: "README, Annotations; Kubernetes: staging/src/k8s.io/apimachinery/pkg/apis/meta/v1/types.go, ObjectMeta; pkg/util/validation/validation.go, IsDNS1123Label",
     }
     PositionNotFound, "position-not-found", Blocker {
         meaning: "A `position.` annotation names an init container that the pod does not have.",
@@ -508,6 +509,25 @@ impl fmt::Display for Code {
     }
 }
 
+impl Code {
+    /// The code that `text` means but for case and what stands between its words: `HOST_PORT` is `host-port`.
+    #[must_use]
+    pub fn meant_by(text: &str) -> Option<Self> {
+        let words = |c: char| c.is_whitespace() || matches!(c, '_' | '-');
+        let words: Vec<_> = text.split(words).filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect();
+        words.join("-").parse().ok()
+    }
+
+    /// The code that `text` is likely a slip of the pen for.
+    #[must_use]
+    pub fn likely(text: &str) -> Option<Self> {
+        Self::meant_by(text).or_else(|| {
+            let nearest = nearest(&text.to_ascii_lowercase(), Self::ALL.iter().map(ToString::to_string))?;
+            nearest.parse().ok()
+        })
+    }
+}
+
 impl FromStr for Code {
     type Err = UnknownCode;
 
@@ -541,6 +561,17 @@ mod tests {
             assert_eq!(code.as_str().parse(), Ok(*code));
         }
         assert_eq!("host-prot".parse::<Code>(), Err(UnknownCode));
+    }
+
+    #[test]
+    fn a_code_is_known_however_it_is_written() {
+        for text in ["host-port", "HOST-PORT", "Host_Port", " host port ", "host--port"] {
+            assert_eq!(Code::meant_by(text), Some(Code::HostPort), "{text}");
+        }
+        assert_eq!(Code::meant_by("hostport"), None);
+        assert_eq!(Code::likely("hostport"), Some(Code::HostPort));
+        assert_eq!(Code::likely("HOST-PROT"), Some(Code::HostPort));
+        assert_eq!(Code::likely("something else"), None);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! The annotation keys, and which key was meant by one that is not ours.
 
-use crate::text::nearest;
+use super::names::is_container_name;
+use crate::{
+    findings::{Code, Finding},
+    text::nearest,
+};
 
 /// Containers to move, in start order.
 pub const CONTAINERS: &str = "native-sidecar.io/containers";
@@ -78,6 +82,19 @@ impl<'k> Key<'k> {
         match *self {
             Self::Position(name) | Self::StartupProbe(name) | Self::PreStop(name) => Some(name),
             _ => None,
+        }
+    }
+
+    /// Whether the value is a list with commas.
+    pub(super) const fn is_list(&self) -> bool {
+        matches!(self, Self::Containers | Self::Accept | Self::Converted)
+    }
+
+    /// That the value is not understood: about the container that the key names, where there can be one.
+    pub(super) fn finding(&self, message: String) -> Finding {
+        match self.container().filter(|name| is_container_name(name)) {
+            Some(container) => Finding::container(Code::InvalidValue, container, message),
+            None => Finding::pod(Code::InvalidValue, message),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Parsing never fails as a whole: what cannot be understood becomes a finding, and the rest stands.
 
 mod annotations;
+mod names;
 mod probe;
 
 pub use annotations::is_ours;
@@ -10,14 +11,16 @@ pub use annotations::{
     ACCEPT, BLOCKED, CONTAINERS, CONVERTED, KNOWN, MODE, ON_BLOCKER, POSITION_PREFIX, PRE_STOP_PREFIX,
     STARTUP_PROBE_PREFIX,
 };
+pub use names::{NamesError, NotAName, container_names};
 pub use probe::{ProbeError, StartupProbe, patient_probe};
 
 use crate::{
     findings::{Code, Finding, UnknownCode},
-    pod::{Entries, Pod},
-    text::{nearest, shorten},
+    pod::{Entries, Label, Pod},
+    text::shorten,
 };
 use annotations::Key;
+use names::{container_name, parts};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What annotations and the namespace ask for one pod.
@@ -107,10 +110,12 @@ enum ValueError {
     Position,
     #[error("expected `keep` or `remove`")]
     Hook,
-    #[error("{code:?}: {UnknownCode}{}", advice(likely.as_deref()))]
-    FindingCode { code: String, likely: Option<String> },
-    #[error("expected at most {MOST_NAMES} names")]
-    TooMany,
+    #[error("{code:?}: {UnknownCode}{}", advice(*likely))]
+    FindingCode { code: String, likely: Option<Code> },
+    #[error(transparent)]
+    Names(#[from] NamesError),
+    #[error(transparent)]
+    Name(#[from] NotAName),
     #[error(transparent)]
     Probe(#[from] ProbeError),
 }
@@ -124,8 +129,13 @@ impl Intent {
         let mut intent = Self::default();
         for (key, value) in pod.metadata.annotations.iter().flat_map(Entries::iter) {
             let Some(parsed) = Key::parse(key) else { continue };
-            if let Err(error) = intent.read(&parsed, value, pod) {
-                intent.findings.push(invalid_value(key, value, &parsed, &error));
+            match value {
+                Label::String(text) => {
+                    if let Err(error) = intent.read(&parsed, text, pod) {
+                        intent.findings.push(invalid_value(key, text, &parsed, &error));
+                    }
+                }
+                Label::Other(json) => intent.read_no_string(key, json, &parsed, pod),
             }
         }
         intent
@@ -145,7 +155,12 @@ impl Intent {
 
     /// Asks for `names` as if the pod's annotation listed them; a list given by hand wins over the pod's own.
     pub fn ask_for(&mut self, names: &str) {
-        self.containers = list(names).collect();
+        let names = container_names(names);
+        let read = names.as_ref().map(|names| owned(names)).map_err(|error| {
+            let message = format!("the names given beside the pod: {error}");
+            self.findings.push(Finding::pod(Code::InvalidValue, message));
+        });
+        self.containers = read.unwrap_or_default();
     }
 
     /// Whether there is anything to look at, even where known sidecars do not move.
@@ -172,23 +187,36 @@ impl Intent {
     fn read(&mut self, key: &Key<'_>, value: &str, pod: &Pod<'_>) -> Result<(), ValueError> {
         let value = value.trim();
         match *key {
-            Key::Containers => self.containers = bounded_list(value)?,
-            Key::Converted => self.converted = bounded_list(value)?.into_iter().collect(),
+            Key::Containers => self.containers = owned(&container_names(value)?),
+            // Nobody's wish: in a pod that is refused later, a container may have been moved that has no proper name.
+            Key::Converted => self.converted = owned(&parts(value)?).into_iter().collect(),
             Key::Blocked => {}
             Key::Known => self.known = Some(boolean(value)?),
             Key::Accept => self.accept = codes(value)?,
             Key::OnBlocker => self.on_blocker = on_blocker(value)?,
             Key::Mode => self.take_mode(mode(value))?,
-            Key::Position(name) => self.wish(name, pod, position(value)?, |wishes| &mut wishes.position),
-            Key::StartupProbe(name) => self.wish(name, pod, value.parse()?, |wishes| &mut wishes.startup_probe),
-            Key::PreStop(name) => self.wish(name, pod, pre_stop(value)?, |wishes| &mut wishes.pre_stop),
-            Key::Unknown(key) => {
-                // Advice takes time; nobody reads it for the hundredth key.
-                let likely = Some(key).filter(|_| self.findings.len() < MOST_ADVICE).and_then(annotations::likely);
-                self.findings.push(unknown_annotation(key, likely.as_deref()));
-            }
+            Key::Position(name) => self.wish(name, pod, position(value)?, |wishes| &mut wishes.position)?,
+            Key::StartupProbe(name) => self.wish(name, pod, value.parse()?, |wishes| &mut wishes.startup_probe)?,
+            Key::PreStop(name) => self.wish(name, pod, pre_stop(value)?, |wishes| &mut wishes.pre_stop)?,
+            Key::Unknown(key) => self.warn_of_unknown(key),
         }
         Ok(())
+    }
+
+    /// Notes that the annotation `key` has a value that is no string, but `json`.
+    fn read_no_string(&mut self, key: &str, json: &str, parsed: &Key<'_>, pod: &Pod<'_>) {
+        match *parsed {
+            Key::Mode => self.mode = Some(Mode::Observe),
+            Key::Unknown(key) => self.warn_of_unknown(key),
+            _ => {}
+        }
+        self.findings.push(parsed.finding(no_string(key, json, parsed, pod)));
+    }
+
+    fn warn_of_unknown(&mut self, key: &str) {
+        // Advice takes time; nobody reads it for the hundredth key.
+        let likely = Some(key).filter(|_| self.findings.len() < MOST_ADVICE).and_then(annotations::likely);
+        self.findings.push(unknown_annotation(key, likely.as_deref()));
     }
 
     /// What cannot be read may have been meant as `observe`, so it is: nothing is written, accepted or not.
@@ -198,50 +226,48 @@ impl Intent {
     }
 
     /// Notes a wish. Of a container that the pod does not have nothing is kept but that there is one.
-    fn wish<T>(&mut self, container: &str, pod: &Pod<'_>, value: T, field: fn(&mut Wishes) -> &mut Option<T>) {
-        let wishes = self.wishes.entry(container.to_owned()).or_default();
+    fn wish<T>(
+        &mut self,
+        container: &str,
+        pod: &Pod<'_>,
+        value: T,
+        field: fn(&mut Wishes) -> &mut Option<T>,
+    ) -> Result<(), NotAName> {
+        let wishes = self.wishes.entry(container_name(container)?.to_owned()).or_default();
         if pod.container(container).is_some() {
             *field(wishes) = Some(value);
         }
+        Ok(())
     }
 }
 
-/// A comma list: white space around names, empty parts and repeats are tolerated; the first mention counts.
-fn list(value: &str) -> impl Iterator<Item = String> {
-    let mut seen = BTreeSet::new();
-    let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
-    names.filter(move |name| seen.insert(*name)).map(str::to_owned)
-}
-
-/// The same for an annotation: no pod has so many containers, and a list takes many times its length in memory.
-fn bounded_list(value: &str) -> Result<Vec<String>, ValueError> {
-    let names: Vec<_> = list(value).take(MOST_NAMES + 1).collect();
-    if names.len() > MOST_NAMES { Err(ValueError::TooMany) } else { Ok(names) }
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
 }
 
 /// So many characters of a value are enough to recognise it.
 const ENOUGH: usize = 41;
+/// So many characters of a key. Those that Kubernetes takes have fewer, but for the longest of domains.
+const LONGEST_KEY: usize = 150;
+/// What the API server refuses: it reads annotations into a map of strings.
+const NO_STRINGS: &str = "an object with an annotation that is no string";
 /// How many unknown keys are compared with ours.
 const MOST_ADVICE: usize = 32;
-
-/// More names than any pod has containers.
-const MOST_NAMES: usize = 1000;
 
 fn boolean(value: &str) -> Result<bool, ValueError> {
     value.parse().map_err(|_| ValueError::Bool)
 }
 
 fn codes(value: &str) -> Result<BTreeSet<Code>, ValueError> {
-    let read = |code: String| code.parse().map_err(|_| unknown_code(&code));
-    bounded_list(value)?.into_iter().map(read).collect()
+    let read = |code: &str| code.parse().map_err(|_| unknown_code(code));
+    parts(value)?.into_iter().map(read).collect()
 }
 
 fn unknown_code(code: &str) -> ValueError {
-    let likely = nearest(code, Code::ALL.iter().map(ToString::to_string));
-    ValueError::FindingCode { code: shorten(code, ENOUGH), likely }
+    ValueError::FindingCode { code: shorten(code, ENOUGH), likely: Code::likely(code) }
 }
 
-fn advice(likely: Option<&str>) -> String {
+fn advice(likely: Option<Code>) -> String {
     likely.map(|likely| format!(" (did you mean {likely}?)")).unwrap_or_default()
 }
 
@@ -265,8 +291,8 @@ fn position(value: &str) -> Result<Position, ValueError> {
     match value.split_once(':').map(|(place, name)| (place.trim(), name.trim())) {
         None if value == "first" => Ok(Position::First),
         None if value == "last" => Ok(Position::Last),
-        Some(("before", name)) if !name.is_empty() => Ok(Position::Before(name.to_owned())),
-        Some(("after", name)) if !name.is_empty() => Ok(Position::After(name.to_owned())),
+        Some(("before", name)) if !name.is_empty() => Ok(Position::Before(container_name(name)?.to_owned())),
+        Some(("after", name)) if !name.is_empty() => Ok(Position::After(container_name(name)?.to_owned())),
         _ => Err(ValueError::Position),
     }
 }
@@ -280,16 +306,38 @@ fn pre_stop(value: &str) -> Result<PreStop, ValueError> {
 }
 
 fn invalid_value(key: &str, value: &str, parsed: &Key<'_>, error: &ValueError) -> Finding {
-    let message = format!("annotation {key}: {error}, found {:?}", shorten(value, ENOUGH));
-    match parsed.container() {
-        Some(container) => Finding::container(Code::InvalidValue, container, message),
-        None => Finding::pod(Code::InvalidValue, message),
-    }
+    let key = shorten(key, LONGEST_KEY);
+    let found = match error {
+        // They quote what they are about.
+        ValueError::Name(_) | ValueError::Names(NamesError::NotAName(_) | NamesError::Pattern(_)) => String::new(),
+        _ => format!(", found {:?}", shorten(value, ENOUGH)),
+    };
+    parsed.finding(format!("annotation {key}: {error}{found}"))
+}
+
+/// What is wrong with a value that is no string, but `json`, and what to write instead.
+fn no_string(key: &str, json: &str, parsed: &Key<'_>, pod: &Pod<'_>) -> String {
+    let (key, found) = (shorten(key, LONGEST_KEY), shorten(json, ENOUGH));
+    let instead = match json.as_bytes() {
+        b"null" => {
+            let reason =
+                "which the API server takes for an empty one; write a value in quotes, or remove the annotation";
+            return format!("annotation {key}: expected a string, found null, {reason}");
+        }
+        [b'[', ..] if parsed.is_list() => "write one string with commas, such as \"a,b\"".to_owned(),
+        [b'[' | b'{', ..] => "write a string in quotes".to_owned(),
+        _ => match Intent::default().read(parsed, json, pod) {
+            Ok(()) => format!("quote it (write \"{found}\")"),
+            // In quotes it would be no better.
+            Err(error) => error.to_string(),
+        },
+    };
+    format!("annotation {key}: expected a string, found {found}, and the API server refuses {NO_STRINGS}; {instead}")
 }
 
 fn unknown_annotation(key: &str, likely: Option<&str>) -> Finding {
     let advice = likely.map_or_else(|| "see the README for the list".to_owned(), |key| format!("did you mean {key}?"));
-    let key = shorten(key, 150);
+    let key = shorten(key, LONGEST_KEY);
     Finding::pod(Code::UnknownAnnotation, format!("annotation {key} is not one we know and has no effect; {advice}"))
 }
 
@@ -297,9 +345,14 @@ fn unknown_annotation(key: &str, likely: Option<&str>) -> Finding {
 mod tests {
     use super::*;
     use rstest::rstest;
+    use serde_json::json;
 
     fn intent(annotations: &[(&str, &str)]) -> Intent {
         let annotations: BTreeMap<_, _> = annotations.iter().copied().collect();
+        intent_of(&serde_json::json!(annotations))
+    }
+
+    fn intent_of(annotations: &serde_json::Value) -> Intent {
         let json = serde_json::json!({"metadata": {"annotations": annotations}}).to_string();
         Intent::of(&Pod::parse(&json).unwrap())
     }
@@ -313,17 +366,91 @@ mod tests {
 
     #[test]
     fn a_list_beyond_all_measure_is_not_looked_at() {
-        let names: Vec<_> = (0..=MOST_NAMES).map(|number| number.to_string()).collect();
+        let names: Vec<_> = (0..=names::MOST_NAMES).map(|number| number.to_string()).collect();
         let names = names.join(",");
         let intent = intent(&[(CONTAINERS, &names), (CONVERTED, &names)]);
         assert!(intent.containers.is_empty() && intent.converted.is_empty());
         assert_eq!(intent.findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::InvalidValue; 2]);
     }
 
-    #[test]
-    fn a_code_that_is_misspelt_gets_advice() {
-        let findings = intent(&[(ACCEPT, "host-prot")]).findings;
+    #[rstest]
+    #[case("host-prot")]
+    #[case("HOST-PORT")]
+    #[case("Host_Port")]
+    fn a_code_that_is_misspelt_gets_advice(#[case] code: &str) {
+        let findings = intent(&[(ACCEPT, code)]).findings;
         assert!(findings[0].message.contains("did you mean host-port?"), "{}", findings[0]);
+    }
+
+    #[rstest]
+    #[case(KNOWN, json!(true), "quote it (write \"true\")")]
+    #[case(ON_BLOCKER, json!(5), "expected `leave` or `deny`")]
+    #[case(CONTAINERS, json!(["a", "b"]), "write one string with commas")]
+    #[case(ACCEPT, json!(["host-port"]), "write one string with commas")]
+    #[case(CONTAINERS, json!({"a": 1}), "write a string in quotes")]
+    #[case(KNOWN, json!([true]), "write a string in quotes")]
+    #[case(CONTAINERS, json!(null), "takes for an empty one")]
+    #[case(CONVERTED, json!(1), "quote it")]
+    #[case(BLOCKED, json!(false), "quote it")]
+    #[case(CONTAINERS, json!(5), "quote it (write \"5\")")]
+    #[case("position.native-sidecar.io/a", json!(1), "`first`, `last`")]
+    #[case("startup-probe.native-sidecar.io/a", json!({"http": 1}), "write a string in quotes")]
+    #[case("pre-stop.native-sidecar.io/a", json!(false), "`keep` or `remove`")]
+    fn a_value_that_is_no_string_is_a_blocker(#[case] key: &str, #[case] value: serde_json::Value, #[case] says: &str) {
+        let intent = intent_of(&json!({key: value}));
+        let [finding] = &*intent.findings else { panic!("{:?}", intent.findings) };
+        assert_eq!(finding.code, Code::InvalidValue);
+        assert!(finding.message.contains(key) && finding.message.contains(says), "{finding}");
+        assert_eq!(Intent { findings: Vec::new(), ..intent }, Intent::default());
+    }
+
+    #[test]
+    fn an_unknown_annotation_that_is_no_string_is_both() {
+        let findings = intent_of(&json!({"native-sidecar.io/knwon": true})).findings;
+        let codes: Vec<_> = findings.iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, [Code::UnknownAnnotation, Code::InvalidValue]);
+    }
+
+    #[test]
+    fn a_mode_that_is_no_string_is_the_careful_one() {
+        assert_eq!(intent_of(&json!({MODE: true})).mode, Some(Mode::Observe));
+    }
+
+    #[test]
+    fn values_of_others_that_are_no_strings_are_none_of_our_business() {
+        assert_eq!(intent_of(&json!({"example.com/a": true, "example.com/b": [1]})), Intent::default());
+    }
+
+    #[rstest]
+    #[case(CONTAINERS, "b c; d")]
+    #[case(CONTAINERS, "*")]
+    #[case(CONTAINERS, "a,B")]
+    #[case("position.native-sidecar.io/My_App", "first")]
+    #[case("position.native-sidecar.io/", "first")]
+    #[case("startup-probe.native-sidecar.io/a.b", "none")]
+    #[case("pre-stop.native-sidecar.io/A", "keep")]
+    #[case("position.native-sidecar.io/a", "before:b c")]
+    #[case("position.native-sidecar.io/a", "after:B")]
+    fn what_cannot_be_a_name_is_an_invalid_value(#[case] key: &str, #[case] value: &str) {
+        let intent = intent(&[(key, value)]);
+        let [finding] = &*intent.findings else { panic!("{:?}", intent.findings) };
+        assert_eq!(finding.code, Code::InvalidValue);
+        assert!(finding.message.contains(key), "{finding}");
+        assert!(intent.containers.is_empty() && intent.wishes.is_empty());
+    }
+
+    #[test]
+    fn a_list_from_outside_is_checked_too() {
+        let mut intent = intent(&[(CONTAINERS, "a")]);
+        intent.ask_for("*");
+        assert_eq!(intent.findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [Code::InvalidValue]);
+        assert!(intent.containers.is_empty());
+    }
+
+    #[test]
+    fn the_record_of_what_was_moved_is_nobodys_wish() {
+        let intent = intent(&[(CONVERTED, "My_App,b")]);
+        assert!(intent.has_converted("My_App") && intent.findings.is_empty());
     }
 
     #[rstest]

@@ -25,10 +25,15 @@ pub struct Entries<'a, V> {
     sorted: Vec<(Text<'a>, V)>,
 }
 
-/// The value of a label or annotation. Kubernetes wants strings; a manifest that has `true` without quotes is refused
-/// by the API server, not by us, so other values are read as their JSON text.
+/// The value of a label or annotation. Kubernetes wants strings; what else a manifest has, such as `true` without quotes,
+/// is read as its JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Label<'a>(Text<'a>);
+pub enum Label<'a> {
+    /// A string.
+    String(Text<'a>),
+    /// The JSON of anything else.
+    Other(&'a str),
+}
 
 /// A field of an object: its JSON at once, its value on demand, and then kept.
 #[derive(Debug)]
@@ -270,11 +275,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 impl<'a> Label<'a> {
     fn of(raw: &'a RawValue) -> Self {
         let json = raw.get();
-        let inside = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        match inside {
+        match json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+            None => Self::Other(json),
             // What has no escapes stands there as it is.
-            Some(text) if !text.contains('\\') => Self(text.into()),
-            _ => Self(serde_json::from_str(json).ok().filter(|_| json != "null").unwrap_or_else(|| json.into())),
+            Some(text) if !text.contains('\\') => Self::String(text.into()),
+            Some(_) => Self::String(serde_json::from_str(json).unwrap_or_else(|_| json.into())),
         }
     }
 }
@@ -283,7 +288,10 @@ impl Deref for Label<'_> {
     type Target = str;
 
     fn deref(&self) -> &str {
-        &self.0
+        match self {
+            Self::String(text) => text,
+            Self::Other(json) => json,
+        }
     }
 }
 
@@ -444,6 +452,13 @@ mod tests {
             serde_json::from_str(r#"{"a":true,"b":"x\u0041","c":null,"d":[1, 2],"e":"\ud800"}"#).unwrap();
         let all: Vec<_> = entries.iter().map(|(_, value)| &**value).collect();
         assert_eq!(all, ["true", "xA", "null", "[1, 2]", r#""\ud800""#]);
+        let are_strings: Vec<_> = entries.iter().map(|(_, value)| matches!(value, Label::String(_))).collect();
+        assert_eq!(are_strings, [false, true, false, false, true]);
+    }
+
+    #[test]
+    fn to_know_what_is_no_string_takes_no_memory() {
+        assert_eq!(size_of::<Label<'_>>(), size_of::<Text<'_>>());
     }
 
     #[test]

@@ -511,6 +511,8 @@ mod tests {
     #[case(r#"{"spec":{"hostNetwork":"yes"}}"#, "spec.hostNetwork: invalid type: string \"yes\", expected a boolean")]
     #[case(r#"{"spec":{"restartPolicy":"Never","restartPolicy":"Always"}}"#, "spec: duplicate field `restartPolicy`")]
     #[case(r#"{"metadata":{"annotations":[]}}"#, "metadata.annotations: invalid type: sequence, expected a map")]
+    #[case(r#"{"metadata":{"annotations":"a"}}"#, "metadata.annotations: invalid type: string \"a\", expected a map")]
+    #[case(r#"{"metadata":{"labels":["a"]}}"#, "metadata.labels: invalid type: sequence, expected a map")]
     #[case(r#"{"metadata":7}"#, "metadata: invalid type: integer `7`, expected an object")]
     #[case("5", "invalid type: integer `5`, expected an object")]
     fn errors_name_the_field(#[case] json: &str, #[case] says: &str) {
