@@ -1,13 +1,12 @@
 //! `native-sidecar`: parses the arguments and runs the command.
 
-use clap::Parser;
 use native_sidecar::{cli::Cli, server::logging};
 use native_sidecar_core::text::one_line;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let _written = logging::written_when_dropped();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::of_process() {
         Ok(cli) => cli,
         Err(error) => {
             // Where nobody can be told, there is nothing else to do.

@@ -2,28 +2,39 @@
 
 pub mod asked;
 pub mod catalogue;
+pub mod completions;
 pub mod convert;
 pub mod explain;
 mod heap;
 pub mod input;
 pub mod known;
+pub mod manual;
 pub mod nodes;
 pub mod offline;
 pub mod review;
 pub mod serve;
 pub mod timeline;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::{
+    env,
+    ffi::OsString,
     io::{self, ErrorKind},
+    path::Path,
     process::ExitCode,
 };
+
+/// What the program is called.
+const NAME: &str = "native-sidecar";
+/// The file that kubectl runs for `kubectl native-sidecar`: a dash of the command is an underscore in the file's name.
+const PLUGIN_FILE: &str = "kubectl-native_sidecar";
+const PLUGIN_NAME: &str = "kubectl native-sidecar";
 
 /// Moves sidecars from `containers` into `initContainers` with `restartPolicy: Always`.
 ///
 /// `serve` is the admission webhook; the other commands do offline what it does, or explain it.
 #[derive(Debug, Parser)]
-#[command(name = "native-sidecar", version, about, long_about = None, max_term_width = 100)]
+#[command(name = NAME, bin_name = NAME, version, about, long_about = None, max_term_width = 100)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -37,6 +48,9 @@ enum Command {
     Review(review::ReviewArgs),
     Explain(explain::ExplainArgs),
     Catalogue(catalogue::CatalogueArgs),
+    Completions(completions::CompletionsArgs),
+    #[command(hide = true)]
+    Manual(manual::ManualArgs),
 }
 
 /// Why a command ended without doing what was asked.
@@ -60,11 +74,36 @@ pub enum CliError {
     /// `catalogue` failed.
     #[error(transparent)]
     Catalogue(#[from] catalogue::ListError),
+    /// `completions` failed.
+    #[error("cannot write to standard output: {0}")]
+    Completions(#[from] io::Error),
+    /// `manual` failed.
+    #[error(transparent)]
+    Manual(#[from] manual::ManualError),
 }
 
 // === impl Cli ===
 
 impl Cli {
+    /// What the process was told by its arguments. Its help speaks of the command that was typed, which is another when
+    /// kubectl runs the program.
+    ///
+    /// # Errors
+    ///
+    /// When the arguments are no command, or ask for help or the version.
+    pub fn of_process() -> Result<Self, clap::Error> {
+        Self::of(env::args_os().collect())
+    }
+
+    fn of(arguments: Vec<OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        if arguments.first().is_some_and(|program| Path::new(program).file_stem() == Some(PLUGIN_FILE.as_ref())) {
+            command = command.bin_name(PLUGIN_NAME);
+        }
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+
     /// Runs the command that was given.
     ///
     /// # Errors
@@ -83,6 +122,8 @@ impl Cli {
             Command::Review(args) => review::run(&args, stdout, &mut io::stderr())?,
             Command::Explain(args) => explain::run(&args, stdout)?,
             Command::Catalogue(args) => catalogue::run(&args, stdout)?,
+            Command::Completions(args) => completions::run(&args, stdout)?,
+            Command::Manual(args) => manual::run(&args, stdout)?,
         })
     }
 }

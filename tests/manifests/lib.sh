@@ -6,8 +6,7 @@ ROOT=${MANIFESTS%/manifests}
 CHART=$MANIFESTS/helm/native-sidecar
 OVERLAYS=(self-managed mutual-tls cert-manager manual-certs kind
   kubernetes-1.29 kubernetes-1.29-mutual-tls kubernetes-1.29-cert-manager kubernetes-1.29-manual-certs kubernetes-1.29-kind)
-HELM_VERSION=v4.3.1
-export MANIFESTS ROOT CHART OVERLAYS HELM_VERSION
+export MANIFESTS ROOT CHART OVERLAYS
 
 PASSED=0
 FAILED=0
