@@ -2,12 +2,12 @@
 
 use super::{
     asked::Asked,
+    diff,
     input::{self, InputError},
     offline::OfflineError,
     timeline::{self, Look},
 };
 use clap::{Args, ValueEnum};
-use diffy::{HunkRange, Line};
 use json_patch::{Patch, PatchError};
 use native_sidecar_core::{
     conversion::{Conversion, Decision, Settings, convert},
@@ -287,19 +287,10 @@ fn convert_document(
 fn rendered(manifests: &[Manifest], patches: Vec<DocumentPatch>, output: Output) -> Result<String, ConvertError> {
     match output {
         Output::Yaml => Ok(Manifest::all_as_yaml(manifests, Side::After)),
-        Output::Json => json(manifests),
+        Output::Json => Ok(Manifest::all_as_json(manifests, Side::After)?),
         Output::Patch => patch(manifests, patches),
-        Output::Diff => Ok(manifests.iter().map(diff).collect()),
+        Output::Diff => Ok(manifests.iter().map(diff::of).collect()),
     }
-}
-
-fn json(manifests: &[Manifest]) -> Result<String, ConvertError> {
-    let mut out = String::new();
-    for document in manifests.iter().flat_map(Manifest::documents) {
-        out.push_str(&serde_json::to_string_pretty(document.value(Side::After))?);
-        out.push('\n');
-    }
-    Ok(out)
 }
 
 fn patch(manifests: &[Manifest], mut patches: Vec<DocumentPatch>) -> Result<String, ConvertError> {
@@ -310,57 +301,6 @@ fn patch(manifests: &[Manifest], mut patches: Vec<DocumentPatch>) -> Result<Stri
         serde_json::to_string_pretty(&patches)?
     };
     Ok(json + "\n")
-}
-
-/// A unified diff that `patch` and `git apply -p0` take, with the object's name behind each hunk's line numbers.
-fn diff(manifest: &Manifest) -> String {
-    let (before, after) = (manifest.yaml(Side::Before), manifest.yaml(Side::After));
-    let text = |pieces: &[(Option<usize>, String)]| pieces.iter().map(|(_, text)| text.as_str()).collect::<String>();
-    let (old, new) = (text(&before), text(&after));
-    let patch = diffy::create_patch(&old, &new);
-    let mut out = String::new();
-    for hunk in patch.hunks() {
-        if out.is_empty() {
-            out = format!("--- {name}\n+++ {name}\n", name = manifest.name);
-        }
-        let context = hunk.lines().iter().take_while(|line| matches!(line, Line::Context(_))).count();
-        // Ranges count lines from 1.
-        let first = |range: HunkRange| (range.start() + context).saturating_sub(1);
-        let place = match hunk.lines().get(context) {
-            Some(Line::Insert(_)) => document_at(&after, first(hunk.new_range())),
-            _ => document_at(&before, first(hunk.old_range())),
-        };
-        let document = place.and_then(|index| manifest.documents().get(index));
-        let name = document.map(|document| ObjectName::of_document(document.value(Side::Before)).to_string());
-        // Writing to a string cannot fail.
-        let _ = writeln!(out, "@@ -{} +{} @@ {}", hunk.old_range(), hunk.new_range(), name.unwrap_or_default());
-        hunk.lines().iter().for_each(|line| push(&mut out, *line));
-    }
-    out
-}
-
-/// As a unified diff writes it.
-fn push(out: &mut String, line: Line<'_, str>) {
-    let (sign, text) = match line {
-        Line::Context(text) => (' ', text),
-        Line::Delete(text) => ('-', text),
-        Line::Insert(text) => ('+', text),
-    };
-    out.push(sign);
-    out.push_str(text);
-    if !text.ends_with('\n') {
-        out.push_str("\n\\ No newline at end of file\n");
-    }
-}
-
-/// The document that line `line` belongs to, both counted from 0.
-fn document_at(pieces: &[(Option<usize>, String)], line: usize) -> Option<usize> {
-    let mut above = 0;
-    let piece = pieces.iter().find(|(_, text)| {
-        above += text.matches('\n').count();
-        above > line
-    });
-    piece.or_else(|| pieces.last()).and_then(|(document, _)| *document)
 }
 
 // === impl Outcome ===

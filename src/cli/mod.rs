@@ -4,6 +4,7 @@ pub mod asked;
 pub mod catalogue;
 pub mod completions;
 pub mod convert;
+mod diff;
 pub mod explain;
 mod heap;
 pub mod input;

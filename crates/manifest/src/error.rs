@@ -58,7 +58,41 @@ pub(super) struct Flaw {
     pub(super) what: String,
 }
 
+// === impl Fault ===
+
+impl Fault {
+    /// The name for machines.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Encoding => "not-utf-8",
+            Self::Syntax => "not-yaml",
+            Self::Template => "unrendered-template",
+            Self::Duplicate => "duplicate-key",
+            Self::Ambiguous => "ambiguous-yaml",
+            Self::NoJson => "no-json",
+            Self::Limit => "too-large",
+            Self::NotAnObject => "not-an-object",
+        }
+    }
+}
+
 // === impl ManifestError ===
+
+impl ManifestError {
+    /// The name of the fault for machines.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.fault.code()
+    }
+
+    /// Whether the file is likely no manifest at all, so that who looks through a folder can pass it by: it is no text, a
+    /// template, or holds something else than objects.
+    #[must_use]
+    pub fn is_no_manifest(&self) -> bool {
+        matches!(self.fault, Fault::Encoding | Fault::Template | Fault::NotAnObject)
+    }
+}
 
 /// `FILE:LINE:COLUMN: document N, item I: WHAT`, which editors and CI systems turn into a link.
 impl fmt::Display for ManifestError {

@@ -11,9 +11,14 @@ mod template;
 mod value;
 mod write;
 
+pub(super) use node::{Content, Node};
+pub(super) use value::{is_merge, key_text};
 pub use write::to_yaml;
 
-use crate::error::{Flaw, Position};
+use crate::{
+    Located,
+    error::{Flaw, Position},
+};
 use json_patch::Patch;
 use serde_json::Value;
 use std::ops::Range;
@@ -64,6 +69,12 @@ fn value_of(text: &str) -> Result<Option<Value>, Flaw> {
         Some(Read { tolerated: Some(flaw), .. }) => Err(flaw),
         read => Ok(read.map(|read| read.value)),
     }
+}
+
+/// Where the values of the document in `text` are, which begins at `start` in its file.
+pub(super) fn located(text: &str, start: Position) -> Located {
+    let root = node::parse_tolerantly(text).ok().and_then(|parsed| parsed.root);
+    root.map(|root| Located::in_yaml(&root, start)).unwrap_or_default()
 }
 
 /// Whether `kubectl` reads the document in `text` as `value`.

@@ -9,21 +9,21 @@ pub(super) const DEPTH_LIMIT: usize = 128;
 
 /// One node, and where it is in the text.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Offset of the first byte of the content, behind an anchor or tag.
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// Offset behind the last byte of the content that is no white space.
-    pub(super) end: usize,
-    pub(super) position: Position,
+    pub(crate) end: usize,
+    pub(crate) position: Position,
     /// The anchor's number; 0 where there is none.
-    pub(super) anchor: usize,
-    pub(super) tag: Option<String>,
-    pub(super) content: Content,
+    pub(crate) anchor: usize,
+    pub(crate) tag: Option<String>,
+    pub(crate) content: Content,
 }
 
 /// What a node consists of.
 #[derive(Clone, Debug)]
-pub(super) enum Content {
+pub(crate) enum Content {
     Scalar {
         text: String,
         style: ScalarStyle,

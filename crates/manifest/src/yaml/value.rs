@@ -48,7 +48,7 @@ pub(super) fn value(root: &Node) -> Result<(Value, Option<Flaw>), Flaw> {
 }
 
 /// What a key is in JSON; `None` where it has no form there.
-pub(super) fn key_text(key: &Node) -> Option<String> {
+pub(crate) fn key_text(key: &Node) -> Option<String> {
     exact_or_rounded(key).map(|(text, _)| text)
 }
 
@@ -69,7 +69,7 @@ fn exact_or_rounded(key: &Node) -> Option<(String, bool)> {
 }
 
 /// Whether `key` is `<<`, which brings in the entries of its value. A quoted one is an ordinary key.
-pub(super) fn is_merge(key: &Node) -> bool {
+pub(crate) fn is_merge(key: &Node) -> bool {
     let Content::Scalar { text, style } = &key.content else { return false };
     text == "<<" && (*style == ScalarStyle::Plain && key.tag.is_none() || key.tag.as_deref() == Some("merge"))
 }
