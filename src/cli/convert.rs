@@ -248,8 +248,8 @@ fn convert_manifest(
         let written = written.map_err(|source| ConvertError::Patch { file: file(), document, source })?;
         let value = manifest.documents()[index].value(Side::After);
         let object = ObjectName::of_document(value);
-        if written == Written::Anew {
-            report.line(&object.to_string(), "written anew, without the comments in it");
+        if let Written::Anew(_) = written {
+            report.line(&object.to_string(), &written.to_string());
         }
         let ObjectName { kind, namespace, name } = object;
         patches.push(DocumentPatch { file: file(), document, kind, namespace, name, patch });

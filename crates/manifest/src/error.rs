@@ -49,6 +49,15 @@ pub struct Position {
     pub column: usize,
 }
 
+/// What kept a document from being edited in place, so that it had to be written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// What stands there: `an alias`.
+    pub what: &'static str,
+    /// Where in the file as it was read.
+    pub position: Position,
+}
+
 /// What is wrong with one document; the document's number and file are not known where it is found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flaw {
@@ -108,6 +117,15 @@ impl fmt::Display for ManifestError {
             write!(f, ", item {item}")?;
         }
         write!(f, ": {}", self.what)
+    }
+}
+
+// === impl Obstacle ===
+
+/// `an alias in line 12`
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in line {}", self.what, self.position.line)
     }
 }
 

@@ -11,7 +11,7 @@ mod workload;
 mod yaml;
 
 pub use document::Document;
-pub use error::{Fault, ManifestError, Position};
+pub use error::{Fault, ManifestError, Obstacle, Position};
 pub use located::Located;
 pub use workload::{
     Basis, Engine, ObjectName, Owner, PathError, Place, PodOwner, Remark, RemarkKind, Search, Special, TABLE, Template,
@@ -61,8 +61,8 @@ struct Piece {
 pub enum Written {
     /// Only the lines concerned were touched, or the input is not YAML.
     Edited,
-    /// The whole document was written anew, without the comments in it.
-    Anew,
+    /// The whole document was written anew, without the comments in it, because of this.
+    Anew(Obstacle),
 }
 
 /// A text before or after the changes.
@@ -72,6 +72,21 @@ pub enum Side {
     Before,
     /// With the changes.
     After,
+}
+
+// === impl Written ===
+
+/// What there is to say about a document that was written anew: `written anew, without its comments: an alias in line 12
+/// cannot be edited in place`.
+impl std::fmt::Display for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Edited => f.write_str("edited in place"),
+            Self::Anew(obstacle) => {
+                write!(f, "written anew, without its comments: {obstacle} cannot be edited in place")
+            }
+        }
+    }
 }
 
 /// The key that a new entry called `name` is put in front of, where there is one.
@@ -256,8 +271,12 @@ impl Manifest {
             Format::Yaml => {
                 let text = self.source(document);
                 match yaml::edited(text, patch, &value) {
-                    Some(text) => (Some(text), Written::Edited),
-                    None => (Some(yaml::rewritten(text, &value)), Written::Anew),
+                    Ok(text) => (Some(text), Written::Edited),
+                    Err(obstacle) => {
+                        let start = self.pieces.get(document.piece).map_or(Position::START, |piece| piece.start);
+                        let position = obstacle.position.from(start);
+                        (Some(yaml::rewritten(text, &value)), Written::Anew(Obstacle { position, ..obstacle }))
+                    }
                 }
             }
             Format::Json => (Some(json::edited(self.source(document), patch, &value)), Written::Edited),
@@ -363,9 +382,9 @@ impl Manifest {
     fn ended(&self, number: Option<usize>, text: String, side: Side) -> String {
         let document = number.and_then(|number| self.documents.get(number));
         let document = document.filter(|document| !text.ends_with('\n') && !document.is_opaque());
-        match document.map(|document| document.value(side)) {
-            Some(value) if !yaml::means(&format!("{text}\n"), value) => yaml::rewritten(&text, value),
-            _ => text,
+        match document {
+            Some(document) => yaml::ended(text, document.value(side)),
+            None => text,
         }
     }
 }

@@ -5,9 +5,11 @@
 
 mod edit;
 mod node;
+mod obstacle;
 mod scalar;
 mod split;
 mod template;
+mod unfold;
 mod value;
 mod write;
 
@@ -17,7 +19,7 @@ pub use write::to_yaml;
 
 use crate::{
     Located,
-    error::{Flaw, Position},
+    error::{Flaw, Obstacle, Position},
 };
 use json_patch::Patch;
 use serde_json::Value;
@@ -82,9 +84,23 @@ pub(super) fn means(text: &str, value: &Value) -> bool {
     tolerant(text).is_ok_and(|read| read.is_some_and(|read| read.value == *value))
 }
 
-/// Carries out `patch` on the document in `text`, comments and all; `None` where that cannot be done.
-pub(super) fn edited(text: &str, patch: &Patch, wanted: &Value) -> Option<String> {
-    edit::patched(text, patch, wanted)
+/// Carries out `patch` on the document in `text`, comments and all.
+///
+/// # Errors
+///
+/// When that cannot be done: what is in the way.
+pub(super) fn edited(text: &str, patch: &Patch, wanted: &Value) -> Result<String, Obstacle> {
+    edit::patched(text, patch, wanted).ok_or_else(|| obstacle::of(text, patch))
+}
+
+/// `text`, which is read as `value`, so that more can follow it: the line break that it lacks at its end does not become
+/// part of its last text.
+pub(super) fn ended(text: String, value: &Value) -> String {
+    let is_ended = |text: &str| means(&format!("{text}\n"), value);
+    if is_ended(&text) {
+        return text;
+    }
+    edit::stripped_at_end(&text).filter(|text| is_ended(text)).unwrap_or_else(|| rewritten(&text, value))
 }
 
 /// The document in `text` written anew: only what stands above and below it is kept.
