@@ -22,21 +22,21 @@ fn converted(text: &str) -> (String, Written) {
     let is_there = |pointer: &str| value.pointer(pointer).is_some_and(|value| !value.is_null());
     let containers = value["spec"]["containers"].as_array().unwrap();
     let at = containers.iter().position(|container| container["name"] == "proxy").unwrap();
-    let mut operations = vec![add(&format!("/spec/containers/{at}/restartPolicy"), json!("Always"))];
+    let mut operations = vec![add(&format!("/spec/containers/{at}/restartPolicy"), &json!("Always"))];
     if !is_there("/spec/initContainers") {
-        operations.push(add("/spec/initContainers", json!([])));
+        operations.push(add("/spec/initContainers", &json!([])));
     }
     let from = format!("/spec/containers/{at}");
     operations.push(json!({"op": "move", "from": from, "path": "/spec/initContainers/-"}));
     for map in ["/metadata", "/metadata/annotations"].into_iter().filter(|map| !is_there(map)) {
-        operations.push(add(map, json!({})));
+        operations.push(add(map, &json!({})));
     }
-    operations.push(add("/metadata/annotations/native-sidecar.io~1converted", json!("proxy")));
+    operations.push(add("/metadata/annotations/native-sidecar.io~1converted", &json!("proxy")));
     let written = manifest.apply(0, &serde_json::from_value(operations.into()).unwrap()).unwrap();
     (manifest.text(Side::After), written)
 }
 
-fn add(path: &str, value: Value) -> Value {
+fn add(path: &str, value: &Value) -> Value {
     json!({"op": "add", "path": path, "value": value})
 }
 

@@ -50,6 +50,10 @@ fn what_kubectl_takes_and_does_not_concern_us(#[case] text: &str, #[case] value:
             let (manifest, errors) = read_all(&format!("---\n{POD}---\n{text}{ours}"));
             assert_eq!((errors.len(), errors[0].fault, errors[0].document), (1, fault, Some(2)), "{ours}");
             assert!(manifest.documents()[1].is_opaque());
+            let place = |position: Option<Position>| position.unwrap();
+            let (alone, below) = (place(document.tolerated().unwrap().position), place(errors[0].position));
+            // `---`, the pod, and `---`.
+            assert_eq!(below, Position { line: alone.line + 2 + POD.matches('\n').count(), ..alone });
         }
     }
 }

@@ -47,7 +47,10 @@ pub(super) fn read(text: &str) -> impl Iterator<Item = Piece> {
         let piece = &text[range.clone()];
         let start = next;
         next = start.behind(piece);
-        let content = tolerant(piece).map_err(|flaw| template::unrendered(piece, flaw));
+        let mut content = tolerant(piece).map_err(|flaw| template::unrendered(piece, flaw));
+        if let Ok(Some(Read { tolerated, .. })) = &mut content {
+            *tolerated = tolerated.take().map(|flaw| flaw.from(start));
+        }
         Piece { range, content: content.map_err(|flaw| flaw.from(start)) }
     })
 }
