@@ -303,3 +303,19 @@ fn line_ends_stay(#[case] above: &str) {
         + "  volumes: []\r\nmetadata:\r\n  annotations:\r\n    native-sidecar.io/converted: proxy\r\n";
     assert_eq!(after, expected);
 }
+
+/// Each alias of what changes would be written out, and each of them reads the text again: there is an end to that.
+#[test]
+fn more_aliases_than_can_be_written_out() {
+    let aliases: String = (0..3_000).map(|n| format!("z{n}: *a\n")).collect::<Vec<_>>().concat();
+    let text =
+        "apiVersion: v1\nkind: Pod\nmetadata:\n  annotations: &a\n    a: b\nspec:\n  containers:\n  - name: app\n  \
+                - name: proxy\n"
+            .to_owned()
+            + &aliases;
+    let (_, written) = converted(&text);
+    let Written::Anew(obstacle) = written else { panic!("{written}") };
+    assert_eq!((obstacle.what, obstacle.position.line), ("an anchor", 5));
+    let few = text.replace(&aliases, "z: *a\n");
+    assert_eq!(converted(&few).1, Written::Edited);
+}

@@ -134,7 +134,9 @@ fn apply_all(text: &str, operations: &[PatchOperation]) -> Option<String> {
 }
 
 fn apply(text: &str, operation: &PatchOperation) -> Option<String> {
-    let text = &without_aliases(text, operation)?;
+    // Without an asterisk there is no alias.
+    let unfolded = if text.contains('*') { Some(without_aliases(text, operation)?) } else { None };
+    let text = unfolded.as_deref().unwrap_or(text);
     let root = parse(text).ok()??;
     match operation {
         PatchOperation::Add(add) => insert(text, &root, &add.path, &add.value),

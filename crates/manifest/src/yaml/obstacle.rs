@@ -11,14 +11,14 @@ use json_patch::{
 };
 
 /// What kept `patch` from being carried out on the document in `text`, as far as can be told: the first odd thing on the way
-/// to a change, or in what is moved.
+/// to a change, or in what is moved; and else an anchor on the way, for what has one may be meant elsewhere too.
 pub(super) fn of(text: &str, patch: &Patch) -> Obstacle {
     let begin = Position::of(text, text.len() - text.trim_start().len());
     let Ok(Some(root)) = parse(text) else { return Obstacle { what: "this document", position: begin } };
     if text.len().saturating_mul(patch.0.len()) > WORK_LIMIT {
         return Obstacle { what: "a document of this size", position: root.position };
     }
-    let mut place = &root;
+    let (mut place, mut anchored) = (&root, None);
     for operation in &patch.0 {
         let moved = match operation {
             PatchOperation::Move(shift) => find(&root, &shift.from).map(|found| found.node),
@@ -29,13 +29,15 @@ pub(super) fn of(text: &str, patch: &Patch) -> Obstacle {
             if let Some(obstacle) = at(text, node) {
                 return obstacle;
             }
+            anchored = anchored.or_else(|| Some(node).filter(|node| node.anchor != 0));
         }
         place = moved.unwrap_or(place);
         if let Some(obstacle) = moved.and_then(|moved| below(text, moved)) {
             return obstacle;
         }
     }
-    Obstacle { what: "what stands", position: place.position }
+    let what = if anchored.is_some() { "an anchor" } else { "what stands" };
+    Obstacle { what, position: anchored.unwrap_or(place).position }
 }
 
 fn from(operation: &PatchOperation) -> Option<&Pointer> {
