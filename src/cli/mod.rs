@@ -13,6 +13,7 @@ pub mod nodes;
 pub mod offline;
 pub mod review;
 pub mod serve;
+pub mod terminal;
 pub mod timeline;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -34,7 +35,7 @@ const PLUGIN_NAME: &str = "kubectl native-sidecar";
 ///
 /// `serve` is the admission webhook; the other commands do offline what it does, or explain it.
 #[derive(Debug, Parser)]
-#[command(name = NAME, bin_name = NAME, version, about, long_about = None, max_term_width = 100)]
+#[command(name = NAME, bin_name = NAME, version, about, long_about = None, term_width = terminal::text_columns())]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

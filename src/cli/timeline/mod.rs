@@ -19,6 +19,7 @@ use super::{
     asked::Asked,
     input::{self, InputError},
     offline::OfflineError,
+    terminal,
 };
 use clap::{Args, ValueEnum};
 use native_sidecar_core::{
@@ -201,13 +202,11 @@ impl Look {
     /// What suits `stream`: its own width and colours where it is a terminal, plain 80 columns where it is not.
     #[must_use]
     pub fn of<S: IsTerminal + std::os::fd::AsFd>(stream: &S) -> Self {
-        const PLAIN: usize = 80;
-        if !stream.is_terminal() {
-            return Self { width: PLAIN, colours: false };
-        }
-        let width = terminal_size::terminal_size_of(stream).map_or(PLAIN, |(width, _)| usize::from(width.0));
+        let Some(width) = terminal::columns(stream) else {
+            return Self { width: terminal::COLUMNS, colours: false };
+        };
         let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { width: width.max(40), colours: !unwanted }
+        Self { width, colours: !unwanted }
     }
 
     /// The same with another width, where one is given.
