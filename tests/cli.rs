@@ -5,6 +5,7 @@
 mod command;
 
 use command::run;
+use rstest::rstest;
 use std::process::Output;
 
 fn stdout(output: &Output) -> String {
@@ -111,9 +112,59 @@ fn review_says_what_is_wrong_in_one_line() {
 }
 
 #[test]
+fn review_reads_yaml_too() {
+    let review: serde_json::Value = serde_json::from_str(include_str!("../samples/pi-job.json")).unwrap();
+    let yaml = format!(
+        "# As YAML.\nkind: AdmissionReview\napiVersion: {}\nrequest: {}\n",
+        review["apiVersion"], review["request"]
+    );
+    assert_eq!(stdout(&run(&["review"], &yaml)), stdout(&run(&["review", "samples/pi-job.json"], "")));
+    fails_saying(&run(&["review"], format!("{yaml}---\n{yaml}")), "it has 2 documents");
+    let broken = yaml.replace("request:", "not-request:");
+    fails_saying(&run(&["review"], &broken), "it has no request");
+}
+
+#[rstest]
+#[case::job(
+    "samples/pi-job.yaml",
+    "",
+    "it is a Job (batch/v1) and no AdmissionReview; `native-sidecar convert samples/pi-job.yaml` is"
+)]
+#[case::json(
+    "-",
+    r#"{"kind": "Pod", "apiVersion": "v1"}"#,
+    "it is a Pod (v1) and no AdmissionReview; `native-sidecar convert -` is"
+)]
+#[case::several("-", "kind: A\napiVersion: b/v1\n---\nkind: B\n", "it is a A (b/v1)")]
+#[case::no_object("-", "[1]", "the body is not an AdmissionReview: it is no JSON object")]
+#[case::nothing("-", "", "the body is not an AdmissionReview: it is no JSON object")]
+#[case::no_yaml("-", "a: b: c", "the body is not an AdmissionReview: it is no JSON object")]
+fn review_names_the_command_that_is_for_manifests(#[case] file: &str, #[case] input: &str, #[case] says: &str) {
+    fails_saying(&run(&["review", file], input), says);
+}
+
+#[rstest]
+#[case(&["host-port"])]
+#[case(&["HOST-PORT"])]
+#[case(&["Host_Port"])]
+#[case(&["host port"])]
+#[case(&["host", "port"])]
+fn explain_takes_a_code_however_it_is_written(#[case] words: &[&str]) {
+    let text = stdout(&run(&[&["explain"], words].concat(), ""));
+    assert!(text.starts_with("host-port (blocker)\n"), "{text}");
+}
+
+#[test]
+fn help_is_wrapped_where_there_is_no_terminal() {
+    let help = stdout(&run(&["serve", "--help"], ""));
+    assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+}
+
+#[test]
 fn explain_knows_every_code_it_lists() {
     let list = stdout(&run(&["explain"], ""));
-    let codes: Vec<_> = list.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    let firsts = list.lines().filter(|line| !line.starts_with(' '));
+    let codes: Vec<_> = firsts.map(|line| line.split_whitespace().nth(1).unwrap()).collect();
     assert!(codes.contains(&"host-port"));
     for code in codes {
         let text = stdout(&run(&["explain", code], ""));

@@ -167,7 +167,7 @@ fn a_cron_jobs_template_is_told_to_be_a_jobs() {
 
 /// As the webhook would only look at the pods, the manifest stays as it is.
 #[rstest]
-#[case::would_convert("", "Deployment/shop: only observed; would be converted\n")]
+#[case::would_convert("", "Deployment/shop: only observed; would be converted: proxy\n")]
 #[case::would_block(
     "        ports: [{containerPort: 80, hostPort: 80}]\n",
     "Deployment/shop: only observed; would be left as it is\n"
@@ -290,30 +290,89 @@ fn a_text_at_the_end_of_a_file_gets_no_line_break_where_another_follows() {
 }
 
 #[test]
-fn anchors_are_unfolded_where_a_change_needs_it() {
+fn aliases_are_written_out_where_a_change_needs_it() {
     let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers: # all\n  - &base {name: web, image: i}\n  \
                 - <<: *base\n    name: proxy\n# end\n";
     let run = run(&["--containers", "proxy"], text);
     assert_eq!(run.code, 0, "{}", run.err);
-    assert!(run.out.contains("- name: web\n    image: i\n"), "{}", run.out);
-    assert!(
-        run.out.contains("  initContainers:\n  - name: proxy\n    image: i\n    restartPolicy: Always\n"),
-        "{}",
-        run.out
-    );
-    assert!(run.out.ends_with("# end\n"), "{}", run.out);
-    assert!(run.err.contains("Pod/p: written anew, without the comments in it\n"), "{}", run.err);
+    let spec = "spec:\n  initContainers:\n  - image: i\n    name: proxy\n    restartPolicy: Always\n  containers: # all\n  \
+                - &base {name: web, image: i}\n# end\n";
+    assert!(run.out.ends_with(spec), "{}", run.out);
+    assert!(!run.err.contains("written anew"), "{}", run.err);
+}
+
+#[test]
+fn what_is_written_anew_says_why() {
+    let text = "# above\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers: [\n    {name: web},\n    \
+                # helps\n    {name: proxy}\n  ]\n# end\n";
+    let run = run(&["--containers", "proxy"], text);
+    assert_eq!(run.code, 0, "{}", run.err);
+    assert!(run.out.ends_with("  containers:\n  - name: web\n# end\n"), "{}", run.out);
+    let told = "Pod/p: warning written-anew: written anew, without its comments: a list in brackets in line 7 cannot be edited in place\n";
+    assert!(run.err.contains(told), "{}", run.err);
+}
+
+#[test]
+fn what_kubectl_takes_and_does_not_concern_us_is_passed_on() {
+    let text = format!("kind: Secret\ndata: {{a: b, a: c}}\n---\n{DEPLOYMENT}");
+    let run = run(&[], &text);
+    assert_eq!((run.code, run.out), (0, text.replace(DEPLOYMENT, CONVERTED)), "{}", run.err);
+}
+
+#[rstest]
+#[case::compact(|value: &Value| value.to_string())]
+#[case::kubectl(|value: &Value| {
+    let mut text = Vec::new();
+    let indent = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    serde::Serialize::serialize(value, &mut serde_json::Serializer::with_formatter(&mut text, indent)).unwrap();
+    String::from_utf8(text).unwrap() + "\n"
+})]
+#[case::jq(|value: &Value| format!("{value:#}\n"))]
+fn json_changes_only_where_it_must(#[case] written: fn(&Value) -> String) {
+    let other = r#"{"kind" :"ConfigMap","data":{"a":"\u003c","b":1.50}}"#;
+    let mut after = pod("p");
+    let containers = after["spec"]["containers"].as_array_mut().unwrap();
+    let mut proxy = containers.remove(1);
+    proxy["restartPolicy"] = "Always".into();
+    let containers = after["spec"]["containers"].take();
+    after["spec"] = json!({"initContainers": [proxy], "containers": containers});
+    after["metadata"]["annotations"]["native-sidecar.io/converted"] = "proxy".into();
+    let [before, after] = [pod("p"), after].map(|pod| format!("{other}\n{}{other}", written(&pod)));
+    assert_eq!(run(&[], &before).out, after);
+    assert_eq!(run(&[], &after).out, after);
+    let diff = run(&["-o", "diff"], &before).out;
+    assert!(diff.contains("\n+") && !diff.contains("u003c") || !before.ends_with(&format!("\n{other}")), "{diff}");
 }
 
 #[test]
 fn findings_say_which_document_they_are_about() {
-    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - {name: web, image: i}\n";
-    let run = run(&["--containers", "nobody"], format!("{pod}---\n{pod}"));
+    let stream = format!(
+        "{}---\n{}",
+        DEPLOYMENT.replace("containers: proxy", "containers: one"),
+        DEPLOYMENT.replace("containers: proxy", "containers: two")
+    );
+    let run = run(&[], &stream);
     assert_eq!(run.code, 0, "{}", run.err);
-    for document in [1, 2] {
-        let line = format!("standard input: document {document}: Pod/p: warning name-not-found: ");
-        assert!(run.err.contains(&line), "{}", run.err);
+    let first = DEPLOYMENT.lines().position(|line| line == "    metadata:").unwrap();
+    for (document, name, line) in [(1, "one", first), (2, "two", first + DEPLOYMENT.lines().count() + 1)] {
+        let line = format!(
+            "standard input:{}:5: document {document}: Deployment/shop/web: warning name-not-found: container \"{name}\": ",
+            line + 1
+        );
+        assert!(run.err.contains(&line), "{line}: {}", run.err);
     }
+}
+
+/// `kubectl` takes what is not clear, and what nobody asks to convert need not be.
+#[rstest]
+#[case::nobody_asks(&[], 0)]
+#[case::its_containers_are_asked_for(&["--containers", "b"], 1)]
+#[case::it_has_nothing_to_move(&["--known"], 0)]
+fn what_is_not_clear_is_passed_on_unless_it_is_to_be_converted(#[case] options: &[&str], #[case] code: i32) {
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: {a: b, a: c}}\nspec:\n  containers:\n  - name: a\n  - name: b\n";
+    let run = run(options, pod);
+    assert_eq!((run.code, run.out.as_str()), (code, if code == 0 { pod } else { "" }), "{}", run.err);
+    assert_eq!(run.err.contains("standard input:3:36: document 1: duplicate key \"a\""), code == 1, "{}", run.err);
 }
 
 #[test]
@@ -331,9 +390,15 @@ fn an_annotation_in_the_wrong_place_is_told() {
 #[case::not_yaml("a: b: c\n", "standard input:1:5: document 1: this is not YAML: ")]
 #[case::second_document("a: 1\n---\nb: 2\n---\nc: [\n", "standard input:5:4: document 3: this is not YAML: ")]
 #[case::tab("a:\n\tb: 1\n", "indent with spaces")]
-#[case::duplicate("a: 1\n---\nb:\n  c: 1\n  c: 2\n", "standard input:5:3: document 2: duplicate key \"c\"")]
-#[case::duplicate_in_disguise("1: a\n\"1\": b\n", "duplicate key \"1\"")]
-#[case::duplicate_in_json("{\"a\":{\"b\":1,\n\"b\":2}}", "standard input:2:1: document 1: duplicate key \"b\"")]
+#[case::duplicate(
+    "a: 1\n---\nb:\n  c: 1\n  c: 2\nnative-sidecar.io/known: 1\n",
+    "standard input:5:3: document 2: duplicate key \"c\""
+)]
+#[case::duplicate_in_disguise("1: a\n\"1\": b\nnative-sidecar.io/known: 1\n", "duplicate key \"1\"")]
+#[case::duplicate_in_json(
+    "{\"a\":{\"b\":1,\n\"b\":2},\"native-sidecar.io/known\":1}",
+    "standard input:2:1: document 1: duplicate key \"b\""
+)]
 #[case::json("{\"a\": 1}{\"b\": tru", "standard input:1:17: document 2: this is not JSON: ")]
 #[case::list("- a\n", "expected a Kubernetes object with apiVersion and kind, found a list")]
 #[case::text("hello\n", "found a single value")]
@@ -341,8 +406,8 @@ fn an_annotation_in_the_wrong_place_is_told() {
 #[case::not_finite("a: .inf\n", "standard input:1:4: document 1: .inf has no form in JSON; quote it")]
 #[case::no_anchor("a: *b\n", "an anchor must stand before its alias")]
 #[case::own_alias("a: &b [*b]\n", "contains itself")]
-#[case::merge_order("x: &x {a: 1}\ny:\n  a: 2\n  <<: *x\n", "put `<<` first")]
-#[case::bare_colon("a: [b:]\n", "readers disagree")]
+#[case::merge_order("x: &x {a: 1}\nz:\n  a: 2\n  <<: *x\nnative-sidecar.io/known: 1\n", "put `<<` first")]
+#[case::bare_colon("a: [b:]\nnative-sidecar.io/known: 1\n", "readers disagree")]
 #[case::null_key("~: 1\n", "a key must be a string")]
 fn bad_input_is_one_line_and_no_output(#[case] text: &str, #[case] expected: &str) {
     let run = run(&[], text);
@@ -366,10 +431,10 @@ fn nothing_invisible_is_repeated_to_the_terminal() {
             &format!("native-sidecar.io/containers: \"proxy,{INVISIBLE}\""),
         );
     let left = run(&[], &odd);
-    for line in ["Deployment/x\\u{202e}", "annotation native-sidecar.io/x\\u{202e}", "container \"x\\u{202e}"] {
+    for line in ["Deployment/x\\u{202e}", "annotation native-sidecar.io/x\\u{202e}", "containers: \"x\\u{202e}"] {
         assert!(left.err.contains(line), "{line}: {}", left.err);
     }
-    let failed = run(&[], format!("a: 1\n\"{INVISIBLE}\": 2\n\"{INVISIBLE}\": 3\n"));
+    let failed = run(&[], format!("native-sidecar.io/known: 1\n\"{INVISIBLE}\": 2\n\"{INVISIBLE}\": 3\n"));
     assert!(failed.code == 1 && failed.err.contains("\\u{202e}"), "{}", failed.err);
     for shown in [left.err, failed.err] {
         assert!(!shown.replace('\n', "").chars().any(is_invisible), "{shown:?}");

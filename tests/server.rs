@@ -9,14 +9,14 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use native_sidecar::server::{
     BackgroundTasks, CertificateSource, CertificateStore, ConnectionSettings, Drain, Error, LargeBodyMemory,
-    MemoryBudget, Phase, Port, RequestTimeouts, Reviewer, Server, ServerSettings, Webhook,
+    MemoryBudget, Phase, Port, RequestTimeouts, Reviewer, Server, ServerSettings, Stop, Webhook,
 };
 use rstest::rstest;
 use rustls::NamedGroup;
 use std::{
     fs, future,
     io::{BufRead, BufReader, ErrorKind},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs},
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
@@ -226,7 +226,7 @@ async fn a_bad_first_pair_is_told_in_one_line(
 async fn a_port_that_is_taken_is_told() {
     let (_, folder) = certified();
     let server = start(settings(files(folder.path()))).await;
-    let taken = ServerSettings { health_listen: server.health, ..settings(files(folder.path())) };
+    let taken = ServerSettings { health_listen: vec![server.health], ..settings(files(folder.path())) };
     let error = Server::bind(taken, support::webhook()).await.unwrap_err();
     let told = error.to_string();
     assert!(told.starts_with(&format!("cannot listen on {} for health and metrics: ", server.health)), "{told}");
@@ -810,7 +810,7 @@ async fn what_has_begun_is_finished(#[case] sent: usize) {
         format!("POST /mutate HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n{review}", review.len());
     stream.write_all(&request.as_bytes()[..sent]).await.unwrap();
 
-    server.stop.send(()).await.unwrap();
+    server.stop.send(Stop::WithDelay).await.unwrap();
     eventually(async || TcpStream::connect(server.address).await.is_err()).await;
     stream.write_all(&request.as_bytes()[sent..]).await.unwrap();
     let mut answer = Vec::new();
@@ -834,7 +834,7 @@ async fn a_draining_server_asks_clients_to_let_go(#[case] protocol: &str, #[case
         client.connect(server.address).await.unwrap().send(request("u-1")).await.unwrap()
     };
     assert!(!answered().await.headers().contains_key("connection"));
-    server.stop.send(()).await.unwrap();
+    server.stop.send(Stop::WithDelay).await.unwrap();
     eventually(async || get(server.health, "/readyz").await.0 == 503).await;
     assert_eq!(answered().await.headers().contains_key("connection"), asked);
 }
@@ -871,11 +871,39 @@ async fn told_twice_it_ends_at_once() {
     let (_, folder) = certified();
     let drain = Drain { delay: NEVER, timeout: NEVER };
     let server = start(ServerSettings { drain, ..settings(files(folder.path())) }).await;
-    server.stop.send(()).await.unwrap();
+    server.stop.send(Stop::WithDelay).await.unwrap();
     eventually(async || get(server.health, "/readyz").await.0 == 503).await;
-    server.stop.send(()).await.unwrap();
+    server.stop.send(Stop::WithDelay).await.unwrap();
     assert!(matches!(soon(server.ended).await.unwrap(), Err(Error::CutShort)));
     eventually(async || TcpStream::connect(server.address).await.is_err()).await;
+}
+
+#[tokio::test]
+async fn told_not_to_wait_it_ends_without_the_delay() {
+    let (ca, folder) = certified();
+    let drain = Drain { delay: NEVER, timeout: NEVER };
+    let server = start(ServerSettings { drain, ..settings(files(folder.path())) }).await;
+    let mut connection = Client::new(&ca.pem(), "http/1.1", None).connect(server.address).await.unwrap();
+    assert_eq!(connection.send(support::post("{}")).await.unwrap().status(), 400);
+    server.stop.send(Stop::WithoutDelay).await.unwrap();
+    soon(server.ended).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn several_addresses_are_served_alike() {
+    let (ca, folder) = certified();
+    let loopbacks = ["127.0.0.1:0", "127.0.0.2:0"].map(|address| address.parse().unwrap());
+    let listen = ServerSettings {
+        listen: loopbacks.to_vec(),
+        health_listen: loopbacks.to_vec(),
+        ..settings(files(folder.path()))
+    };
+    let server = start(listen).await;
+    let client = Client::new(&ca.pem(), "http/1.1", None);
+    for loopback in loopbacks.map(|address| address.ip()) {
+        assert_eq!(get(SocketAddr::new(loopback, server.health.port()), "/readyz").await.0, 200);
+        client.ask(SocketAddr::new(loopback, server.address.port()), "u-9").await.unwrap();
+    }
 }
 
 // === The program ===
@@ -893,7 +921,7 @@ impl Process {
         let mut child = serve().args(arguments).stderr(Stdio::piped()).spawn().unwrap();
         let lines = log_lines(child.stderr.take().unwrap());
         let serving = log_line(&lines, "serving");
-        let address = |field: &str| serving[field].as_str().unwrap().parse().unwrap();
+        let address = |field: &str| serving[field].as_str().unwrap().split(", ").next().unwrap().parse().unwrap();
         Self { address: address("address"), health: address("health"), child, lines }
     }
 
@@ -974,7 +1002,26 @@ async fn the_program_serves_and_drains() {
     assert!(process.ended().await.success());
 }
 
-/// The default addresses, with free ports. Machines without IPv6 have IPv4 alone.
+/// As it is by default with a throw-away certificate, with free ports.
+#[tokio::test]
+async fn a_name_is_listened_at_with_all_its_addresses() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.crt");
+    let arguments =
+        ["--listen", "localhost:0", "--health-listen", "localhost:0", "--throwaway-ca", ca.to_str().unwrap()];
+    let process = Process::start(&arguments);
+    let client = Client::new(&fs::read_to_string(&ca).unwrap(), "http/1.1", None);
+    let (port, health) = (process.address.port(), process.health.port());
+    let names: Vec<_> = ("localhost", port).to_socket_addrs().unwrap().collect();
+    let own = |address: &&SocketAddr| std::net::TcpListener::bind((address.ip(), 0)).is_ok();
+    for address in names.iter().filter(own) {
+        assert!(address.ip().is_loopback());
+        client.ask(*address, "u-9").await.unwrap();
+        assert_eq!(get(SocketAddr::new(address.ip(), health), "/readyz").await.0, 200);
+    }
+}
+
+/// The default addresses in a cluster, with free ports. Machines without IPv6 have IPv4 alone.
 #[tokio::test]
 async fn all_addresses_are_those_of_ipv4_too() {
     let folder = tempfile::tempdir().unwrap();

@@ -4,7 +4,10 @@
 // The lint knows tests, but not the functions that they share.
 #![allow(clippy::unwrap_used)]
 
-use native_sidecar::cli::timeline::{self, Drawn, Look};
+use native_sidecar::cli::{
+    look::Look,
+    timeline::{self, Drawn},
+};
 mod command;
 
 use command::run;
@@ -115,12 +118,12 @@ fn every_case_can_be_drawn_in_every_format() {
 
 fn holds_together(drawn: &[Drawn]) {
     for width in [40, 80, 100, 121, 200] {
-        let text = timeline::text(drawn, Look { width, colours: false });
+        let text = timeline::text(drawn, Look { width, ..Look::PLAIN });
         for line in text.lines() {
             assert!(line.width() <= width, "{width}: {line:?}");
             assert!(!line.chars().any(is_invisible), "{line:?}");
         }
-        let painted = timeline::text(drawn, Look { width, colours: true });
+        let painted = timeline::text(drawn, Look { width, colours: true, ..Look::PLAIN });
         assert_eq!(without_colours(&painted), without_colours(&text));
     }
     let svg = timeline::svg(drawn);

@@ -91,8 +91,8 @@ async fn shell(port: u16, certificate: &Path) -> Result<(), Box<dyn Error>> {
 
 fn settings(port: u16, certificate: &Path) -> ServerSettings {
     ServerSettings {
-        listen: local(port),
-        health_listen: local(0),
+        listen: vec![local(port)],
+        health_listen: vec![local(0)],
         certificate: CertificateSource::Files {
             certificate: certificate.join("tls.crt"),
             key: certificate.join("tls.key"),

@@ -1,15 +1,16 @@
 //! Manifests of any content, files in and files out: what is written is read again as what was meant, nothing is lost or
-//! changed but pod templates, as a conversion may change them, and a second pass changes nothing. A zero byte stands
-//! between two files.
+//! changed but pod templates, as a conversion may change them, and a second pass changes nothing. What cannot be read
+//! is kept as it is. A zero byte stands between two files.
 
 use crate::{KNOWN, choice, promises, steps::Bound};
+use json_patch::jsonptr::Pointer;
 use native_sidecar::cli::convert::{Output, convert_manifests};
 use native_sidecar_cases::catalogue;
 use native_sidecar_core::{
     conversion::{ClusterFacts, Decision, Settings, convert},
     intent::Mode,
 };
-use native_sidecar_manifest::{Document, Manifest, Side};
+use native_sidecar_manifest::{Document, Fault, Manifest, Side};
 use serde_json::{Map, Number, Value};
 use std::sync::LazyLock;
 
@@ -38,6 +39,7 @@ pub fn run(bytes: &[u8]) -> &'static str {
     };
     let output = [Output::Yaml, Output::Json][which / 3];
     let files = bytes.split(|byte| *byte == 0).take(MOST_FILES);
+    files.clone().for_each(assert_kept);
     let read: Result<Vec<_>, _> = files.map(|file| BOUND.hold(file.len(), || Manifest::read("fuzz", file))).collect();
     let mut manifests = match read {
         Ok(manifests) => manifests,
@@ -52,6 +54,7 @@ pub fn run(bytes: &[u8]) -> &'static str {
     let Ok(converted) = convert_manifests(&mut manifests, settings, Some(output), true) else { return "odd-list" };
     let mut reach = if documents(&manifests).next().is_none() { "empty" } else { "read" };
     for manifest in &manifests {
+        assert_rest_is_kept(manifest);
         for (index, document) in manifest.documents().iter().enumerate() {
             if document.value(Side::Before) == document.value(Side::After) {
                 continue;
@@ -67,6 +70,37 @@ pub fn run(bytes: &[u8]) -> &'static str {
     assert!(is_meant, "what is written is what was meant: {values:?} became {again:?}");
     assert_settled(written, &converted.output, settings, output);
     reach
+}
+
+/// Whatever cannot be read: all of it comes out as it came in, and each fault is told once.
+fn assert_kept(file: &[u8]) {
+    let (manifest, errors) = Manifest::read_all("fuzz", file);
+    let opaque = manifest.documents().iter().filter(|document| document.is_opaque()).count();
+    if errors.iter().any(|error| error.fault == Fault::Encoding) {
+        assert_eq!((errors.len(), manifest.documents().len()), (1, 0), "what is no text has no documents");
+        return;
+    }
+    assert_eq!(opaque, errors.len(), "{errors:?}");
+    let text = std::str::from_utf8(file).expect("it was read").trim_start_matches('\u{feff}');
+    assert_eq!(manifest.text(Side::Before), text, "what is read is all that there is");
+    assert_eq!(Manifest::read("fuzz", file).err().as_ref(), errors.first(), "both ways of reading find the same");
+    for (index, document) in manifest.documents().iter().enumerate() {
+        let place = manifest.located(index).position(Pointer::root());
+        assert_eq!(place.is_none(), document.is_opaque(), "what was read has its place");
+    }
+}
+
+/// What was not changed is as it came in.
+fn assert_rest_is_kept(manifest: &Manifest) {
+    let (before, after) = (manifest.pieces(Side::Before), manifest.pieces(Side::After));
+    let is_changed = |document: usize| {
+        let document = &manifest.documents()[document];
+        document.value(Side::Before) != document.value(Side::After)
+    };
+    for ((number, before), (_, after)) in before.iter().zip(&after).filter(|(one, _)| !one.0.is_some_and(is_changed)) {
+        // Between two documents a line break may have come.
+        assert_eq!(before.trim_end(), after.trim_end(), "document {number:?} is kept");
+    }
 }
 
 fn documents(manifests: &[Manifest]) -> impl Iterator<Item = &Document> {

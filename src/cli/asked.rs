@@ -3,12 +3,13 @@
 use super::offline::{Offline, OfflineError, Surroundings};
 use clap::Args;
 use native_sidecar_core::{
-    conversion::{Known, Settings},
+    conversion::{Known, Settings, Version},
     intent::Mode,
 };
+use native_sidecar_manifest::{Search, TemplatePath};
 
 /// Which containers are to move, and in which cluster.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Asked {
     /// Containers to move in every pod, in start order, instead of those that its annotation lists.
     #[arg(long, value_name = "NAME,...")]
@@ -17,6 +18,11 @@ pub struct Asked {
     /// Move the containers that the catalogue knows, unless the pod's annotation says otherwise.
     #[arg(long)]
     known: bool,
+
+    /// Where objects of other kinds have a pod template, for example spec.workers[].template; KIND=PATH or
+    /// KIND.GROUP=PATH for one kind. May be given several times.
+    #[arg(long, value_name = "PATH")]
+    template_path: Vec<TemplatePath>,
 
     #[command(flatten)]
     offline: Offline,
@@ -29,9 +35,38 @@ pub struct Prepared<'a> {
     surroundings: Surroundings,
 }
 
+/// What somebody says in place of the arguments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// In place of `--containers`.
+    pub containers: Option<String>,
+    /// In place of `--known`.
+    pub known: Option<bool>,
+    /// In place of `--kubernetes`.
+    pub kubernetes: Option<Version>,
+}
+
 // === impl Asked ===
 
 impl Asked {
+    /// The same with what `overrides` say.
+    #[must_use]
+    pub fn overridden(&self, overrides: Overrides) -> Self {
+        let Overrides { containers, known, kubernetes } = overrides;
+        Self {
+            containers: containers.or_else(|| self.containers.clone()),
+            known: known.unwrap_or(self.known),
+            template_path: self.template_path.clone(),
+            offline: self.offline.overridden(kubernetes),
+        }
+    }
+
+    /// How pod templates are looked for.
+    #[must_use]
+    pub fn search(&self) -> Search {
+        Search { paths: self.template_path.clone(), resource_list: false }
+    }
+
     /// Reads the files that stand in for the cluster.
     ///
     /// # Errors

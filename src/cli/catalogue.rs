@@ -1,6 +1,9 @@
 //! `native-sidecar catalogue`: the known sidecars and the engines.
 
-use super::known::{self, LoadError};
+use super::{
+    known::{self, LoadError},
+    terminal,
+};
 use clap::Args;
 use native_sidecar_core::catalogue::{Catalogue, Engine, Entry};
 use std::{
@@ -37,6 +40,12 @@ pub enum ListError {
     Output(#[from] io::Error),
 }
 
+/// What a list has to say, once for each way to print it.
+struct Table<const C: usize> {
+    header: [&'static str; C],
+    rows: Vec<[String; C]>,
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -53,32 +62,29 @@ pub fn run(args: &CatalogueArgs, stdout: &mut dyn Write) -> Result<ExitCode, Lis
     if args.markdown {
         write_markdown(&entries, catalogue.engines(), stdout)?;
     } else {
-        write_entries(&entries, stdout)?;
-        writeln!(stdout)?;
-        write_engines(catalogue.engines(), stdout)?;
+        let columns = terminal::columns(&io::stdout());
+        let (sidecars, engines) =
+            (sidecars(&entries).printed(columns)?, engines(catalogue.engines()).printed(columns)?);
+        write!(stdout, "{sidecars}\n{engines}")?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn write_entries(entries: &[&Entry], stdout: &mut dyn Write) -> io::Result<()> {
-    let mut table = TabWriter::new(stdout);
-    writeln!(table, "STAGE\tNAME\tCONTAINERS\tIMAGES")?;
-    for entry in entries {
+fn sidecars(entries: &[&Entry]) -> Table<4> {
+    let row = |entry: &&Entry| {
         let recognition = &entry.recognise;
         let (containers, images) = (listed(&recognition.containers), listed(&recognition.images));
-        writeln!(table, "{}\t{}\t{containers}\t{images}", entry.stage, entry.name)?;
-    }
-    table.flush()
+        [entry.stage.to_string(), entry.name.clone(), containers, images]
+    };
+    Table { header: ["STAGE", "NAME", "CONTAINERS", "IMAGES"], rows: entries.iter().map(row).collect() }
 }
 
-fn write_engines(engines: &[Engine], stdout: &mut dyn Write) -> io::Result<()> {
-    let mut table = TabWriter::new(stdout);
-    writeln!(table, "ENGINE\tCONTAINERS\tFINDING\tWHAT TO DO")?;
-    for engine in engines {
+fn engines(engines: &[Engine]) -> Table<4> {
+    let row = |engine: &Engine| {
         let finding = if engine.only_warns { "warns" } else { "blocks" };
-        writeln!(table, "{}\t{}\t{finding}\t{}", engine.name, listed(&engine.containers), engine.instead)?;
-    }
-    table.flush()
+        [engine.name.clone(), finding.to_owned(), listed(&engine.containers), engine.instead.clone()]
+    };
+    Table { header: ["ENGINE", "FINDING", "CONTAINERS", "WHAT TO DO"], rows: engines.iter().map(row).collect() }
 }
 
 fn write_markdown(entries: &[&Entry], engines: &[Engine], stdout: &mut dyn Write) -> io::Result<()> {
@@ -109,4 +115,67 @@ const fn in_known_mode(entry: &Entry) -> &'static str {
 
 fn listed(patterns: &[impl ToString]) -> String {
     patterns.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+// === impl Table ===
+
+impl<const C: usize> Table<C> {
+    /// A line for each row, which can be searched, unless there are fewer `columns` at a terminal than it needs.
+    fn printed(&self, columns: Option<usize>) -> io::Result<String> {
+        let aligned = self.aligned()?;
+        let is_too_wide = |columns: &usize| aligned.lines().any(|line| line.chars().count() > *columns);
+        Ok(columns.filter(is_too_wide).map_or(aligned, |columns| self.folded(columns)))
+    }
+
+    fn aligned(&self) -> io::Result<String> {
+        let mut table = TabWriter::new(Vec::new());
+        writeln!(table, "{}", self.header.join("\t"))?;
+        for row in &self.rows {
+            writeln!(table, "{}", row.join("\t"))?;
+        }
+        let bytes = table.into_inner().map_err(|error| io::Error::other(error.to_string()))?;
+        String::from_utf8(bytes).map_err(io::Error::other)
+    }
+
+    /// The first two cells of each row in a line, and below it the others, each with its header.
+    fn folded(&self, columns: usize) -> String {
+        let mut lines = Vec::new();
+        for row in &self.rows {
+            let [first, second, others @ ..] = &row[..] else { continue };
+            lines.push(format!("{first}  {second}"));
+            for (header, cell) in self.header.iter().skip(2).zip(others).filter(|(_, cell)| !cell.is_empty()) {
+                // Lists break behind their commas.
+                let cell = cell.replace(',', ", ").replace(",  ", ", ");
+                lines.push(terminal::hanging(&format!("    {}: ", header.to_lowercase()), &cell, columns));
+            }
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_terminal_has_all_of_it() {
+        let catalogue = Catalogue::built_in();
+        let entries: Vec<_> = catalogue.entries().iter().collect();
+        for table in [sidecars(&entries), engines(catalogue.engines())] {
+            let (wide, narrow) = (table.printed(None).unwrap(), table.printed(Some(80)).unwrap());
+            assert_eq!(wide.lines().count(), table.rows.len() + 1);
+            assert!(narrow.lines().all(|line| line.chars().count() <= 80), "{narrow}");
+            let in_one = |text: &str| text.split([' ', ',', '\n']).collect::<String>();
+            for cell in table.rows.iter().flatten() {
+                assert!(in_one(&narrow).contains(&in_one(cell)), "{cell}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_table_that_fits_is_one() {
+        let table = Table { header: ["A", "B", "C"], rows: vec![["a", "b", "c"].map(str::to_owned)] };
+        assert_eq!(table.printed(Some(80)).unwrap(), "A   B   C\na   b   c\n");
+        assert_eq!(table.printed(Some(5)).unwrap(), "a  b\n    c: c\n");
+    }
 }

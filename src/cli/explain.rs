@@ -1,10 +1,8 @@
 //! `native-sidecar explain`: what a finding means, why it matters and what to do.
 
+use super::terminal;
 use clap::Args;
-use native_sidecar_core::{
-    findings::{Code, Explanation},
-    text::nearest,
-};
+use native_sidecar_core::findings::{Code, Explanation};
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -13,9 +11,9 @@ use std::{
 /// Explain a finding: what it means, why it matters, and what to do.
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
-    /// The finding's code, for example host-port; all codes are listed when none is given.
+    /// The finding's code, for example host-port, in any case and with spaces too; all codes are listed when none is given.
     #[arg(value_name = "CODE")]
-    code: Option<String>,
+    code: Vec<String>,
 
     /// Print all explanations as the Markdown of docs/findings.md.
     #[arg(long, conflicts_with = "code")]
@@ -44,35 +42,35 @@ pub enum ExplainError {
 ///
 /// When there is no such code, or the output cannot be written.
 pub fn run(args: &ExplainArgs, stdout: &mut dyn Write) -> Result<ExitCode, ExplainError> {
-    match &args.code {
-        Some(code) => explain(stdout, code)?,
-        None if args.markdown => markdown(stdout)?,
-        None => list(stdout)?,
+    let columns = terminal::text_columns();
+    match &*args.code {
+        [] if args.markdown => markdown(stdout)?,
+        [] => list(stdout, columns)?,
+        words => explain(stdout, &words.join(" "), columns)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(out: &mut dyn Write) -> io::Result<()> {
+fn list(out: &mut dyn Write, columns: usize) -> io::Result<()> {
     for code in Code::ALL {
-        writeln!(out, "{:<9}{:<32}{}", code.severity(), code, code.explanation().meaning)?;
+        let first = format!("{:<9}{code:<31}", code.severity());
+        writeln!(out, "{}", terminal::hanging(&first, code.explanation().meaning, columns))?;
     }
     Ok(())
 }
 
-fn explain(out: &mut dyn Write, text: &str) -> Result<(), ExplainError> {
-    let code: Code = text.trim().parse().map_err(|_| unknown(text))?;
+fn explain(out: &mut dyn Write, text: &str, columns: usize) -> Result<(), ExplainError> {
+    let code = Code::meant_by(text).ok_or_else(|| unknown(text))?;
     let Explanation { meaning, why, remedy, source } = code.explanation();
-    writeln!(
-        out,
-        "{code} ({})\n\n{meaning}\n\nWhy:        {why}\nWhat to do: {remedy}\nSource:     {source}",
-        code.severity()
-    )?;
+    writeln!(out, "{code} ({})\n\n{}\n", code.severity(), terminal::hanging("", meaning, columns))?;
+    for (label, text) in [("Why:        ", why), ("What to do: ", remedy), ("Source:     ", source)] {
+        writeln!(out, "{}", terminal::hanging(label, text, columns))?;
+    }
     Ok(())
 }
 
 fn unknown(text: &str) -> ExplainError {
-    let likely = nearest(text, Code::ALL.iter().map(ToString::to_string));
-    let likely = likely.map(|code| format!(" (did you mean {code}?)"));
+    let likely = Code::likely(text).map(|code| format!(" (did you mean {code}?)"));
     ExplainError::Unknown { code: text.to_owned(), advice: likely.unwrap_or_default() }
 }
 
@@ -93,4 +91,44 @@ fn markdown(out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "* **Why:** {why}\n* **What to do:** {remedy}\n* **Source:** {source}")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<&str> {
+        text.split_whitespace().collect()
+    }
+
+    /// Lines that are too long are of one word.
+    fn fits(text: &str, columns: usize) -> bool {
+        text.lines().all(|line| line.len() <= columns || words(line).len() <= 3)
+    }
+
+    #[test]
+    fn no_word_is_broken() {
+        for code in Code::ALL {
+            for columns in [40, 80] {
+                let mut out = Vec::new();
+                explain(&mut out, code.as_str(), columns).unwrap();
+                let text = String::from_utf8(out).unwrap();
+                let Explanation { meaning, why, remedy, source } = code.explanation();
+                let severity = code.severity();
+                let whole = format!("{code} ({severity}) {meaning} Why: {why} What to do: {remedy} Source: {source}");
+                assert_eq!(words(&text), words(&whole));
+                assert!(fits(&text, columns), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_list_fits_into_80_columns() {
+        let mut out = Vec::new();
+        list(&mut out, 80).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let whole = Code::ALL.iter().map(|code| format!("{} {code} {} ", code.severity(), code.explanation().meaning));
+        assert_eq!(words(&text), words(&whole.collect::<String>()));
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+    }
 }

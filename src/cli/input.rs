@@ -2,9 +2,12 @@
 
 use std::{
     fs,
-    io::{self, Read},
+    io::{self, IsTerminal, Read, Write},
     path::{Path, PathBuf},
 };
+
+/// What messages call it.
+pub const STDIN: &str = "standard input";
 
 /// Why an input could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +25,8 @@ pub enum InputError {
     Stdin(io::Error),
 }
 
-/// The name by which messages call the input at `path`, and everything in it; `-` is `stdin`.
+/// The name by which messages call the input at `path`, and everything in it; `-` is [`STDIN`]. Somebody at a terminal is told
+/// that it is read.
 ///
 /// # Errors
 ///
@@ -31,12 +35,10 @@ pub fn named(path: &Path, stdin: &mut dyn Read) -> Result<(String, Vec<u8>), Inp
     if path != Path::new("-") {
         return Ok((path.display().to_string(), read(path)?));
     }
-    let mut bytes = Vec::new();
-    stdin.read_to_end(&mut bytes).map_err(InputError::Stdin)?;
-    Ok(("standard input".to_owned(), bytes))
+    Ok((STDIN.to_owned(), all_of(stdin)?))
 }
 
-/// Everything in the file at `path`; `-` is standard input.
+/// Everything in the file at `path`; `-` is standard input. Somebody at a terminal is told that it is read.
 ///
 /// # Errors
 ///
@@ -45,7 +47,15 @@ pub fn read(path: &Path) -> Result<Vec<u8>, InputError> {
     if path != Path::new("-") {
         return fs::read(path).map_err(|source| InputError::File { path: path.to_owned(), source });
     }
+    all_of(&mut io::stdin())
+}
+
+fn all_of(stdin: &mut dyn Read) -> Result<Vec<u8>, InputError> {
+    if io::stdin().is_terminal() {
+        // Where nobody can be told, there is nothing else to do.
+        let _ = writeln!(io::stderr(), "native-sidecar: reading {STDIN}; end it with Ctrl-D");
+    }
     let mut bytes = Vec::new();
-    io::stdin().read_to_end(&mut bytes).map_err(InputError::Stdin)?;
+    stdin.read_to_end(&mut bytes).map_err(InputError::Stdin)?;
     Ok(bytes)
 }

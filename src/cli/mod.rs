@@ -2,20 +2,27 @@
 
 pub mod asked;
 pub mod catalogue;
+pub mod codes;
 pub mod completions;
 pub mod convert;
+mod diff;
 pub mod explain;
 mod heap;
 pub mod input;
 pub mod known;
+pub mod krm;
+pub mod look;
 pub mod manual;
 pub mod nodes;
 pub mod offline;
+pub mod report;
 pub mod review;
 pub mod serve;
+pub mod terminal;
 pub mod timeline;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use colorchoice_clap::Color;
 use std::{
     env,
     ffi::OsString,
@@ -34,8 +41,11 @@ const PLUGIN_NAME: &str = "kubectl native-sidecar";
 ///
 /// `serve` is the admission webhook; the other commands do offline what it does, or explain it.
 #[derive(Debug, Parser)]
-#[command(name = NAME, bin_name = NAME, version, about, long_about = None, max_term_width = 100)]
+#[command(name = NAME, bin_name = NAME, version, about, long_about = None, term_width = terminal::text_columns())]
 pub struct Cli {
+    #[command(flatten)]
+    colour: Color,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -44,6 +54,7 @@ pub struct Cli {
 enum Command {
     Serve(Box<serve::ServeArgs>),
     Convert(convert::ConvertArgs),
+    Fn(krm::FnArgs),
     Timeline(timeline::TimelineArgs),
     Review(review::ReviewArgs),
     Explain(explain::ExplainArgs),
@@ -62,6 +73,9 @@ pub enum CliError {
     /// `convert` failed.
     #[error(transparent)]
     Convert(#[from] convert::ConvertError),
+    /// `fn` failed.
+    #[error(transparent)]
+    Fn(#[from] krm::FnError),
     /// `timeline` failed.
     #[error(transparent)]
     Timeline(#[from] timeline::TimelineError),
@@ -110,6 +124,7 @@ impl Cli {
     ///
     /// When the command could not do what was asked; the message is one line.
     pub fn run(self) -> Result<ExitCode, CliError> {
+        self.colour.write_global();
         let stdout = &mut io::stdout();
         Ok(match self.command {
             Command::Serve(args) => {
@@ -118,6 +133,7 @@ impl Cli {
                 ExitCode::SUCCESS
             }
             Command::Convert(args) => convert::run(&args, &mut io::stdin(), stdout, &mut io::stderr())?.into(),
+            Command::Fn(args) => krm::run(&args, &mut io::stdin(), stdout, &mut io::stderr())?.into(),
             Command::Timeline(args) => timeline::run(&args, &mut io::stdin(), stdout, &mut io::stderr())?,
             Command::Review(args) => review::run(&args, stdout, &mut io::stderr())?,
             Command::Explain(args) => explain::run(&args, stdout)?,

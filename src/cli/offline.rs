@@ -12,7 +12,7 @@ use native_sidecar_core::{
 use std::path::PathBuf;
 
 /// Stands in for the cluster that a webhook would run in.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Offline {
     /// Kubernetes version of the API server, and of all nodes where --nodes is not given, for example 1.31; the newest
     /// when not given.
@@ -52,6 +52,12 @@ pub enum OfflineError {
 // === impl Offline ===
 
 impl Offline {
+    /// The same with another Kubernetes version, where one is given.
+    #[must_use]
+    pub fn overridden(&self, kubernetes: Option<Version>) -> Self {
+        Self { kubernetes: kubernetes.or(self.kubernetes), ..self.clone() }
+    }
+
     /// Reads the files.
     ///
     /// # Errors

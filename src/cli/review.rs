@@ -5,13 +5,20 @@ use super::{
     offline::{Offline, OfflineError, Surroundings},
 };
 use clap::{Args, ValueEnum};
-use native_sidecar_core::admission::{self, Context, Reviewed, Route};
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use native_sidecar_core::admission::{self, Context, NotAReview, Reviewed, Route};
+use native_sidecar_manifest::{Manifest, Side};
+use serde::de::IgnoredAny;
+use serde_json::Value;
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Answer one `AdmissionReview` as the server would, and print the answer.
 #[derive(Args, Debug)]
 pub struct ReviewArgs {
-    /// File with the AdmissionReview as JSON; `-` is standard input.
+    /// File with the AdmissionReview, as JSON or YAML; `-` is standard input.
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
 
@@ -52,7 +59,20 @@ pub enum ReviewError {
     Offline(#[from] OfflineError),
     /// The input is no AdmissionReview; the server would answer 400.
     #[error(transparent)]
-    NotAReview(#[from] admission::NotAReview),
+    NotAReview(#[from] NotAReview),
+    /// The input is a manifest.
+    #[error("it is a {kind} ({api_version}) and no AdmissionReview; `native-sidecar convert {file}` is for manifests")]
+    Manifest {
+        /// The first object's kind.
+        kind: String,
+        /// Its version.
+        api_version: String,
+        /// The file, as it was given.
+        file: String,
+    },
+    /// The input has more than one document.
+    #[error("it has {0} documents, and one AdmissionReview at a time is answered; give each a file of its own")]
+    Several(usize),
     /// The answer could not be written.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] std::io::Error),
@@ -76,7 +96,11 @@ pub fn run(args: &ReviewArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) ->
         Some(KnownLabel::Observe) => Route::Observed,
     };
     let review = if args.observe { admission::observe } else { admission::review };
-    let reviewed = review(&body, route, Context { catalogue, facts })?;
+    let context = Context { catalogue, facts };
+    let reviewed = review(&body, route, context).or_else(|error| {
+        let json = json_of_yaml(&args.file, &body, error)?;
+        Ok::<_, ReviewError>(review(json.as_bytes(), route, context)?)
+    })?;
     if args.patch {
         // Nobody is told when standard error itself is closed.
         let _ = write!(stderr, "{}", surroundings.left_out()).and_then(|()| tell(&reviewed, stderr));
@@ -84,6 +108,27 @@ pub fn run(args: &ReviewArgs, stdout: &mut dyn Write, stderr: &mut dyn Write) ->
     let shown = if args.patch { decoded_patch(&reviewed.body)? } else { pretty(&reviewed.body)? };
     writeln!(stdout, "{shown}")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The review in `body` as JSON, where it is YAML; otherwise what `body` is instead of a review, as far as that can be told,
+/// or else `error`.
+fn json_of_yaml(file: &Path, body: &[u8], error: NotAReview) -> Result<String, ReviewError> {
+    let Ok(manifest) = Manifest::read(&file.display().to_string(), body) else { return Err(error.into()) };
+    let objects: Vec<_> = manifest.documents().iter().map(|document| document.value(Side::Before)).collect();
+    let word = |object: &Value, field: &str| object[field].as_str().map(str::to_owned);
+    let Some(first) = objects.first() else { return Err(error.into()) };
+    match (word(first, "kind"), word(first, "apiVersion")) {
+        (Some(kind), _) if kind == "AdmissionReview" && objects.len() > 1 => Err(ReviewError::Several(objects.len())),
+        // As JSON it was just refused.
+        (Some(kind), _) if kind == "AdmissionReview" && serde_json::from_slice::<IgnoredAny>(body).is_ok() => {
+            Err(error.into())
+        }
+        (Some(kind), _) if kind == "AdmissionReview" => Ok(first.to_string()),
+        (Some(kind), Some(api_version)) => {
+            Err(ReviewError::Manifest { kind, api_version, file: file.display().to_string() })
+        }
+        _ => Err(error.into()),
+    }
 }
 
 /// What the answer says besides the patch.

@@ -1,8 +1,10 @@
 //! `native-sidecar serve`: the webhook.
 
 mod cluster;
+mod listen;
 
 pub use cluster::ClusterArgs;
+pub use listen::{ListenAddress, NotAnAddress};
 
 use super::known::{self, LoadError};
 use crate::{
@@ -19,22 +21,30 @@ use cluster::ClusterTasks;
 use jiff::SignedDuration;
 use native_sidecar_core::conversion::{ClusterFacts, Version};
 use prometheus_client::registry::Registry;
-use std::{env, io, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{
+    env,
+    io::{self, IsTerminal},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 use tokio::runtime;
 
 /// Serve the admission webhook.
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
-    /// Address and port for admission reviews, over HTTPS. `[::]` is all addresses, of IPv4 as well. Port 0 takes any
-    /// that is free; the log says which.
-    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8443", env = "NATIVE_SIDECAR_LISTEN")]
-    #[arg(help_heading = LISTENING)]
-    pub listen: SocketAddr,
+    /// Address or name, and port, for admission reviews, over HTTPS. `[::]` is all addresses, of IPv4 as well; of a name,
+    /// all that it has. Port 0 takes any that is free; the log says which. [default: [::]:8443, or localhost only where a
+    /// throw-away certificate is served]
+    #[arg(long, value_name = "ADDRESS", env = "NATIVE_SIDECAR_LISTEN", help_heading = LISTENING)]
+    pub listen: Option<ListenAddress>,
 
-    /// Address and port for /livez, /readyz and /metrics, over plain HTTP.
-    #[arg(long, value_name = "ADDRESS", default_value = "[::]:8080", env = "NATIVE_SIDECAR_HEALTH_LISTEN")]
-    #[arg(help_heading = LISTENING)]
-    pub health_listen: SocketAddr,
+    /// Address or name, and port, for /livez, /readyz and /metrics, over plain HTTP. [default: [::]:8080, or localhost only
+    /// where a throw-away certificate is served]
+    #[arg(long, value_name = "ADDRESS", env = "NATIVE_SIDECAR_HEALTH_LISTEN", help_heading = LISTENING)]
+    pub health_listen: Option<ListenAddress>,
 
     /// Certificate chain to serve, as PEM, the server's own certificate first. Looked at for changes. Without
     /// it, and outside a cluster, a throw-away certificate for localhost is made.
@@ -85,17 +95,17 @@ pub struct ServeArgs {
     #[arg(help_heading = CONVERSION)]
     pub observe: bool,
 
-    /// How log lines look.
-    #[arg(long, value_name = "FORMAT", value_enum, default_value = "json", env = "NATIVE_SIDECAR_LOG_FORMAT")]
-    #[arg(help_heading = LOGS)]
-    pub log_format: LogFormat,
+    /// How log lines look. [default: text where standard error is a terminal, else json]
+    #[arg(long, value_name = "FORMAT", value_enum, env = "NATIVE_SIDECAR_LOG_FORMAT", help_heading = LOGS)]
+    pub log_format: Option<LogFormat>,
 
     /// What is logged: a level, or levels by module such as `info,native_sidecar=debug`.
     #[arg(long, value_name = "FILTER", default_value = "info", env = "NATIVE_SIDECAR_LOG_LEVEL")]
     #[arg(help_heading = LOGS)]
     pub log_level: String,
 
-    /// How long to keep serving once told to stop, while the Service's endpoints are being updated.
+    /// How long to keep serving once told to stop, while the Service's endpoints are being updated. Ctrl-C at a terminal
+    /// does not wait for it.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     #[arg(env = "NATIVE_SIDECAR_DRAIN_DELAY", help_heading = SHUTDOWN)]
     pub drain_delay: Duration,
@@ -189,6 +199,16 @@ pub enum ServeError {
     /// The runtime could not be started.
     #[error("cannot start the threads that serve requests: {0}")]
     Runtime(io::Error),
+    /// A name that is to be listened at has no address.
+    #[error("cannot find the address of {name}: {source}; give an address, or another name, with {flag}")]
+    Resolve {
+        /// The name, and its port.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+        /// The flag that sets it.
+        flag: &'static str,
+    },
     /// The address that was bound cannot be told.
     #[error("cannot tell the address that was bound: {0}")]
     Address(io::Error),
@@ -221,10 +241,13 @@ const LOGS: &str = "Logs";
 const SHUTDOWN: &str = "Shutdown";
 const LIMITS: &str = "Limits";
 
+const REVIEWS_PORT: u16 = 8443;
+const HEALTH_PORT: u16 = 8080;
+
 /// Workers of the runtime. A review that does not end because of a bug takes one, so there are two at least.
 const FEWEST_WORKERS: usize = 2;
 
-/// Serves until SIGTERM or SIGINT, then drains. A second signal ends at once.
+/// Serves until SIGTERM or SIGINT, then drains; at a terminal SIGINT does so without a delay. A second signal ends at once.
 ///
 /// # Errors
 ///
@@ -243,21 +266,28 @@ pub fn run(args: ServeArgs) -> Result<(), ServeError> {
 
 async fn serve(args: ServeArgs) -> Result<(), ServeError> {
     let given = || args.log_level.clone();
-    logging::begin(args.log_format.of_lines(), &args.log_level).map_err(|error| match error {
+    let format = args.log_format.unwrap_or_else(LogFormat::for_standard_error);
+    logging::begin(format.of_lines(), &args.log_level).map_err(|error| match error {
         logging::Error::Filter(source) => ServeError::LogLevel { given: given(), source },
         logging::Error::Thread(source) => ServeError::Log(source),
     })?;
-    let stop = server::signals().map_err(ServeError::Signals)?;
+    let at_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
+    let stop = server::signals(at_terminal).map_err(ServeError::Signals)?;
     let mut webhook = args.webhook()?;
     let mut registry = Registry::default();
     let tasks = args.cluster.begin(args.kubelet_floor, &webhook.facts, &mut registry).await?;
     webhook.metrics = Arc::new(Metrics::beside(registry));
     let observe = args.observe;
-    let server = Server::bind(args.settings(in_cluster(), tasks)?, webhook).await?;
-    let address = server.address().map_err(ServeError::Address)?;
-    let health = server.health_address().map_err(ServeError::Address)?;
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, %health, observe, "serving");
+    let server = Server::bind(args.settings(in_cluster(), tasks).await?, webhook).await?;
+    let address = listed(&server.addresses().map_err(ServeError::Address)?);
+    let health = listed(&server.health_addresses().map_err(ServeError::Address)?);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), address, health, observe, "serving");
     Ok(server.run(stop).await?)
+}
+
+/// The addresses as the log has them: mostly it is one.
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The kubelet sets this variable in every container.
@@ -294,14 +324,19 @@ impl ServeArgs {
     ///
     /// # Errors
     ///
-    /// When they give no certificate `in_cluster`.
-    fn settings(self, in_cluster: bool, tasks: ClusterTasks) -> Result<ServerSettings, ServeError> {
+    /// When they give no certificate `in_cluster`, or a name that has no address.
+    async fn settings(self, in_cluster: bool, tasks: ClusterTasks) -> Result<ServerSettings, ServeError> {
         let certificate = self.certificate(in_cluster, &tasks)?;
+        // Nobody else can trust a throw-away certificate, so nobody else needs to reach the server.
+        let is_throwaway = matches!(certificate, CertificateSource::Throwaway { .. });
+        let unless_given = if is_throwaway { listen::Default::ThisMachine } else { listen::Default::All };
+        let listen = addresses(self.listen.as_ref(), unless_given.at(REVIEWS_PORT), Port::Reviews).await?;
+        let health_listen = addresses(self.health_listen.as_ref(), unless_given.at(HEALTH_PORT), Port::Health).await?;
         Ok(ServerSettings {
             trusted: tasks.trusted,
             background: tasks.background,
-            listen: self.listen,
-            health_listen: self.health_listen,
+            listen,
+            health_listen,
             certificate,
             client_ca: self.client_ca,
             client_names: self.client_names,
@@ -331,9 +366,31 @@ impl ServeArgs {
     }
 }
 
+/// The addresses that were given for `port`, or those that are listened on otherwise.
+async fn addresses(
+    given: Option<&ListenAddress>,
+    otherwise: Vec<SocketAddr>,
+    port: Port,
+) -> Result<Vec<SocketAddr>, ServeError> {
+    let Some(given) = given else { return Ok(otherwise) };
+    let unknown = |source| ServeError::Resolve { name: given.to_string(), source, flag: flag_of(port) };
+    given.resolved().await.map_err(unknown)
+}
+
+const fn flag_of(port: Port) -> &'static str {
+    match port {
+        Port::Reviews => "--listen",
+        Port::Health => "--health-listen",
+    }
+}
+
 // === impl LogFormat ===
 
 impl LogFormat {
+    fn for_standard_error() -> Self {
+        if io::stderr().is_terminal() { Self::Text } else { Self::Json }
+    }
+
     const fn of_lines(self) -> logging::Format {
         match self {
             Self::Json => logging::Format::Json,
@@ -346,12 +403,8 @@ impl LogFormat {
 
 impl From<server::Error> for ServeError {
     fn from(error: server::Error) -> Self {
-        let server::Error::Listen { port, .. } = &error else { return Self::Server(error) };
-        let flag = match port {
-            Port::Reviews => "--listen",
-            Port::Health => "--health-listen",
-        };
-        Self::Listen { source: error, flag }
+        let server::Error::Listen { port, .. } = error else { return Self::Server(error) };
+        Self::Listen { source: error, flag: flag_of(port) }
     }
 }
 
@@ -386,13 +439,50 @@ mod tests {
         Serve::try_parse_from([&["serve"], arguments].concat()).map(|serve| serve.args)
     }
 
-    #[test]
-    fn a_single_command_is_enough_outside_a_cluster() {
-        let settings = parse(&[]).unwrap().settings(false, ClusterTasks::default()).unwrap();
+    async fn settings(arguments: &[&str], in_cluster: bool) -> Result<ServerSettings, ServeError> {
+        parse(arguments).unwrap().settings(in_cluster, ClusterTasks::default()).await
+    }
+
+    #[tokio::test]
+    async fn a_single_command_is_enough_outside_a_cluster() {
+        let settings = settings(&[], false).await.unwrap();
         assert!(matches!(settings.certificate, CertificateSource::Throwaway { ca: None }));
-        assert_eq!((settings.listen.to_string(), settings.health_listen.port()), ("[::]:8443".to_owned(), 8080));
         assert_eq!(settings.drain, Drain::default());
         assert_eq!(settings.connections, ConnectionSettings::default());
+    }
+
+    #[rstest]
+    #[case::throwaway(&[], false, "127.0.0.1:8443, [::1]:8443", "127.0.0.1:8080, [::1]:8080")]
+    #[case::throwaway_for_others(&["--listen", "[::]:443"], false, "[::]:443", "127.0.0.1:8080, [::1]:8080")]
+    #[case::health_for_others(&["--health-listen", "0.0.0.0:1"], false, "127.0.0.1:8443, [::1]:8443", "0.0.0.0:1")]
+    #[case::files(&["--tls-cert", "c", "--tls-key", "k"], false, "[::]:8443", "[::]:8080")]
+    #[case::in_a_cluster(&["--tls-cert", "c", "--tls-key", "k"], true, "[::]:8443", "[::]:8080")]
+    #[tokio::test]
+    async fn only_this_machine_reaches_a_throw_away_certificate(
+        #[case] arguments: &[&str],
+        #[case] in_cluster: bool,
+        #[case] reviews: &str,
+        #[case] health: &str,
+    ) {
+        let settings = settings(arguments, in_cluster).await.unwrap();
+        assert_eq!((&*listed(&settings.listen), &*listed(&settings.health_listen)), (reviews, health));
+    }
+
+    #[tokio::test]
+    async fn a_managed_certificate_is_for_all_addresses() {
+        let tasks = ClusterTasks { certificates: Some(Arc::default()), ..ClusterTasks::default() };
+        let settings = parse(&[]).unwrap().settings(true, tasks).await.unwrap();
+        assert_eq!(listed(&settings.listen), "[::]:8443");
+    }
+
+    #[rstest]
+    #[case("--listen")]
+    #[case("--health-listen")]
+    #[tokio::test]
+    async fn a_name_that_nobody_has_is_told_with_its_flag(#[case] flag: &str) {
+        let told = settings(&[flag, "nobody.invalid:8443"], false).await.unwrap_err().to_string();
+        assert!(told.starts_with("cannot find the address of nobody.invalid:8443: "), "{told}");
+        assert!(told.ends_with(&format!("with {flag}")), "{told}");
     }
 
     #[test]
@@ -437,12 +527,12 @@ mod tests {
         );
     }
 
-    #[test]
-    fn no_throw_away_certificate_in_a_cluster() {
-        let refused = parse(&[]).unwrap().settings(true, ClusterTasks::default()).unwrap_err().to_string();
+    #[tokio::test]
+    async fn no_throw_away_certificate_in_a_cluster() {
+        let refused = settings(&[], true).await.unwrap_err().to_string();
         assert!(refused.contains("--tls-cert"), "{refused}");
         let files = ["--tls-cert", "tls.crt", "--tls-key", "tls.key"];
-        let settings = parse(&files).unwrap().settings(true, ClusterTasks::default()).unwrap();
+        let settings = settings(&files, true).await.unwrap();
         assert!(matches!(settings.certificate, CertificateSource::Files { .. }));
     }
 
@@ -452,6 +542,8 @@ mod tests {
     #[case::two_certificates(&["--tls-cert", "c", "--tls-key", "k", "--throwaway-ca", "ca"])]
     #[case::names_without_a_ca(&["--client-name", "kube-apiserver"])]
     #[case::no_version(&["--kubelet-floor", "latest"])]
+    #[case::no_port(&["--listen", "localhost"])]
+    #[case::no_address(&["--health-listen", ":8080"])]
     #[case::no_time(&["--drain-delay", "soon"])]
     #[case::back_in_time(&["--drain-delay=-5s"])]
     #[case::never(&["--reload-interval", "0s"])]

@@ -12,6 +12,7 @@ use super::{
     connection_permit::{Connection, ConnectionPermit, Watched},
     fair_pool::{FairPool, Patience, Place},
     lifecycle::{Lifecycle, Phase},
+    listen::Sockets,
     metrics::Metrics,
     refusal::Refusal,
     strangers::{Kind, STRANGERS},
@@ -41,7 +42,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{Notify, Semaphore},
     task::{JoinSet, unconstrained},
     time::{sleep, timeout},
@@ -105,9 +106,9 @@ pub struct ConnectionSettings {
     pub unread_timeout: Duration,
 }
 
-/// One listening socket and what is served there.
+/// The sockets of one port and what is served there.
 pub(super) struct Listener {
-    pub(super) socket: TcpListener,
+    pub(super) sockets: Sockets,
     /// `None` serves plain HTTP.
     pub(super) tls: Option<Arc<Tls>>,
     pub(super) router: Router,
@@ -158,14 +159,14 @@ impl<B, S> Answers<B> for S where
 impl Listener {
     /// Serves until the server closes, then returns the connections that are not finished yet.
     pub(super) async fn serve(self) -> JoinSet<()> {
-        let Self { socket, tls, router, settings, lifecycle, metrics } = self;
+        let Self { mut sockets, tls, router, settings, lifecycle, metrics } = self;
         let closing = lifecycle.clone();
         let mut closing = pin!(closing.reached(Phase::Closing));
         let service = Arc::new(Service::new(tls, router, settings, lifecycle, metrics));
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = service.accept(&socket) => begin(accepted, &service, &mut connections).await,
+                accepted = service.accept(&mut sockets) => begin(accepted, &service, &mut connections).await,
                 Some(ended) = connections.join_next() => log_panic(ended),
                 () = &mut closing => break,
             }
@@ -176,7 +177,7 @@ impl Listener {
         }
         // The system has accepted these on our behalf, so their clients may have sent a request already.
         let _ = timeout(settings.closing_timeout, async {
-            while let Some(accepted) = service.accept_waiting(&socket).await {
+            while let Some(accepted) = service.accept_waiting(&mut sockets).await {
                 begin(accepted, &service, &mut connections).await;
             }
         })
@@ -242,16 +243,16 @@ impl Service {
     }
 
     /// The next connection, once those that wait for a place are not too many.
-    async fn accept(&self, socket: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    async fn accept(&self, sockets: &mut Sockets) -> io::Result<(TcpStream, SocketAddr)> {
         self.until_fewer_wait().await;
-        socket.accept().await
+        sockets.accept().await
     }
 
     /// The same, if there is one at once.
-    async fn accept_waiting(&self, socket: &TcpListener) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+    async fn accept_waiting(&self, sockets: &mut Sockets) -> Option<io::Result<(TcpStream, SocketAddr)>> {
         self.until_fewer_wait().await;
         // However many there have been: they are not to be taken for the last.
-        unconstrained(socket.accept()).now_or_never()
+        unconstrained(sockets.accept()).now_or_never()
     }
 
     /// Where too many wait, the last of a crowd is turned away: otherwise all others would have to wait behind it in the

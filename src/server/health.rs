@@ -7,6 +7,7 @@ use super::{
     certificate::CertificateStore,
     connection::{ConnectionSettings, Listener},
     lifecycle::{Lifecycle, Phase},
+    listen::Sockets,
     metrics::Snapshot,
     webhook::Webhook,
 };
@@ -129,19 +130,19 @@ impl Health {
 // === impl HealthThread ===
 
 impl HealthThread {
-    /// Serves `health` on `socket`, and keeps the runtime that this is called in going when a review does not end.
+    /// Serves `health` on `sockets`, and keeps the runtime that this is called in going when a review does not end.
     ///
     /// # Errors
     ///
     /// When the system has no thread for it.
-    pub(super) fn begin(socket: TcpListener, settings: ConnectionSettings, health: Health) -> io::Result<Self> {
+    pub(super) fn begin(sockets: Vec<TcpListener>, settings: ConnectionSettings, health: Health) -> io::Result<Self> {
         let (stop, stopped) = oneshot::channel();
         let (running, ended) = oneshot::channel();
         let reviews = Handle::current();
         thread::Builder::new().name("health".to_owned()).spawn(move || {
             // Dropped at the end, whichever that is.
             let _running = running;
-            if let Err(error) = serve(socket, settings, health, &reviews, stopped) {
+            if let Err(error) = serve(sockets, settings, health, &reviews, stopped) {
                 tracing::error!(error = error.to_string(), "health and metrics cannot be served");
             }
         })?;
@@ -156,7 +157,7 @@ impl HealthThread {
 
 /// Serves until `stop`'s other end is dropped.
 fn serve(
-    socket: TcpListener,
+    sockets: Vec<TcpListener>,
     settings: ConnectionSettings,
     health: Health,
     reviews: &Handle,
@@ -166,7 +167,7 @@ fn serve(
     runtime.block_on(async {
         let webhook = Arc::clone(&health.webhook);
         let listener = Listener {
-            socket: tokio::net::TcpListener::from_std(socket)?,
+            sockets: Sockets::of(sockets)?,
             tls: None,
             router: router(health),
             settings,
@@ -198,7 +199,7 @@ mod tests {
     #[tokio::test]
     async fn the_end_of_the_thread_is_noticed() {
         let socket = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let thread = HealthThread::begin(socket, ConnectionSettings::default(), health()).unwrap();
+        let thread = HealthThread::begin(vec![socket], ConnectionSettings::default(), health()).unwrap();
         thread.ended().await;
     }
 

@@ -23,6 +23,15 @@ pub struct Lifecycle {
     phase: watch::Sender<Phase>,
 }
 
+/// A wish that the server stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Endpoints of a Service may still name it: it serves on for the delay.
+    WithDelay,
+    /// Whoever sees it at a terminal does not want to wait; requests under way are finished all the same.
+    WithoutDelay,
+}
+
 /// How long the stages of a shutdown take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
@@ -71,6 +80,16 @@ impl Default for Lifecycle {
 
 // === impl Drain ===
 
+impl Drain {
+    /// What is left of it for a stop that was wished for like this.
+    pub(super) fn of(self, stop: Stop) -> Self {
+        match stop {
+            Stop::WithDelay => self,
+            Stop::WithoutDelay => Self { delay: Duration::ZERO, ..self },
+        }
+    }
+}
+
 /// Five seconds until the endpoints are updated everywhere, and all of it within the 30 seconds that
 /// Kubernetes gives a pod to end.
 impl Default for Drain {
@@ -79,12 +98,12 @@ impl Default for Drain {
     }
 }
 
-/// One message for each SIGTERM and SIGINT that the process receives.
+/// One message for each SIGTERM and SIGINT that the process receives. `at_terminal`, SIGINT is somebody's Ctrl-C.
 ///
 /// # Errors
 ///
 /// When the system does not let us handle signals.
-pub fn signals() -> std::io::Result<mpsc::Receiver<()>> {
+pub fn signals(at_terminal: bool) -> std::io::Result<mpsc::Receiver<Stop>> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     // Once received, it never ends the process any more, as it would where the heap's settings could not be set: std's
     // `exec` undoes what std's beginning has done about it.
@@ -93,11 +112,11 @@ pub fn signals() -> std::io::Result<mpsc::Receiver<()>> {
     let (sender, receiver) = mpsc::channel(2);
     tokio::spawn(async move {
         loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if sender.send(()).await.is_err() {
+            let stop = tokio::select! {
+                _ = terminate.recv() => Stop::WithDelay,
+                _ = interrupt.recv() => if at_terminal { Stop::WithoutDelay } else { Stop::WithDelay },
+            };
+            if sender.send(stop).await.is_err() {
                 return;
             }
         }
@@ -106,9 +125,10 @@ pub fn signals() -> std::io::Result<mpsc::Receiver<()>> {
 }
 
 /// Waits for the next message; for ever where the sender is gone.
-pub(super) async fn requested(stop: &mut mpsc::Receiver<()>) {
-    if stop.recv().await.is_none() {
-        future::pending::<()>().await;
+pub(super) async fn requested(stop: &mut mpsc::Receiver<Stop>) -> Stop {
+    match stop.recv().await {
+        Some(stop) => stop,
+        None => future::pending().await,
     }
 }
 

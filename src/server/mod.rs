@@ -40,7 +40,7 @@ mod webhook;
 pub use background::{BackgroundTasks, TaskFailure};
 pub use certificate::{CertificateError, CertificateStore, Description};
 pub use connection::ConnectionSettings;
-pub use lifecycle::{Drain, Lifecycle, Phase, signals};
+pub use lifecycle::{Drain, Lifecycle, Phase, Stop, signals};
 pub use memory_budget::{BODY_LIMIT, LargeBodyMemory, MemoryBudget};
 pub use metrics::Metrics;
 pub use refusal::{Refusal, STATUSES};
@@ -52,10 +52,11 @@ pub use webhook::{RequestTimeouts, Reviewer, Webhook, router};
 
 use connection::Listener;
 use health::{Health, HealthThread};
+use listen::Sockets;
 use reload::Reload;
 use std::{
     fmt, fs, future, io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -63,7 +64,6 @@ use std::{
 };
 use strangers::STRANGERS;
 use tokio::{
-    net::TcpListener,
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
     time::{sleep, timeout},
@@ -73,10 +73,10 @@ use tokio::{
 #[derive(Debug)]
 pub struct ServerSettings {
     /// Where `AdmissionReview`s are served, over HTTPS. Port 0 takes any that is free, and `[::]` all addresses,
-    /// of IPv4 as well.
-    pub listen: SocketAddr,
+    /// of IPv4 as well. Of several addresses those are left out that this machine does not have.
+    pub listen: Vec<SocketAddr>,
     /// Where health and metrics are served, over HTTP.
-    pub health_listen: SocketAddr,
+    pub health_listen: Vec<SocketAddr>,
     /// Where the serving certificate is from.
     pub certificate: CertificateSource,
     /// Whether the API server trusts the certificate; it does where nobody is there to tell.
@@ -118,8 +118,8 @@ pub enum CertificateSource {
 /// A server that is bound to its ports. Requests wait until it [`run`](Self::run)s.
 #[derive(Debug)]
 pub struct Server {
-    reviews: TcpListener,
-    health: std::net::TcpListener,
+    reviews: Vec<TcpListener>,
+    health: Vec<TcpListener>,
     tls: Arc<Tls>,
     certificates: Arc<CertificateStore>,
     trusted: Option<watch::Receiver<bool>>,
@@ -198,6 +198,9 @@ pub enum Error {
     /// A second signal came while draining.
     #[error("told to stop a second time: ended at once, and cut off whatever was under way")]
     CutShort,
+    /// The runtime does not take the sockets.
+    #[error("cannot wait for connections: {0}")]
+    Sockets(io::Error),
     /// The system has no thread for health and metrics.
     #[error("cannot start the thread that serves health and metrics: {0}")]
     HealthThread(io::Error),
@@ -225,11 +228,11 @@ impl Server {
             watches.client_authority(path, Arc::clone(&tls)).await?;
         }
         let (connections, health_connections) = descriptors::fit(settings.connections);
-        let reviews = |source| Error::Listen { address: listen, port: Port::Reviews, source };
-        let health = |source| Error::Listen { address: health_listen, port: Port::Health, source };
+        let reviews = |(address, source)| Error::Listen { address, port: Port::Reviews, source };
+        let health = |(address, source)| Error::Listen { address, port: Port::Health, source };
         Ok(Self {
-            reviews: TcpListener::from_std(listen::on(listen).map_err(reviews)?).map_err(reviews)?,
-            health: listen::on(health_listen).map_err(health)?,
+            reviews: listen::on(&listen).map_err(reviews)?,
+            health: listen::on(&health_listen).map_err(health)?,
             tls,
             certificates,
             trusted: settings.trusted,
@@ -246,8 +249,8 @@ impl Server {
     /// # Errors
     ///
     /// When the system does not tell.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.reviews.local_addr()
+    pub fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.reviews.iter().map(TcpListener::local_addr).collect()
     }
 
     /// Where health and metrics are served.
@@ -255,8 +258,8 @@ impl Server {
     /// # Errors
     ///
     /// When the system does not tell.
-    pub fn health_address(&self) -> io::Result<SocketAddr> {
-        self.health.local_addr()
+    pub fn health_addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        self.health.iter().map(TcpListener::local_addr).collect()
     }
 
     /// Serves until the first message from `stop`, then drains. See [`signals`]. Drains too when a background task has
@@ -264,15 +267,16 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// When a second message comes before the drain is over, or a background task has ended.
-    pub async fn run(self, mut stop: mpsc::Receiver<()>) -> Result<(), Error> {
+    /// When a second message comes before the drain is over, or a background task has ended, or the runtime cannot take
+    /// the sockets.
+    pub async fn run(self, mut stop: mpsc::Receiver<Stop>) -> Result<(), Error> {
         let Self { reviews, health, tls, certificates, trusted, webhook, drain, mut background, .. } = self;
         let (metrics, lifecycle) = (Arc::clone(&webhook.metrics), webhook.lifecycle.clone());
         let answers = Health { webhook: Arc::clone(&webhook), certificates, trusted };
         let health = HealthThread::begin(health, self.health_connections, answers).map_err(Error::HealthThread)?;
         background.spawn("health", health.ended());
         let listener = Listener {
-            socket: reviews,
+            sockets: Sockets::of(reviews).map_err(Error::Sockets)?,
             tls: Some(tls),
             router: router(webhook),
             settings: self.connections,
@@ -287,15 +291,15 @@ impl Server {
         background.spawn("log-summary", STRANGERS.log_each_minute());
         background.names().for_each(|name| metrics.task_began(name));
 
-        let mut failure = tokio::select! {
-            () = lifecycle::requested(&mut stop) => None,
-            failure = next_failure(&mut background, &metrics) => Some(failure),
+        let (stop_wanted, mut failure) = tokio::select! {
+            wanted = lifecycle::requested(&mut stop) => (wanted, None),
+            failure = next_failure(&mut background, &metrics) => (Stop::WithDelay, Some(failure)),
         };
-        let mut shut_down = pin!(shut_down(&lifecycle, drain, unfinished));
+        let mut shut_down = pin!(shut_down(&lifecycle, drain.of(stop_wanted), unfinished));
         loop {
             tokio::select! {
                 () = &mut shut_down => return failure.map_or(Ok(()), |failure| Err(failure.into())),
-                () = lifecycle::requested(&mut stop) => return Err(Error::CutShort),
+                _ = lifecycle::requested(&mut stop) => return Err(Error::CutShort),
                 another = next_failure(&mut background, &metrics) => failure = failure.or(Some(another)),
             }
         }
@@ -310,9 +314,11 @@ async fn next_failure(background: &mut BackgroundTasks, metrics: &Metrics) -> Ta
 }
 
 async fn shut_down(lifecycle: &Lifecycle, drain: Drain, unfinished: oneshot::Receiver<JoinSet<()>>) {
-    tracing::info!(delay = ?drain.delay, "draining: no longer ready, serving while endpoints are updated");
     lifecycle.advance(Phase::Draining);
-    sleep(drain.delay).await;
+    if !drain.delay.is_zero() {
+        tracing::info!(delay = ?drain.delay, "draining: no longer ready, serving while endpoints are updated");
+        sleep(drain.delay).await;
+    }
     tracing::info!(timeout = ?drain.timeout, "closing: waiting for requests under way");
     lifecycle.advance(Phase::Closing);
     let Ok(mut connections) = unfinished.await else { return };

@@ -13,7 +13,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use native_sidecar::server::{
     BackgroundTasks, CertificateSource, ConnectionSettings, Drain, Error, RequestTimeouts, Server, ServerSettings,
-    Webhook,
+    Stop, Webhook,
 };
 use native_sidecar_core::catalogue::Catalogue;
 use rcgen::{
@@ -77,7 +77,7 @@ pub struct Pair {
 pub struct Running {
     pub address: SocketAddr,
     pub health: SocketAddr,
-    pub stop: mpsc::Sender<()>,
+    pub stop: mpsc::Sender<Stop>,
     pub ended: JoinHandle<Result<(), Error>>,
 }
 
@@ -145,7 +145,7 @@ impl Pair {
 impl Running {
     /// Stops it and waits for its end.
     pub async fn finish(self) -> Result<(), Error> {
-        self.stop.send(()).await.unwrap();
+        self.stop.send(Stop::WithDelay).await.unwrap();
         soon(self.ended).await.unwrap()
     }
 
@@ -166,8 +166,8 @@ impl Running {
 /// Settings for a test: free ports of this machine, no waiting where that is the setting, and no limits.
 pub fn settings(certificate: CertificateSource) -> ServerSettings {
     ServerSettings {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        health_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
+        health_listen: vec![SocketAddr::from(([127, 0, 0, 1], 0))],
         certificate,
         trusted: None,
         client_ca: None,
@@ -195,7 +195,7 @@ pub async fn start(settings: ServerSettings) -> Running {
 
 pub async fn start_with(settings: ServerSettings, webhook: Webhook) -> Running {
     let server = Server::bind(settings, webhook).await.unwrap();
-    let (address, health) = (server.address().unwrap(), server.health_address().unwrap());
+    let (address, health) = (server.addresses().unwrap()[0], server.health_addresses().unwrap()[0]);
     let (stop, stopped) = mpsc::channel(2);
     Running { address, health, stop, ended: tokio::spawn(server.run(stopped)) }
 }

@@ -1,6 +1,6 @@
 //! One document of a manifest, and what became of it.
 
-use crate::{ManifestError, Search, Side};
+use crate::{ManifestError, Side};
 use native_sidecar_core::intent;
 use serde_json::Value;
 
@@ -25,17 +25,13 @@ pub(super) struct Change {
 #[derive(Clone, Debug)]
 enum Content {
     Read(Value),
-    /// Only `kubectl` reads it, and nothing in it concerns us.
+    /// Only `kubectl` reads it, and it has no key of ours.
     Tolerated(Value, ManifestError),
     Opaque,
 }
 
-/// Whether `document` has anything that a conversion looks at: a pod template, or an annotation of ours anywhere.
-pub(super) fn concerns_us(document: &Value) -> bool {
-    !Search::default().templates(document).is_ok_and(|found| found.is_empty()) || has_our_key(document)
-}
-
-fn has_our_key(value: &Value) -> bool {
+/// Whether a key of ours stands anywhere in `value`.
+pub(super) fn has_our_key(value: &Value) -> bool {
     match value {
         Value::Object(fields) => fields.iter().any(|(key, value)| intent::is_ours(key) || has_our_key(value)),
         Value::Array(items) => items.iter().any(has_our_key),
@@ -75,7 +71,7 @@ impl Document {
     }
 
     /// Why other readers than `kubectl` would refuse the document, or understand it in another way. Its value is what
-    /// `kubectl` makes of it, nothing in it concerns us, and its text comes out as it came in.
+    /// `kubectl` makes of it, it has no key of ours, and its text comes out as it came in. Nothing in it is to be changed.
     #[must_use]
     pub fn tolerated(&self) -> Option<&ManifestError> {
         match &self.content {

@@ -49,6 +49,15 @@ pub struct Position {
     pub column: usize,
 }
 
+/// What kept a document from being edited in place, so that it had to be written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// What stands there: `an alias`.
+    pub what: &'static str,
+    /// Where in the file as it was read.
+    pub position: Position,
+}
+
 /// What is wrong with one document; the document's number and file are not known where it is found out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Flaw {
@@ -58,7 +67,41 @@ pub(super) struct Flaw {
     pub(super) what: String,
 }
 
+// === impl Fault ===
+
+impl Fault {
+    /// The name for machines.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Encoding => "not-utf-8",
+            Self::Syntax => "not-yaml",
+            Self::Template => "unrendered-template",
+            Self::Duplicate => "duplicate-key",
+            Self::Ambiguous => "ambiguous-yaml",
+            Self::NoJson => "no-json",
+            Self::Limit => "too-large",
+            Self::NotAnObject => "not-an-object",
+        }
+    }
+}
+
 // === impl ManifestError ===
+
+impl ManifestError {
+    /// The name of the fault for machines.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.fault.code()
+    }
+
+    /// Whether the file is likely no manifest at all, so that who looks through a folder can pass it by: it is no text, a
+    /// template, or holds something else than objects.
+    #[must_use]
+    pub fn is_no_manifest(&self) -> bool {
+        matches!(self.fault, Fault::Encoding | Fault::Template | Fault::NotAnObject)
+    }
+}
 
 /// `FILE:LINE:COLUMN: document N, item I: WHAT`, which editors and CI systems turn into a link.
 impl fmt::Display for ManifestError {
@@ -74,6 +117,31 @@ impl fmt::Display for ManifestError {
             write!(f, ", item {item}")?;
         }
         write!(f, ": {}", self.what)
+    }
+}
+
+// === impl Fault ===
+
+impl Fault {
+    /// All kinds.
+    pub const ALL: [Self; 8] = [
+        Self::Encoding,
+        Self::Syntax,
+        Self::Template,
+        Self::Duplicate,
+        Self::Ambiguous,
+        Self::NoJson,
+        Self::Limit,
+        Self::NotAnObject,
+    ];
+}
+
+// === impl Obstacle ===
+
+/// `an alias in line 12`
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in line {}", self.what, self.position.line)
     }
 }
 

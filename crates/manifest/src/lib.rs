@@ -6,11 +6,13 @@
 mod document;
 mod error;
 mod json;
+mod located;
 mod workload;
 mod yaml;
 
 pub use document::Document;
-pub use error::{Fault, ManifestError, Position};
+pub use error::{Fault, ManifestError, Obstacle, Position};
+pub use located::Located;
 pub use workload::{
     Basis, Engine, ObjectName, Owner, PathError, Place, PodOwner, Remark, RemarkKind, Search, Special, TABLE, Template,
     TemplatePath, Treatment, UnfitPatch,
@@ -59,8 +61,8 @@ struct Piece {
 pub enum Written {
     /// Only the lines concerned were touched, or the input is not YAML.
     Edited,
-    /// The whole document was written anew, without the comments in it.
-    Anew,
+    /// The whole document was written anew, without the comments in it, because of this.
+    Anew(Obstacle),
 }
 
 /// A text before or after the changes.
@@ -70,6 +72,21 @@ pub enum Side {
     Before,
     /// With the changes.
     After,
+}
+
+// === impl Written ===
+
+/// What there is to say about a document that was written anew: `written anew, without its comments: an alias in line 12
+/// cannot be edited in place`.
+impl std::fmt::Display for Written {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Edited => f.write_str("edited in place"),
+            Self::Anew(obstacle) => {
+                write!(f, "written anew, without its comments: {obstacle} cannot be edited in place")
+            }
+        }
+    }
 }
 
 /// The key that a new entry called `name` is put in front of, where there is one.
@@ -84,36 +101,36 @@ fn stands_before(name: &str) -> Option<&'static str> {
 impl Manifest {
     /// Reads the input called `name`.
     ///
-    /// A document that only `kubectl` understands (a key stands in it twice, say) is read too where nothing in it concerns
-    /// us; see [`Document::tolerated`].
+    /// A document that only `kubectl` understands (a key stands in it twice, say) is read too where it has no
+    /// key of ours; see [`Document::tolerated`].
     ///
     /// # Errors
     ///
-    /// When it is neither YAML nor JSON, a key stands twice in a document that concerns us, or a document is no object.
+    /// When it is neither YAML nor JSON, a key stands twice in a document that has one of ours, or a document is no object.
     pub fn read(name: &str, bytes: &[u8]) -> Result<Self, ManifestError> {
-        let (manifest, errors) = Self::read_all(name, bytes)?;
+        let (manifest, errors) = Self::read_all(name, bytes);
         errors.into_iter().next().map_or(Ok(manifest), Err)
     }
 
     /// Reads the input called `name` with what cannot be read in it: each such document is kept as it is, is counted, and
-    /// has its error here; see [`Document::is_opaque`]. Behind a fault in JSON all that follows is one such document.
-    ///
-    /// # Errors
-    ///
-    /// When it is no text, so that it cannot be cut into documents.
-    pub fn read_all(name: &str, bytes: &[u8]) -> Result<(Self, Vec<ManifestError>), ManifestError> {
-        let text = decode(name, bytes)?;
+    /// has its error here; see [`Document::is_opaque`]. Behind a fault in JSON all that follows is one such document. What
+    /// is no text at all cannot be cut into documents: the manifest is then empty, and the error says [`Fault::Encoding`].
+    #[must_use]
+    pub fn read_all(name: &str, bytes: &[u8]) -> (Self, Vec<ManifestError>) {
+        let text = match decode(name, bytes) {
+            Ok(text) => text,
+            Err(error) => return (Self::empty(name, Format::Yaml, ""), vec![error]),
+        };
         let may_be_json = text.trim_start().starts_with(['{', '[']) && !yaml::begins_as_template(text);
-        let json = may_be_json.then(|| json::read(text));
-        match json {
-            Some((documents, None)) => Ok(Self::of_json(name, text, documents, None)),
+        match may_be_json.then(|| json::read(text)) {
+            Some((documents, None)) => Self::of_json(name, text, documents, None),
             Some((documents, Some(flaw))) => {
                 // Braces and brackets are YAML too.
                 let yaml = Self::of_yaml(name, text);
                 let is_yaml = yaml.1.is_empty() || yaml.0.pieces.len() > 1;
-                Ok(if is_yaml { yaml } else { Self::of_json(name, text, documents, Some(flaw)) })
+                if is_yaml { yaml } else { Self::of_json(name, text, documents, Some(flaw)) }
             }
-            None => Ok(Self::of_yaml(name, text)),
+            None => Self::of_yaml(name, text),
         }
     }
 
@@ -185,7 +202,7 @@ impl Manifest {
         let read = read.and_then(|(value, tolerated)| Ok((as_object(value, start)?, tolerated)));
         let (document, error) = match read {
             Ok((value, None)) => (Document::read(piece, value), None),
-            Ok((value, Some(flaw))) if !document::concerns_us(&value) => {
+            Ok((value, Some(flaw))) if !document::has_our_key(&value) => {
                 (Document::tolerant(piece, value, in_file(flaw)), None)
             }
             Ok((_, Some(flaw))) | Err(flaw) => (Document::opaque(piece), Some(in_file(flaw))),
@@ -216,13 +233,23 @@ impl Manifest {
     /// When an item of a list is no object.
     pub fn templates_with(&self, index: usize, search: &Search) -> Result<Vec<Template>, ManifestError> {
         let Some(document) = self.documents.get(index) else { return Ok(Vec::new()) };
-        let found = search.templates(document.value(Side::Before)).map_err(|item| {
+        search.templates(document.value(Side::Before)).map_err(|item| {
             let what = "expected a Kubernetes object with apiVersion and kind; correct the list".to_owned();
             Flaw { position: None, item: Some(item), fault: Fault::NotAnObject, what }.in_file(&self.name, index + 1)
-        })?;
-        match document.tolerated() {
-            Some(error) if !found.is_empty() => Err(error.clone()),
-            _ => Ok(found),
+        })
+    }
+
+    /// Where the values of document `index`, counted from 0, are in the file as it was read. Whoever has many questions asks
+    /// them of one answer.
+    #[must_use]
+    pub fn located(&self, index: usize) -> Located {
+        let Some(document) = self.documents.get(index).filter(|document| !document.is_opaque()) else {
+            return Located::default();
+        };
+        let start = self.pieces.get(document.piece).map_or(Position::START, |piece| piece.start);
+        match self.format {
+            Format::Yaml => yaml::located(self.source(document), start),
+            Format::Json => Located::in_json(self.source(document), start),
         }
     }
 
@@ -240,11 +267,15 @@ impl Manifest {
             Format::Yaml => {
                 let text = self.source(document);
                 match yaml::edited(text, patch, &value) {
-                    Some(text) => (Some(text), Written::Edited),
-                    None => (Some(yaml::rewritten(text, &value)), Written::Anew),
+                    Ok(text) => (Some(text), Written::Edited),
+                    Err(obstacle) => {
+                        let start = self.pieces.get(document.piece).map_or(Position::START, |piece| piece.start);
+                        let position = obstacle.position.from(start);
+                        (Some(yaml::rewritten(text, &value)), Written::Anew(Obstacle { position, ..obstacle }))
+                    }
                 }
             }
-            Format::Json => (None, Written::Edited),
+            Format::Json => (Some(json::edited(self.source(document), patch, &value)), Written::Edited),
         };
         if let Some(document) = self.documents.get_mut(index) {
             document.change = Some(Change { value, text });
@@ -257,23 +288,73 @@ impl Manifest {
         self.pieces.get(document.piece).map_or("", |piece| &self.text[piece.range.clone()])
     }
 
+    /// Whether a document was changed.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.documents.iter().any(|document| document.change.is_some())
+    }
+
+    /// The input's text, as it was written: what was not changed is as it came in, byte for byte.
+    #[must_use]
+    pub fn text(&self, side: Side) -> String {
+        self.pieces(side).into_iter().map(|(_, text)| text).collect()
+    }
+
+    /// The input's text in pieces, with the number of the document that each is.
+    #[must_use]
+    pub fn pieces(&self, side: Side) -> Vec<(Option<usize>, String)> {
+        match self.format {
+            Format::Yaml => self.yaml(side),
+            Format::Json => {
+                self.pieces.iter().map(|piece| (piece.document, self.piece(piece, side).to_owned())).collect()
+            }
+        }
+    }
+
+    fn piece(&self, piece: &Piece, side: Side) -> &str {
+        let document = piece.document.and_then(|number| self.documents.get(number));
+        document.and_then(|document| document.text(side)).unwrap_or_else(|| &self.text[piece.range.clone()])
+    }
+
     /// The manifest as YAML, in pieces with the number of the document that each is.
     #[must_use]
     pub fn yaml(&self, side: Side) -> Vec<(Option<usize>, String)> {
         let mut pieces: Vec<(Option<usize>, String)> = Vec::new();
-        for Piece { range, document: number, .. } in &self.pieces {
-            let document = number.and_then(|number| self.documents.get(number));
+        for piece in &self.pieces {
+            let document = piece.document.and_then(|number| self.documents.get(number));
             let text = match (self.format, document) {
                 (Format::Json, None) => continue,
                 (Format::Json, Some(document)) if !document.is_opaque() => to_yaml(document.value(side)),
-                (_, document) => {
-                    let changed = document.and_then(|document| document.text(side));
-                    changed.unwrap_or_else(|| &self.text[range.clone()]).to_owned()
-                }
+                _ => self.piece(piece, side).to_owned(),
             };
-            push_document(&mut pieces, *number, text);
+            push_document(&mut pieces, piece.document, text);
         }
         pieces
+    }
+
+    /// All of `manifests` as JSON, one object after the other. What came in as JSON stays as it was written; of YAML, a
+    /// document that could not be read is left out, for it has no form in JSON.
+    ///
+    /// # Errors
+    ///
+    /// When a value cannot be written.
+    pub fn all_as_json(manifests: &[Self], side: Side) -> Result<String, serde_json::Error> {
+        let mut all = String::new();
+        for manifest in manifests {
+            if !all.is_empty() && !all.ends_with('\n') {
+                all.push('\n');
+            }
+            match manifest.format {
+                Format::Json => all.push_str(&manifest.text(side)),
+                Format::Yaml => {
+                    for document in manifest.documents.iter().filter(|document| !document.is_opaque()) {
+                        all.push_str(&serde_json::to_string_pretty(document.value(side))?);
+                        all.push('\n');
+                    }
+                }
+            }
+        }
+        Ok(all)
     }
 
     /// All of `manifests` as one YAML stream.
@@ -297,9 +378,9 @@ impl Manifest {
     fn ended(&self, number: Option<usize>, text: String, side: Side) -> String {
         let document = number.and_then(|number| self.documents.get(number));
         let document = document.filter(|document| !text.ends_with('\n') && !document.is_opaque());
-        match document.map(|document| document.value(side)) {
-            Some(value) if !yaml::means(&format!("{text}\n"), value) => yaml::rewritten(&text, value),
-            _ => text,
+        match document {
+            Some(document) => yaml::ended(text, document.value(side)),
+            None => text,
         }
     }
 }

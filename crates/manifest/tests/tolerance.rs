@@ -12,7 +12,7 @@ const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {contai
 const ANNOTATED: &str = "metadata: {annotations: {native-sidecar.io/known: \"true\"}}\n";
 
 fn read_all(text: &str) -> (Manifest, Vec<ManifestError>) {
-    Manifest::read_all("f", text.as_bytes()).unwrap()
+    Manifest::read_all("f", text.as_bytes())
 }
 
 fn whole(manifest: &Manifest) -> String {
@@ -35,40 +35,35 @@ fn whole(manifest: &Manifest) -> String {
 #[case::binary("a: !!binary gIGC\n", json!({"a": "\u{fffd}\u{fffd}\u{fffd}"}), Fault::NoJson)]
 #[case::rounded_key("1.23456789: 1\n", json!({"1.2345679": 1}), Fault::Ambiguous)]
 #[case::json("{\"a\": 1, \"a\": 2}\n", json!({"a": 2}), Fault::Duplicate)]
-fn what_kubectl_takes_and_does_not_concern_us(#[case] text: &str, #[case] value: Value, #[case] fault: Fault) {
+fn what_kubectl_takes_and_has_no_key_of_ours(#[case] text: &str, #[case] value: Value, #[case] fault: Fault) {
     let manifest = Manifest::read("f", text.as_bytes()).unwrap();
     let document = &manifest.documents()[0];
     assert_eq!(document.value(Side::Before), &value);
     assert_eq!((document.is_opaque(), document.tolerated().unwrap().fault), (false, fault));
-    assert_eq!(manifest.templates(0), Ok(Vec::new()));
     if manifest.format == Format::Yaml {
         assert_eq!(whole(&manifest), text);
         let among = format!("{text}---\n{POD}---\n{text}");
         assert_eq!(whole(&Manifest::read("f", among.as_bytes()).unwrap()), among);
-        // The same where it concerns us.
-        for ours in [POD, ANNOTATED] {
-            let (manifest, errors) = read_all(&format!("---\n{POD}---\n{text}{ours}"));
-            assert_eq!((errors.len(), errors[0].fault, errors[0].document), (1, fault, Some(2)), "{ours}");
-            assert!(manifest.documents()[1].is_opaque());
-        }
+        // A pod that nobody asks to convert is one too.
+        let of_pod = Manifest::read("f", format!("{text}{POD}").as_bytes()).unwrap();
+        assert_eq!((of_pod.templates(0).unwrap().len(), of_pod.documents()[0].tolerated().unwrap().fault), (1, fault));
+        // With a key of ours it has to be clear.
+        let (manifest, errors) = read_all(&format!("---\n{POD}---\n{text}{ANNOTATED}"));
+        assert_eq!((errors.len(), errors[0].fault, errors[0].document), (1, fault, Some(2)));
+        assert!(manifest.documents()[1].is_opaque());
+        let place = |position: Option<Position>| position.unwrap();
+        let (alone, below) = (place(document.tolerated().unwrap().position), place(errors[0].position));
+        // `---`, the pod, and `---`.
+        assert_eq!(below, Position { line: alone.line + 2 + POD.matches('\n').count(), ..alone });
     }
 }
 
 #[rstest]
-#[case::json_pod(r#"{"apiVersion": "v1", "kind": "Pod", "kind": "Pod"}"#)]
 #[case::json_annotation(r#"{"a": 1, "a": [{"x.native-sidecar.io/known": 1}]}"#)]
 #[case::only_kubectl_sees_the_key("a: {?native-sidecar.io/known: x}\n")]
-#[case::the_later_counts("kind: Secret\napiVersion: v1\nkind: Pod\n")]
-fn what_concerns_us_is_read_strictly(#[case] text: &str) {
+fn what_has_a_key_of_ours_is_read_strictly(#[case] text: &str) {
     let error = Manifest::read("f", text.as_bytes()).unwrap_err();
     assert!(matches!(error.fault, Fault::Duplicate | Fault::Ambiguous), "{error}");
-}
-
-/// `kubectl` takes the last of two equal keys.
-#[test]
-fn a_key_that_does_not_count_does_not_concern_us() {
-    let text = "kind: Pod\napiVersion: v1\nkind: Secret\n";
-    assert!(Manifest::read("f", text.as_bytes()).is_ok());
 }
 
 #[rstest]
@@ -123,6 +118,7 @@ fn json_is_kept_from_its_fault_on() {
     assert!(told[0].starts_with("f:2:2: document 2: expected a Kubernetes object"), "{told:?}");
     assert!(told[1].starts_with("f:2:15: document 3: this is not JSON: "), "{told:?}");
     assert!(manifest.documents()[2].is_opaque());
+    assert_eq!(manifest.text(Side::After), "{\"a\": 1}\n [1] {\"b\": tru} {\"c\": 1}\n");
 }
 
 /// JSON between `---` is YAML, also where one of the documents is broken.
@@ -138,7 +134,9 @@ fn json_between_dashes_is_cut_there() {
 #[case(b"a: 1\nb: \xff\n", Some(Position { line: 2, column: 4 }))]
 #[case(b"\xff\xfea\0", None)]
 fn bytes_that_are_no_text(#[case] bytes: &[u8], #[case] position: Option<Position>) {
-    let error = Manifest::read_all("f", bytes).unwrap_err();
+    let (manifest, errors) = Manifest::read_all("f", bytes);
+    assert_eq!((manifest.documents().len(), errors.len()), (0, 1));
+    let error = Manifest::read("f", bytes).unwrap_err();
     assert_eq!((error.fault, error.position), (Fault::Encoding, position));
 }
 
@@ -217,8 +215,6 @@ proptest! {
         }
         let opaque = manifest.documents().iter().filter(|document| document.is_opaque()).count();
         prop_assert_eq!(opaque, errors.len());
-        if manifest.format == Format::Yaml {
-            prop_assert_eq!(whole(&manifest), text);
-        }
+        prop_assert_eq!(manifest.text(Side::After), text);
     }
 }

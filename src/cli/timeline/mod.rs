@@ -13,11 +13,12 @@ mod text;
 mod words;
 
 pub use svg::draw as svg;
-pub use text::{Look, draw as text};
+pub use text::draw as text;
 
 use super::{
     asked::Asked,
     input::{self, InputError},
+    look::Look,
     offline::OfflineError,
 };
 use clap::{Args, ValueEnum};
@@ -29,8 +30,7 @@ use native_sidecar_manifest::{Manifest, ManifestError, ObjectName, Side};
 use serde::Serialize;
 use serde_json::Value;
 use std::{
-    env,
-    io::{self, IsTerminal, Read, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -169,6 +169,7 @@ pub fn drawn(manifests: &[Manifest], settings: Settings<'_>) -> Result<Vec<Drawn
             };
             if let Some(pod) = reviewed(value) {
                 add(ObjectName::of_document(pod), &pod.to_string(), settings);
+                continue;
             }
             for template in manifest.templates(index)? {
                 let workload = template.workload(value);
@@ -193,26 +194,4 @@ fn reviewed(document: &Value) -> Option<&Value> {
 /// Never for what [`drawn`] makes.
 pub fn json(drawn: &[Drawn]) -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string_pretty(&Json { version: FORMAT_VERSION, pods: drawn })? + "\n")
-}
-
-// === impl Look ===
-
-impl Look {
-    /// What suits `stream`: its own width and colours where it is a terminal, plain 80 columns where it is not.
-    #[must_use]
-    pub fn of<S: IsTerminal + std::os::fd::AsFd>(stream: &S) -> Self {
-        const PLAIN: usize = 80;
-        if !stream.is_terminal() {
-            return Self { width: PLAIN, colours: false };
-        }
-        let width = terminal_size::terminal_size_of(stream).map_or(PLAIN, |(width, _)| usize::from(width.0));
-        let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { width: width.max(40), colours: !unwanted }
-    }
-
-    /// The same with another width, where one is given.
-    #[must_use]
-    pub fn with_width(self, width: Option<u16>) -> Self {
-        Self { width: width.map_or(self.width, usize::from), ..self }
-    }
 }

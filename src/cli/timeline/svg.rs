@@ -1,8 +1,9 @@
 //! The picture as SVG: one image without scripts, fonts or anything else from outside, for light and dark pages.
 
 use super::{
+    super::terminal::wrapped,
     Drawn,
-    text::{clipped, wrapped},
+    text::clipped,
     words::{self, Item, Section, Side, Tone},
 };
 use native_sidecar_core::{

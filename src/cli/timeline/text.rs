@@ -1,24 +1,17 @@
 //! The picture as text: ASCII but for what a pod's author wrote, so that it looks the same everywhere.
 
 use super::{
+    super::terminal::wrapped,
     Drawn,
     words::{self, Item, LEGEND, Section, Side, Tone},
 };
+use crate::cli::look::Look;
 use native_sidecar_core::{
     lifecycle::Role,
     timeline::{Chart, Lane, Life},
 };
 use std::iter::repeat_n;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
-
-/// How text is to look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// Columns there are.
-    pub width: usize,
-    /// Whether the reader sees colours.
-    pub colours: bool,
-}
 
 /// A line of a column: a text and what it is.
 struct Line {
@@ -179,37 +172,6 @@ fn items(items: &[Item], width: usize) -> Vec<Line> {
 
 fn lines(text: &str, width: usize, style: Style) -> Vec<Line> {
     wrapped(text, width).into_iter().map(|text| Line { text, style }).collect()
-}
-
-/// `text` in lines of at most `width` columns, broken between words where that is possible.
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
-    // Whatever is narrower than one character cannot be filled.
-    let width = width.max(2);
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    let mut columns = 0;
-    for word in text.split(' ') {
-        let wide = word.width();
-        if columns > 0 && columns + 1 + wide > width {
-            lines.push(std::mem::take(&mut line));
-            columns = 0;
-        }
-        if columns > 0 {
-            line.push(' ');
-            columns += 1;
-        }
-        for c in word.chars() {
-            let wide = c.width().unwrap_or_default();
-            if columns + wide > width {
-                lines.push(std::mem::take(&mut line));
-                columns = 0;
-            }
-            line.push(c);
-            columns += wide;
-        }
-    }
-    lines.push(line);
-    lines
 }
 
 /// At most `width` columns of `text`.

@@ -62,6 +62,7 @@ pub(crate) fn all() -> Vec<Adversary> {
         deep: "deep nesting",
         warnings: "many containers of which each is worth a warning",
         blockers: "many annotations that do not parse",
+        no_strings: "many annotations that are no strings, and a long list in place of names",
         empty_words: "a command line of empty words",
         short_variables: "many variables with names of one letter",
         short_resources: "many containers with many resources of short names",
@@ -581,6 +582,17 @@ fn warnings(bytes: usize) -> String {
 
 fn blockers(bytes: usize) -> String {
     with_annotations(bytes, |n| (format!("pre-stop.native-sidecar.io/{n}"), "x".into()))
+}
+
+fn no_strings(bytes: usize) -> String {
+    let mut draft = Draft::moving(["helper"]);
+    draft.containers.push(json!({"name": "helper"}));
+    draft.annotations.extend((0..bytes / 3 / 37).map(|n| (format!("pre-stop.native-sidecar.io/{n:05}"), json!(true))));
+    draft
+        .annotations
+        .insert("native-sidecar.io/accept".into(), repeated_text(bytes / 3, |n| format!("c{n:05}")).into());
+    draft.annotations.insert("position.native-sidecar.io/helper".into(), repeated(bytes / 3, |n| json!(n)).into());
+    draft.review()
 }
 
 fn empty_words(bytes: usize) -> String {

@@ -60,6 +60,12 @@ impl Special {
         (version.is_empty() && OF_KUSTOMIZATIONS.iter().any(is_list)).then_some(Self::Kustomization)
     }
 
+    /// Whether it holds objects that nobody would convert if it were only passed on.
+    #[must_use]
+    pub const fn holds_objects(self) -> bool {
+        matches!(self, Self::AdmissionReview | Self::ResourceList)
+    }
+
     /// What it is called.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -1,12 +1,13 @@
 //! A JSON Patch carried out on YAML text, so that comments, quotes and order stay as their author wrote them.
 //!
 //! Lines are cut, inserted and shifted; nothing else is touched. Whatever is out of the ordinary (a change
-//! inside an alias or a list in brackets) gives `None`, and so does a result that does not read as
-//! the value that the patch asks for: the caller then writes the document anew.
+//! inside an alias, say) gives `None`, and so does a result that does not read as the value that the patch asks for:
+//! the caller then writes the document anew, and [`super::obstacle`] tells why.
 
 use super::{
     super::workload::with_paths,
-    node::{Content, Node, parse},
+    node::{Content, Node, code_before, is_block, parse, word_before},
+    unfold::without_aliases,
     value::{is_merge, key_text},
     write::{Writer, flow_scalar},
 };
@@ -16,31 +17,72 @@ use json_patch::{
     jsonptr::{Pointer, PointerBuf},
 };
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 /// How much may be read, in bytes: each operation reads the text anew.
-const WORK_LIMIT: usize = 32 << 20;
+pub(super) const WORK_LIMIT: usize = 32 << 20;
+
+/// What may stand in a plain scalar, but not between brackets or braces; quotes are for JSON to write.
+const NOT_IN_FLOW: [char; 7] = [',', '[', ']', '{', '}', '"', '\''];
 
 /// A node with the entry it is the value of.
 #[derive(Clone, Copy)]
-struct Found<'n> {
-    node: &'n Node,
+pub(super) struct Found<'n> {
+    pub(super) node: &'n Node,
     key: Option<&'n Node>,
+    /// Whether it stands between brackets or braces.
+    in_flow: bool,
 }
 
-/// Lines of a list item, and the column of its dash.
-struct Item {
-    lines: String,
-    dash: usize,
+/// One change of the text.
+pub(super) struct Splice {
+    pub(super) range: Range<usize>,
+    pub(super) text: String,
+}
+
+/// A list item on its way to another list.
+enum Item {
+    /// Lines, and the column of their dash.
+    Lines { lines: String, dash: usize },
+    /// What stood between two commas.
+    Flow(String),
 }
 
 /// Carries out `patch` on the document in `text`, whose value is then `wanted`.
 pub(super) fn patched(text: &str, patch: &Patch, wanted: &Value) -> Option<String> {
-    let crlf = text.contains("\r\n");
-    let plain = if crlf { text.replace("\r\n", "\n") } else { text.to_owned() };
-    let edited = item_by_item(&plain, patch).or_else(|| apply_all(&plain, &patch.0))?;
-    let edited = if crlf { edited.replace('\n', "\r\n") } else { edited };
-    (super::value_of(&edited).ok()?? == *wanted).then_some(edited)
+    let plain = text.replace("\r\n", "\n");
+    let means = |edited: &String| matches!(super::value_of(edited), Ok(Some(value)) if value == *wanted);
+    let try_on = |text: &str| item_by_item(text, patch).or_else(|| apply_all(text, &patch.0)).filter(means);
+    let edited = try_on(&plain).or_else(|| try_on(&stripped_at_end(&plain)?))?;
+    Some(if plain.len() < text.len() { with_line_ends_of(text, &edited) } else { edited })
+}
+
+/// `text`, which ends with a block of text without a line end, so that it means the same with one.
+pub(super) fn stripped_at_end(text: &str) -> Option<String> {
+    let root = parse(text).ok()?.filter(|_| !text.ends_with('\n'))?;
+    let mut last = None;
+    root.walk(&mut |node| {
+        if matches!(node.content, Content::Scalar { style, .. } if is_block(style)) {
+            last = Some(node);
+        }
+    });
+    let header = word_before(text, last?.start, &['|', '>'])?;
+    let end = header + text[header..].find(|c: char| c.is_ascii_whitespace())?;
+    let (kept, chomping) = text[header..end].split_at(text[header..end].trim_end_matches(['+', '-']).len());
+    (chomping != "-").then(|| spliced(text, header, end, &format!("{kept}-")))
+}
+
+/// `edited` with the line ends of `text`: those of its first and last lines where they are the same, and between these
+/// the one of Windows.
+fn with_line_ends_of(text: &str, edited: &str) -> String {
+    let old: Vec<&str> = text.split_inclusive('\n').collect();
+    let new: Vec<&str> = edited.split_inclusive('\n').collect();
+    let is_same = |(old, new): &(&&str, &&str)| old.trim_end_matches(['\r', '\n']) == new.trim_end_matches('\n');
+    let above = old.iter().zip(&new).take_while(is_same).count();
+    let rest = old.len().min(new.len()) - above;
+    let below = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(is_same).count();
+    let between = new[above..new.len() - below].concat().replace('\n', "\r\n");
+    [old[..above].concat(), between, old[old.len() - below..].concat()].concat()
 }
 
 /// Carries out `patch` on a `List`, each item by itself: its lines are YAML too, a list of one.
@@ -62,8 +104,7 @@ fn item_by_item(text: &str, patch: &Patch) -> Option<String> {
     let (mut edited, mut copied) = (String::new(), 0);
     for (index, operations) in &of_items {
         let item = items.get(*index)?;
-        dash_column(text, item)?;
-        let (start, end) = (line_start(text, item.start), line_end(text, item.end));
+        let (start, end) = (line_start(text, dash(text, item)?), line_end(text, item.end));
         edited.push_str(text.get(copied..start)?);
         edited.push_str(&apply_all(&text[start..end], operations)?);
         copied = end;
@@ -93,14 +134,19 @@ fn apply_all(text: &str, operations: &[PatchOperation]) -> Option<String> {
 }
 
 fn apply(text: &str, operation: &PatchOperation) -> Option<String> {
+    // Without an asterisk there is no alias.
+    let unfolded = if text.contains('*') { Some(without_aliases(text, operation)?) } else { None };
+    let text = unfolded.as_deref().unwrap_or(text);
     let root = parse(text).ok()??;
     match operation {
         PatchOperation::Add(add) => insert(text, &root, &add.path, &add.value),
         PatchOperation::Replace(replace) => insert(text, &root, &replace.path, &replace.value),
         PatchOperation::Remove(remove) => delete(text, &root, &remove.path),
         PatchOperation::Move(shift) => {
-            let (text, item) = cut_item(text, &root, &shift.from)?;
-            paste_item(&text, &parse(&text).ok()??, &shift.path, &item)
+            // An anchor and its alias may stand in both places: between cutting and pasting the text might not be YAML.
+            let (cut, item) = cut_item(text, &root, &shift.from)?;
+            let paste = paste_item(text, &root, &shift.path, &item)?;
+            both(text, cut, paste)
         }
         PatchOperation::Copy(_) | PatchOperation::Test(_) => None,
     }
@@ -109,27 +155,30 @@ fn apply(text: &str, operation: &PatchOperation) -> Option<String> {
 // --- Finding the place
 
 /// The place that `path` leads to.
-fn find<'n>(root: &'n Node, path: &Pointer) -> Option<Found<'n>> {
-    let mut place = Found { node: root, key: None };
+pub(super) fn find<'n>(root: &'n Node, path: &Pointer) -> Option<Found<'n>> {
+    let mut place = Found { node: root, key: None, in_flow: false };
     for token in path.tokens() {
         let token = token.decoded();
+        let in_flow = place.in_flow || place.node.is_flow();
         place = match &place.node.content {
             Content::Mapping { entries, .. } => {
                 let (key, node) = entries.iter().find(|(key, _)| is_key(key, &token))?;
-                Found { node, key: Some(key) }
+                Found { node, key: Some(key), in_flow }
             }
-            Content::Sequence { items, .. } => Found { node: items.get(token.parse::<usize>().ok()?)?, key: None },
+            Content::Sequence { items, .. } => {
+                Found { node: items.get(token.parse::<usize>().ok()?)?, key: None, in_flow }
+            }
             Content::Scalar { .. } | Content::Alias(_) => return None,
         };
     }
     Some(place)
 }
 
-fn is_key(key: &Node, name: &str) -> bool {
+pub(super) fn is_key(key: &Node, name: &str) -> bool {
     !is_merge(key) && key_text(key).is_some_and(|text| text == name)
 }
 
-fn line_start(text: &str, at: usize) -> usize {
+pub(super) fn line_start(text: &str, at: usize) -> usize {
     text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |newline| newline + 1)
 }
 
@@ -147,11 +196,15 @@ fn is_first_on_line(text: &str, at: usize) -> bool {
     text[line_start(text, at)..at].bytes().all(|byte| byte == b' ')
 }
 
-/// The column of a list's dashes, where each stands first on its line or behind nothing but spaces.
-fn dash_column(text: &str, item: &Node) -> Option<usize> {
-    let line = &text[line_start(text, item.start)..item.start];
-    let spaces = line.len() - line.trim_start_matches(' ').len();
-    line[spaces..].starts_with("- ").then_some(spaces)
+/// The offset of the dash of a list item, where it stands behind nothing but spaces on its line.
+pub(super) fn dash(text: &str, item: &Node) -> Option<usize> {
+    let code = code_before(text, item.begin);
+    let dash = code.checked_sub(1).filter(|dash| text[*dash..code] == *"-")?;
+    is_first_on_line(text, dash).then_some(dash)
+}
+
+pub(super) fn dash_column(text: &str, item: &Node) -> Option<usize> {
+    dash(text, item).map(|dash| column(text, dash))
 }
 
 /// The indentation of a line that is nothing but a comment.
@@ -190,14 +243,14 @@ fn last((key, value): &(Node, Node)) -> &Node {
 }
 
 /// Whether the document's lists stand further right than their keys.
-fn indents_lists(text: &str, root: &Node) -> bool {
+pub(super) fn indents_lists(text: &str, root: &Node) -> bool {
     let mut style = None;
     root.walk(&mut |node| {
         let Content::Mapping { entries, flow: false } = &node.content else { return };
         for (key, value) in entries {
             let Content::Sequence { items, flow: false } = &value.content else { continue };
             let dash = items.first().and_then(|item| dash_column(text, item));
-            style = style.or_else(|| dash.map(|dash| dash > column(text, key.start)));
+            style = style.or_else(|| dash.map(|dash| dash > column(text, key.begin)));
         }
     });
     style.unwrap_or_default()
@@ -228,7 +281,13 @@ fn insert(text: &str, root: &Node, path: &Pointer, value: &Value) -> Option<Stri
                     writer.entry(&mut lines, &token, value, column);
                     lines
                 };
-                Some(insert_in_flow(text, place, entries.last().map(last), &pair(&token, value)?, lines))
+                let neighbour =
+                    crate::stands_before(&token).and_then(|name| entries.iter().find(|(key, _)| is_key(key, name)));
+                let written = pair(&token, value, entries.first().map(|(key, _)| key))?;
+                Some(match neighbour {
+                    Some((key, _)) => spliced(text, key.begin, key.begin, &format!("{written}, ")),
+                    None => insert_in_flow(text, place, entries.last().map(last), &written, lines),
+                })
             }
             None => insert_entry(text, entries, &token, value, writer),
         },
@@ -240,15 +299,20 @@ fn insert(text: &str, root: &Node, path: &Pointer, value: &Value) -> Option<Stri
             let dash = dash_column(text, items.first()?)?;
             let mut lines = " ".repeat(dash);
             writer.item(&mut lines, value, dash);
-            paste(text, items, &token, dash, &lines)
+            paste(text, items, &token, dash, &lines).map(|paste| paste.of(text))
         }
         _ => None,
     }
 }
 
-/// `key: value` as it stands between braces.
-fn pair(key: &str, value: &Value) -> Option<String> {
-    Some(format!("{}: {}", serde_json::to_string(key).ok()?, serde_json::to_string(value).ok()?))
+/// `key: value` as it stands between braces; in quotes only where that is needed, or done beside it.
+fn pair(key: &str, value: &Value, neighbour: Option<&Node>) -> Option<String> {
+    let is_plain = |node: &Node| matches!(node.content, Content::Scalar { style: ScalarStyle::Plain, .. });
+    let written = |value: &Value| match flow_scalar(value) {
+        plain if neighbour.is_some_and(is_plain) && value.is_string() && !plain.contains(NOT_IN_FLOW) => Some(plain),
+        _ => serde_json::to_string(value).ok(),
+    };
+    Some(format!("{}: {}", written(&key.into())?, written(value)?))
 }
 
 fn replace_entry(
@@ -274,19 +338,19 @@ fn replace_entry(
     }
     let end = line_end(text, value.end.max(key.end));
     let mut lines = String::new();
-    writer.entry(&mut lines, name, wanted, column(text, key.start));
-    Some(spliced(text, key.start, end, &lines))
+    writer.entry(&mut lines, name, wanted, column(text, key.begin));
+    Some(spliced(text, key.begin, end, &lines))
 }
 
 fn insert_entry(text: &str, entries: &[(Node, Node)], name: &str, value: &Value, writer: Writer) -> Option<String> {
     let (first, _) = entries.first()?;
-    let column = column(text, first.start);
+    let column = column(text, first.begin);
     let mut lines = " ".repeat(column);
     writer.entry(&mut lines, name, value, column);
     let neighbour = crate::stands_before(name).and_then(|name| entries.iter().find(|(key, _)| is_key(key, name)));
     let at = match neighbour {
-        Some((key, _)) if is_first_on_line(text, key.start) => {
-            with_comments_above(text, line_start(text, key.start), column)
+        Some((key, _)) if is_first_on_line(text, key.begin) => {
+            with_comments_above(text, line_start(text, key.begin), column)
         }
         _ => end_of_lines(text, last(entries.last()?), column),
     };
@@ -307,22 +371,22 @@ fn insert_in_flow(
     let inside = || spliced(text, place.node.start + 1, place.node.start + 1, written);
     let is_mapping = text[place.node.start..place.node.end].starts_with('{');
     let key = place.key.filter(|_| is_mapping);
-    let below = key.and_then(|key| below_key(text, place.node, key, &lines(column(text, key.start) + 2)));
-    below.unwrap_or_else(inside)
+    let key = key.filter(|_| !place.in_flow);
+    let below = key.and_then(|key| below_key(text, place.node, key, &lines(column(text, key.begin) + 2)));
+    below.map_or_else(inside, |below| below.of(text))
 }
 
 /// `lines` below `key`, in place of the empty brackets that are its value.
-fn below_key(text: &str, empty: &Node, key: &Node, lines: &str) -> Option<String> {
-    let head = text[..empty.start].trim_end();
-    let rest = &text[empty.end..line_end(text, empty.end)];
+fn below_key(text: &str, empty: &Node, key: &Node, lines: &str) -> Option<Splice> {
+    let head = text[..empty.begin].trim_end();
+    let end = line_end(text, empty.end);
+    let rest = &text[empty.end..end];
     let alone = rest.trim().is_empty() || rest.trim_start().starts_with('#');
-    let on_line_of_key = line_start(text, head.len()) == line_start(text, key.start);
+    let on_line_of_key = line_start(text, head.len()) == line_start(text, key.begin);
     if !alone || !on_line_of_key {
         return None;
     }
-    let opened = format!("{head}{}", rest.trim_end());
-    let below = &text[line_end(text, empty.end)..];
-    Some(format!("{opened}\n{lines}{below}"))
+    Some(Splice { range: head.len()..end, text: format!("{}\n{lines}", rest.trim_end()) })
 }
 
 // --- Removing
@@ -332,7 +396,12 @@ fn delete(text: &str, root: &Node, path: &Pointer) -> Option<String> {
     let token = token.decoded();
     match &find(root, parent)?.node.content {
         Content::Mapping { entries, flow: false } => delete_entry(text, entries, &token),
-        Content::Sequence { flow: false, .. } => cut_item(text, root, path).map(|(text, _)| text),
+        Content::Mapping { entries, flow: true } => {
+            let index = entries.iter().position(|(key, _)| is_key(key, &token))?;
+            let ranges: Vec<_> = entries.iter().map(|entry| entry.0.begin..last(entry).end).collect();
+            cut_in_flow(text, &ranges, index).map(|cut| cut.of(text))
+        }
+        Content::Sequence { .. } => cut_item(text, root, path).map(|(cut, _)| cut.of(text)),
         _ => None,
     }
 }
@@ -343,45 +412,68 @@ fn delete_entry(text: &str, entries: &[(Node, Node)], name: &str) -> Option<Stri
     if entries.len() < 2 {
         return None;
     }
-    let column = column(text, key.start);
+    let column = column(text, key.begin);
     let end = end_of_lines(text, last(&entries[index]), column);
-    if is_first_on_line(text, key.start) {
-        let start = with_comments_above(text, line_start(text, key.start), column);
+    if is_first_on_line(text, key.begin) {
+        let start = with_comments_above(text, line_start(text, key.begin), column);
         return Some(spliced(text, start, end, ""));
     }
     // The first entry behind a dash: the next one takes its place.
     let (next, _) = entries.get(index + 1)?;
-    (line_start(text, next.start) == end).then(|| spliced(text, key.start, next.start, ""))
+    (line_start(text, next.begin) == end).then(|| spliced(text, key.begin, next.begin, ""))
+}
+
+/// One of the members between commas, which all stand where `ranges` say, cut out with a comma and no comment.
+fn cut_in_flow(text: &str, ranges: &[Range<usize>], index: usize) -> Option<Splice> {
+    let member = ranges.get(index)?;
+    let above = index.checked_sub(1).and_then(|index| ranges.get(index));
+    let (gap, range) = match (ranges.get(index + 1), above) {
+        (Some(next), _) => (member.end..next.start, member.start..next.start),
+        (None, Some(above)) => (above.end..member.start, above.end..member.end),
+        (None, None) => return None,
+    };
+    (text.get(gap)?.trim() == ",").then_some(Splice { range, text: String::new() })
 }
 
 // --- Moving list items
 
-fn cut_item(text: &str, root: &Node, path: &Pointer) -> Option<(String, Item)> {
+fn cut_item(text: &str, root: &Node, path: &Pointer) -> Option<(Splice, Item)> {
     let (parent, token) = path.split_back()?;
-    let Content::Sequence { items, flow: false } = &find(root, parent)?.node.content else { return None };
-    let item = items.get(token.decoded().parse::<usize>().ok()?).filter(|_| items.len() > 1)?;
-    let dash = dash_column(text, item)?;
-    let start = with_comments_above(text, line_start(text, item.start), dash);
+    let Content::Sequence { items, flow } = &find(root, parent)?.node.content else { return None };
+    let index = token.decoded().parse::<usize>().ok()?;
+    let item = items.get(index).filter(|_| items.len() > 1)?;
+    if *flow {
+        let ranges: Vec<_> = items.iter().map(|item| item.begin..item.end).collect();
+        return Some((cut_in_flow(text, &ranges, index)?, Item::Flow(text[item.begin..item.end].to_owned())));
+    }
+    let at = dash(text, item)?;
+    let dash = column(text, at);
+    let start = with_comments_above(text, line_start(text, at), dash);
     let end = end_of_lines(text, item, dash);
     let mut lines = text[start..end].to_owned();
     if !lines.ends_with('\n') {
         lines.push('\n');
     }
-    Some((spliced(text, start, end, ""), Item { lines, dash }))
+    Some((Splice { range: start..end, text: String::new() }, Item::Lines { lines, dash }))
 }
 
-fn paste_item(text: &str, root: &Node, path: &Pointer, item: &Item) -> Option<String> {
+fn paste_item(text: &str, root: &Node, path: &Pointer, item: &Item) -> Option<Splice> {
     let (parent, token) = path.split_back()?;
     let place = find(root, parent)?;
     let Content::Sequence { items, flow } = &place.node.content else { return None };
-    match (items.first(), place.key) {
-        (Some(first), _) if !flow => {
+    match (items.first(), place.key, item) {
+        (Some(first), ..) if !flow => {
             let dash = dash_column(text, first)?;
             paste(text, items, &token.decoded(), dash, &item.at(dash))
         }
-        (None, Some(key)) => {
+        (Some(_), _, Item::Flow(written)) => paste_in_flow(items, &token.decoded(), written),
+        (None, _, Item::Flow(written)) => {
+            let inside = place.node.start + 1;
+            Some(Splice { range: inside..inside, text: written.clone() })
+        }
+        (None, Some(key), Item::Lines { .. }) if !place.in_flow => {
             let indent = if indents_lists(text, root) { 2 } else { 0 };
-            let lines = item.at(column(text, key.start) + indent);
+            let lines = item.at(column(text, key.begin) + indent);
             below_key(text, place.node, key, &lines)
         }
         _ => None,
@@ -389,15 +481,36 @@ fn paste_item(text: &str, root: &Node, path: &Pointer, item: &Item) -> Option<St
 }
 
 /// Puts `lines` before the item that `token` names, or behind the last one.
-fn paste(text: &str, items: &[Node], token: &str, dash: usize, lines: &str) -> Option<String> {
+fn paste(text: &str, items: &[Node], token: &str, dash_column: usize, lines: &str) -> Option<Splice> {
     let at = match token.parse::<usize>().ok().and_then(|index| items.get(index)) {
-        Some(item) => {
-            dash_column(text, item)?;
-            with_comments_above(text, line_start(text, item.start), dash)
-        }
-        None => end_of_lines(text, items.last()?, dash),
+        Some(item) => with_comments_above(text, line_start(text, dash(text, item)?), dash_column),
+        None => end_of_lines(text, items.last()?, dash_column),
     };
-    Some(with_lines(text, at, lines))
+    let line_end = if at > 0 && !text[..at].ends_with('\n') { "\n" } else { "" };
+    Some(Splice { range: at..at, text: format!("{line_end}{lines}") })
+}
+
+/// Puts `written` before the item that `token` names, or behind the last one.
+fn paste_in_flow(items: &[Node], token: &str, written: &str) -> Option<Splice> {
+    let (at, text) = match token.parse::<usize>().ok().and_then(|index| items.get(index)) {
+        Some(item) => (item.begin, format!("{written}, ")),
+        None => (items.last()?.end, format!(", {written}")),
+    };
+    Some(Splice { range: at..at, text })
+}
+
+/// `text` with both changes.
+fn both(text: &str, one: Splice, other: Splice) -> Option<String> {
+    let (first, second) = if one.range.start < other.range.start { (one, other) } else { (other, one) };
+    (first.range.end <= second.range.start).then(|| first.of(&second.of(text)))
+}
+
+// === impl Splice ===
+
+impl Splice {
+    pub(super) fn of(&self, text: &str) -> String {
+        spliced(text, self.range.start, self.range.end, &self.text)
+    }
 }
 
 // === impl Item ===
@@ -405,19 +518,25 @@ fn paste(text: &str, items: &[Node], token: &str, dash: usize, lines: &str) -> O
 impl Item {
     /// The lines with their dash at `column`.
     fn at(&self, column: usize) -> String {
-        self.lines.split_inclusive('\n').map(|line| self.shifted(line, column)).collect()
+        match self {
+            Self::Lines { lines, dash } => {
+                lines.split_inclusive('\n').map(|line| shifted(line, *dash, column)).collect()
+            }
+            Self::Flow(written) => format!("{}- {written}\n", " ".repeat(column)),
+        }
     }
+}
 
-    fn shifted(&self, line: &str, column: usize) -> String {
-        if line.trim().is_empty() {
-            return line.to_owned();
-        }
-        if column >= self.dash {
-            return " ".repeat(column - self.dash) + line;
-        }
-        let spaces = line.len() - line.trim_start_matches(' ').len();
-        line[spaces.min(self.dash - column)..].to_owned()
+/// `line` of an item whose dash stands at `dash`, for one whose dash stands at `column`.
+fn shifted(line: &str, dash: usize, column: usize) -> String {
+    if line.trim().is_empty() {
+        return line.to_owned();
     }
+    if column >= dash {
+        return " ".repeat(column - dash) + line;
+    }
+    let spaces = line.len() - line.trim_start_matches(' ').len();
+    line[spaces.min(dash - column)..].to_owned()
 }
 
 #[cfg(test)]
@@ -508,12 +627,19 @@ spec:
     #[rstest]
     #[case("a: {}\nb: 1\n", "/a/k", json!("v"), Some("a:\n  k: v\nb: 1\n"))]
     #[case("a: {} # none\n", "/a/k", json!("v"), Some("a: # none\n  k: v\n"))]
-    #[case("a: {b: 1}\n", "/a/k", json!("v"), Some("a: {b: 1, \"k\": \"v\"}\n"))]
+    #[case("a: {b: 1}\n", "/a/k", json!("v"), Some("a: {b: 1, k: v}\n"))]
     #[case("x: {a: {}}\n", "/x/a/k", json!("v"), Some("x: {a: {\"k\": \"v\"}}\n"))]
     #[case("a:\n  b: 1", "/a/k", json!("yes"), Some("a:\n  b: 1\n  k: \"yes\"\n"))]
     #[case("a:\n", "/a", json!({"k": 1}), Some("a:\n  k: 1\n"))]
-    #[case("a: &x {b: 1}\nc: *x\n", "/c/k", json!("v"), None)]
-    #[case("a: &x\n  b: 1\nc: *x\n", "/a/k", json!("v"), None)]
+    #[case("a: {\"b\": 1}\n", "/a/k", json!("v"), Some("a: {\"b\": 1, \"k\": \"v\"}\n"))]
+    #[case("a: {b: 1}\n", "/a/k", json!("x, y"), Some("a: {b: 1, k: \"x, y\"}\n"))]
+    #[case("a: &x {b: 1}\nc: *x\n", "/c/k", json!("v"), Some("a: &x {b: 1}\nc:\n  b: 1\n  k: v\n"))]
+    #[case("a: &x\n  b: 1\nc: *x\n", "/a/k", json!("v"), Some("a: &x\n  b: 1\n  k: v\nc:\n  b: 1\n"))]
+    #[case("? a\n: b: 1\n", "/a/k", json!("v"), Some("? a\n: b: 1\n  k: v\n"))]
+    #[case("? a\n: 1\n", "/k", json!("v"), None)]
+    #[case("a:\n  b: |\n    x", "/a/k", json!("v"), Some("a:\n  b: |-\n    x\n  k: v\n"))]
+    #[case("a:\n  b: &c !!str >2+ # c\n    x", "/a/k", json!("v"), Some("a:\n  b: &c !!str >2- # c\n    x\n  k: v\n"))]
+    #[case("a:\n  b: |-\n    x", "/a/k", json!("v"), Some("a:\n  b: |-\n    x\n  k: v\n"))]
     #[case("x: &x {b: 1}\na:\n  <<: *x\n  c: 1\n", "/a/k", json!("v"), Some("x: &x {b: 1}\na:\n  <<: *x\n  c: 1\n  k: v\n"))]
     #[case("a:\r\n  b: 1\r\n", "/a/k", json!("v"), Some("a:\r\n  b: 1\r\n  k: v\r\n"))]
     fn additions(#[case] text: &str, #[case] path: &str, #[case] value: Value, #[case] expected: Option<&str>) {

@@ -5,15 +5,22 @@
 
 mod edit;
 mod node;
+mod obstacle;
 mod scalar;
 mod split;
 mod template;
+mod unfold;
 mod value;
 mod write;
 
+pub(super) use node::{Content, Node};
+pub(super) use value::{is_merge, key_text};
 pub use write::to_yaml;
 
-use crate::error::{Flaw, Position};
+use crate::{
+    Located,
+    error::{Flaw, Obstacle, Position},
+};
 use json_patch::Patch;
 use serde_json::Value;
 use std::ops::Range;
@@ -40,7 +47,10 @@ pub(super) fn read(text: &str) -> impl Iterator<Item = Piece> {
         let piece = &text[range.clone()];
         let start = next;
         next = start.behind(piece);
-        let content = tolerant(piece).map_err(|flaw| template::unrendered(piece, flaw));
+        let mut content = tolerant(piece).map_err(|flaw| template::unrendered(piece, flaw));
+        if let Ok(Some(Read { tolerated, .. })) = &mut content {
+            *tolerated = tolerated.take().map(|flaw| flaw.from(start));
+        }
         Piece { range, content: content.map_err(|flaw| flaw.from(start)) }
     })
 }
@@ -66,14 +76,34 @@ fn value_of(text: &str) -> Result<Option<Value>, Flaw> {
     }
 }
 
+/// Where the values of the document in `text` are, which begins at `start` in its file.
+pub(super) fn located(text: &str, start: Position) -> Located {
+    let root = node::parse_tolerantly(text).ok().and_then(|parsed| parsed.root);
+    root.map(|root| Located::in_yaml(&root, start)).unwrap_or_default()
+}
+
 /// Whether `kubectl` reads the document in `text` as `value`.
 pub(super) fn means(text: &str, value: &Value) -> bool {
     tolerant(text).is_ok_and(|read| read.is_some_and(|read| read.value == *value))
 }
 
-/// Carries out `patch` on the document in `text`, comments and all; `None` where that cannot be done.
-pub(super) fn edited(text: &str, patch: &Patch, wanted: &Value) -> Option<String> {
-    edit::patched(text, patch, wanted)
+/// Carries out `patch` on the document in `text`, comments and all.
+///
+/// # Errors
+///
+/// When that cannot be done: what is in the way.
+pub(super) fn edited(text: &str, patch: &Patch, wanted: &Value) -> Result<String, Obstacle> {
+    edit::patched(text, patch, wanted).ok_or_else(|| obstacle::of(text, patch))
+}
+
+/// `text`, which is read as `value`, so that more can follow it: the line break that it lacks at its end does not become
+/// part of its last text.
+pub(super) fn ended(text: String, value: &Value) -> String {
+    let is_ended = |text: &str| means(&format!("{text}\n"), value);
+    if is_ended(&text) {
+        return text;
+    }
+    edit::stripped_at_end(&text).filter(|text| is_ended(text)).unwrap_or_else(|| rewritten(&text, value))
 }
 
 /// The document in `text` written anew: only what stands above and below it is kept.

@@ -2,28 +2,31 @@
 
 use crate::error::{Fault, Flaw, Position};
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, StrInput, StructureStyle, Tag, options};
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 /// How deep a document may be nested: what `serde_json` reads, so that both formats have one limit.
 pub(super) const DEPTH_LIMIT: usize = 128;
 
 /// One node, and where it is in the text.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
+pub(crate) struct Node {
+    /// Offset of the first byte: of an anchor or tag, or of the `|` of a block of text.
+    pub(crate) begin: usize,
     /// Offset of the first byte of the content, behind an anchor or tag.
-    pub(super) start: usize,
-    /// Offset behind the last byte of the content that is no white space.
-    pub(super) end: usize,
-    pub(super) position: Position,
+    pub(crate) start: usize,
+    /// Offset behind the last byte of the content that is no white space, but for lines that a block of text keeps: there
+    /// it is that of their last line end.
+    pub(crate) end: usize,
+    pub(crate) position: Position,
     /// The anchor's number; 0 where there is none.
-    pub(super) anchor: usize,
-    pub(super) tag: Option<String>,
-    pub(super) content: Content,
+    pub(crate) anchor: usize,
+    pub(crate) tag: Option<String>,
+    pub(crate) content: Content,
 }
 
 /// What a node consists of.
 #[derive(Clone, Debug)]
-pub(super) enum Content {
+pub(crate) enum Content {
     Scalar {
         text: String,
         style: ScalarStyle,
@@ -93,6 +96,44 @@ pub(super) fn parse_tolerantly(text: &str) -> Result<Parsed, Flaw> {
     }
     let root = root.filter(|root| !root.is_empty_document());
     Ok(Parsed { root, tolerated: builder.tolerated })
+}
+
+pub(super) fn is_block(style: ScalarStyle) -> bool {
+    matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
+}
+
+/// Offset behind the last byte before `at` that is neither white space nor in a comment.
+pub(super) fn code_before(text: &str, mut at: usize) -> usize {
+    loop {
+        let code = text[..at].trim_end();
+        let line = code.rfind('\n').map_or(0, |newline| newline + 1);
+        match code[line..]
+            .match_indices('#')
+            .find(|(hash, _)| code[line..line + hash].ends_with([' ', '\t']) || *hash == 0)
+        {
+            Some((hash, _)) => at = line + hash,
+            None => return code.len(),
+        }
+    }
+}
+
+/// Where the last word before `at` is, if it begins with one of `marks`.
+pub(super) fn word_before(text: &str, at: usize, marks: &[char]) -> Option<usize> {
+    let code = &text[..code_before(text, at)];
+    let word = code.rfind(|c: char| c.is_ascii_whitespace()).map_or(0, |blank| blank + 1);
+    code[word..].starts_with(marks).then_some(word)
+}
+
+/// Where `node` begins with its anchor and tag; its content where that cannot be told.
+fn begin(text: &str, node: &Node) -> usize {
+    let mut at = node.start;
+    if matches!(node.content, Content::Scalar { style, .. } if is_block(style)) {
+        at = word_before(text, at, &['|', '>']).unwrap_or(at);
+    }
+    for _ in 0..usize::from(node.anchor != 0) + usize::from(node.tag.is_some()) {
+        at = word_before(text, at, &['&', '!']).unwrap_or(at);
+    }
+    at
 }
 
 fn position(span: &Span) -> Position {
@@ -167,7 +208,8 @@ impl<'t> Builder<'t> {
                 // The parser writes `~` for a value that is not there.
                 let absent = range.is_empty() && style == ScalarStyle::Plain;
                 let text = if absent { String::new() } else { text.into_owned() };
-                (Content::Scalar { text, style }, range.end)
+                let end = self.end_of_scalar(range, &text, style);
+                (Content::Scalar { text, style }, end)
             }
             Event::SequenceStart(style, ..) => self.sequence(style == StructureStyle::Flow)?,
             Event::MappingStart(style, ..) => self.mapping(style == StructureStyle::Flow)?,
@@ -176,8 +218,18 @@ impl<'t> Builder<'t> {
                 return Err(Flaw::at(position(&span), Fault::Syntax, what));
             }
         };
-        let end = start + self.text.get(start..end).map_or(0, |text| text.trim_end().len());
-        Ok(Node { start, end, position: position(&span), anchor, tag, content })
+        let end = end.max(start);
+        let mut node = Node { begin: start, start, end, position: position(&span), anchor, tag, content };
+        node.begin = begin(self.text, &node);
+        Ok(node)
+    }
+
+    fn end_of_scalar(&self, range: Range<usize>, text: &str, style: ScalarStyle) -> usize {
+        let raw = self.text.get(range.clone()).unwrap_or_default();
+        let lines = raw.trim_end_matches(' ');
+        let is_kept = is_block(style) && text.ends_with("\n\n") && lines.ends_with('\n');
+        let len = if is_kept { lines.len() - 1 } else { raw.trim_end().len() };
+        range.start + len
     }
 
     fn sequence(&mut self, flow: bool) -> Result<(Content, usize), Flaw> {
@@ -265,6 +317,11 @@ impl<'t> Builder<'t> {
 impl Node {
     fn is_empty_document(&self) -> bool {
         matches!(&self.content, Content::Scalar { text, style: ScalarStyle::Plain } if matches!(text.as_str(), "" | "~" | "null"))
+    }
+
+    /// Whether it is a collection in brackets or braces.
+    pub(super) fn is_flow(&self) -> bool {
+        matches!(self.content, Content::Sequence { flow: true, .. } | Content::Mapping { flow: true, .. })
     }
 
     fn set_text(&mut self, new: String) {

@@ -36,19 +36,22 @@ struct Unfolder<'n> {
 ///
 /// When an alias contains itself, or something has no form in JSON.
 pub(super) fn value(root: &Node) -> Result<(Value, Option<Flaw>), Flaw> {
-    let mut anchors = HashMap::new();
-    root.walk(&mut |node| {
-        if node.anchor != 0 {
-            anchors.insert(node.anchor, node);
-        }
-    });
-    let mut unfolder = Unfolder { anchors, open: Vec::new(), spent: 0, tolerated: None };
+    let mut unfolder = Unfolder::of(root);
     let value = unfolder.value(root, 0)?;
     Ok((value, unfolder.tolerated))
 }
 
+/// The value of `node`, which is in the tree below `root`.
+///
+/// # Errors
+///
+/// When an alias contains itself, or something has no form in JSON.
+pub(super) fn value_in<'n>(root: &'n Node, node: &'n Node) -> Result<Value, Flaw> {
+    Unfolder::of(root).value(node, 0)
+}
+
 /// What a key is in JSON; `None` where it has no form there.
-pub(super) fn key_text(key: &Node) -> Option<String> {
+pub(crate) fn key_text(key: &Node) -> Option<String> {
     exact_or_rounded(key).map(|(text, _)| text)
 }
 
@@ -69,7 +72,7 @@ fn exact_or_rounded(key: &Node) -> Option<(String, bool)> {
 }
 
 /// Whether `key` is `<<`, which brings in the entries of its value. A quoted one is an ordinary key.
-pub(super) fn is_merge(key: &Node) -> bool {
+pub(crate) fn is_merge(key: &Node) -> bool {
     let Content::Scalar { text, style } = &key.content else { return false };
     text == "<<" && (*style == ScalarStyle::Plain && key.tag.is_none() || key.tag.as_deref() == Some("merge"))
 }
@@ -93,6 +96,16 @@ fn no_json(node: &Node, what: impl Into<String>) -> Flaw {
 // === impl Unfolder ===
 
 impl<'n> Unfolder<'n> {
+    fn of(root: &'n Node) -> Self {
+        let mut anchors = HashMap::new();
+        root.walk(&mut |node| {
+            if node.anchor != 0 {
+                anchors.insert(node.anchor, node);
+            }
+        });
+        Self { anchors, open: Vec::new(), spent: 0, tolerated: None }
+    }
+
     fn value(&mut self, node: &'n Node, depth: usize) -> Result<Value, Flaw> {
         if depth > DEPTH_LIMIT {
             let what = format!("nested more than {DEPTH_LIMIT} deep; make it flatter");

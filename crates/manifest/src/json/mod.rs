@@ -1,5 +1,11 @@
 //! JSON: one object, or several one after the other, as `kubectl` and `jq` take them.
 
+mod edit;
+mod tree;
+
+pub(super) use edit::edited;
+pub(super) use tree::{Content, Node};
+
 use super::error::{Fault, Flaw, Position};
 use serde_json::{Deserializer, Value};
 use std::{collections::HashSet, ops::Range};
@@ -71,7 +77,7 @@ fn duplicate(json: &str) -> Option<(String, usize)> {
             b'[' => open.push(None),
             b'}' | b']' => drop(open.pop()),
             b'"' => {
-                let end = end_of_string(bytes, at);
+                let end = tree::end_of_string(bytes, at);
                 if key_expected && let Some(Some(keys)) = open.last_mut() {
                     let key: String = serde_json::from_str(&json[at..end]).ok()?;
                     if !keys.insert(key.clone()) {
@@ -90,19 +96,6 @@ fn duplicate(json: &str) -> Option<(String, usize)> {
         at += 1;
     }
     None
-}
-
-/// The offset behind the string that begins at `start`.
-fn end_of_string(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
 }
 
 #[cfg(test)]

@@ -1,0 +1,199 @@
+//! What came of manifests, in lines for people.
+
+use super::outcome::{DocumentOutcome, FileOutcome, Level, TemplateOutcome, Told, Unread};
+use crate::cli::look::Look;
+use native_sidecar_core::{conversion::Decision, findings::Code, text::one_line};
+use native_sidecar_manifest::Position;
+use std::fmt::Write as _;
+
+/// What is to be told, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Telling {
+    /// Notes, and what became of every pod template, too.
+    pub verbose: bool,
+    /// No more than warnings and what was left.
+    pub quiet: bool,
+    /// Nothing is carried out: it is told what would be.
+    pub check: bool,
+    /// Whether each line says which document it is about.
+    pub places: bool,
+    /// How the lines are to look.
+    pub look: Look,
+}
+
+/// How many pod templates came out how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Documents that were read.
+    pub documents: usize,
+    /// Converted, or would be.
+    pub converted: usize,
+    /// With nothing to do.
+    pub nothing_to_do: usize,
+    /// Nobody asked.
+    pub not_requested: usize,
+    /// Only observed.
+    pub observed: usize,
+    /// Left because of a finding.
+    pub left: usize,
+    /// Files that were found in a folder and are no manifests.
+    pub skipped: usize,
+    /// Documents that cannot be read.
+    pub unreadable: usize,
+}
+
+/// Lines as they come about.
+struct Lines<'o> {
+    out: String,
+    telling: Telling,
+    file: &'o str,
+    document: Option<&'o DocumentOutcome>,
+}
+
+/// The lines about `files`, and what they come to.
+#[must_use]
+pub fn lines(files: &[FileOutcome], telling: Telling) -> String {
+    let mut lines = String::new();
+    for file in files {
+        lines.push_str(&Lines::of(file, telling));
+    }
+    lines
+}
+
+/// What cannot be read, a line each.
+#[must_use]
+pub fn errors<'e>(errors: impl IntoIterator<Item = &'e Unread>, telling: Telling) -> String {
+    let line = |error| telling.look.lines(Some(Level::Error), &format!("error {error}"));
+    errors.into_iter().map(line).collect()
+}
+
+/// A line about a name that was given for all pods, and that none of them has.
+#[must_use]
+pub fn found_nowhere(name: &str, telling: Telling) -> String {
+    let what = format!(
+        "warning {}: --containers: no pod that was read has a container {name:?}; check the name",
+        Code::NameNotFound
+    );
+    telling.look.lines(Some(Level::Warning), &one_line(&what))
+}
+
+/// The last line.
+#[must_use]
+pub fn summary(counts: &Counts, telling: Telling) -> String {
+    let Counts { documents, converted, nothing_to_do, not_requested, observed, left, skipped, unreadable } = counts;
+    let templates = counts.templates();
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let converted_word = if telling.check { "would be converted" } else { "converted" };
+    let mut line = format!("{documents} document{}, {templates} pod template{}", plural(*documents), plural(templates));
+    let mut add = |text: std::fmt::Arguments<'_>| {
+        // Writing to a string cannot fail.
+        let _ = line.write_fmt(text);
+    };
+    add(format_args!(": {converted} {converted_word}, {left} left, {nothing_to_do} with nothing to do, "));
+    add(format_args!("{not_requested} not asked for"));
+    if *observed > 0 {
+        add(format_args!(", {observed} only observed"));
+    }
+    if *unreadable > 0 {
+        add(format_args!("; {unreadable} document{} could not be read", plural(*unreadable)));
+    }
+    if *skipped > 0 {
+        add(format_args!("; {skipped} other file{} passed over", plural(*skipped)));
+    }
+    telling.look.lines(None, &line)
+}
+
+// === impl Counts ===
+
+impl Counts {
+    /// What `files` come to.
+    #[must_use]
+    pub fn of(files: &[FileOutcome]) -> Self {
+        let mut counts = Self::default();
+        for file in files {
+            counts.documents += file.documents.len();
+            counts.skipped += usize::from(file.skipped.is_some());
+            counts.unreadable += file.errors.len();
+            file.templates().for_each(|template| counts.add(template.decision));
+        }
+        counts
+    }
+
+    fn add(&mut self, decision: Decision) {
+        *match decision {
+            Decision::Converted => &mut self.converted,
+            Decision::NothingToDo => &mut self.nothing_to_do,
+            Decision::NotRequested => &mut self.not_requested,
+            Decision::Blocked | Decision::Denied => &mut self.left,
+            Decision::WouldConvert | Decision::WouldBlock => &mut self.observed,
+        } += 1;
+    }
+
+    /// All pod templates.
+    #[must_use]
+    pub const fn templates(&self) -> usize {
+        self.converted + self.nothing_to_do + self.not_requested + self.observed + self.left
+    }
+}
+
+// === impl Lines ===
+
+impl<'o> Lines<'o> {
+    fn of(file: &'o FileOutcome, telling: Telling) -> String {
+        let mut lines = Self { out: String::new(), telling, file: &file.name, document: None };
+        if let Some(why) = file.skipped.as_ref().filter(|_| telling.verbose) {
+            lines.push(None, &format!("{}: passed over: {why}", file.name));
+        }
+        lines.out.push_str(&errors(&file.errors, telling));
+        for document in &file.documents {
+            lines.document = Some(document);
+            document.findings.iter().for_each(|told| lines.told(&document.object.to_string(), told));
+            document.templates.iter().for_each(|template| lines.template(template));
+        }
+        lines.out
+    }
+
+    fn template(&mut self, template: &TemplateOutcome) {
+        let object = template.object.to_string();
+        template.findings.iter().for_each(|told| self.told(&object, told));
+        let Telling { quiet, verbose, check, .. } = self.telling;
+        let moved = || template.moved.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let (level, what) = match template.decision {
+            Decision::Converted if quiet => return,
+            Decision::Converted if check => (None, format!("would move {}", moved())),
+            Decision::Converted => (None, format!("moved {}", moved())),
+            Decision::NothingToDo | Decision::NotRequested if !verbose => return,
+            Decision::NothingToDo => (None, "nothing to do".to_owned()),
+            Decision::NotRequested => (None, "not asked for".to_owned()),
+            Decision::Blocked => (None, "left as it is".to_owned()),
+            Decision::Denied => (None, "left as it is; the webhook would refuse its pods".to_owned()),
+            Decision::WouldConvert => (None, format!("only observed; would be converted: {}", moved())),
+            Decision::WouldBlock => (None, "only observed; would be left as it is".to_owned()),
+        };
+        self.line(level, &object, &what, template.position);
+    }
+
+    fn told(&mut self, object: &str, told: &Told) {
+        if told.level > Level::Note || self.telling.verbose {
+            let own = told.object.as_ref().map(ToString::to_string);
+            let object = own.as_deref().unwrap_or(object);
+            self.line(Some(told.level), object, &told.to_string(), told.position);
+        }
+    }
+
+    fn line(&mut self, level: Option<Level>, object: &str, what: &str, position: Option<Position>) {
+        let mut place = String::new();
+        if let Some(document) = self.document.filter(|_| self.telling.places) {
+            place.push_str(self.file);
+            if let Some(Position { line, column }) = position.or(document.position) {
+                place.extend([":", &line.to_string(), ":", &column.to_string()]);
+            }
+            place.extend([": document ", &document.number.to_string(), ": "]);
+        }
+        self.push(level, &format!("{place}{object}: {what}"));
+    }
+
+    fn push(&mut self, level: Option<Level>, line: &str) {
+        self.out.push_str(&self.telling.look.lines(level, &one_line(line)));
+    }
+}

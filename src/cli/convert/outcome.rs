@@ -1,0 +1,293 @@
+//! What came of manifests, as data: every way to tell it, to people or machines, is made from this.
+
+use crate::cli::{
+    codes::{self, UNREADABLE_FILE},
+    input::InputError,
+};
+use json_patch::{Patch, jsonptr::PointerBuf};
+use native_sidecar_core::{
+    conversion::Decision,
+    findings::{Finding, Severity},
+    text::one_line,
+};
+use native_sidecar_manifest::{ManifestError, ObjectName, Position};
+use std::fmt;
+
+/// What came of one file, or of standard input.
+#[derive(Clone, Debug, Default)]
+pub struct FileOutcome {
+    /// The file, as the user named it.
+    pub name: String,
+    /// Why nothing in it was looked at; `None` where it was.
+    pub skipped: Option<String>,
+    /// What cannot be read in it.
+    pub errors: Vec<Unread>,
+    /// What came of its documents, in their order.
+    pub documents: Vec<DocumentOutcome>,
+}
+
+/// Something that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unread {
+    /// What kind of thing it is.
+    pub code: &'static str,
+    /// The document's number in the file, counted from 1; `None` where it is the whole file.
+    pub document: Option<usize>,
+    /// Where it is.
+    pub position: Option<Position>,
+    /// What is wrong, and what to do.
+    pub message: String,
+    /// The same with its place: one line.
+    pub line: String,
+}
+
+/// What came of one document.
+#[derive(Clone, Debug)]
+pub struct DocumentOutcome {
+    /// Its number in the file, counted from 1.
+    pub number: usize,
+    /// What it is called.
+    pub object: ObjectName,
+    /// `apiVersion`; empty where it has none.
+    pub api_version: String,
+    /// Where it begins.
+    pub position: Option<Position>,
+    /// What is to be said about it beside its pod templates.
+    pub findings: Vec<Told>,
+    /// What came of its pod templates.
+    pub templates: Vec<TemplateOutcome>,
+    /// What was done to it; empty where nothing was.
+    pub patch: Patch,
+}
+
+/// What came of one pod template.
+#[derive(Clone, Debug)]
+pub struct TemplateOutcome {
+    /// The object that it belongs to: the document, or an item of a list.
+    pub object: ObjectName,
+    /// Where it is in its document.
+    pub path: PointerBuf,
+    /// Where it begins.
+    pub position: Option<Position>,
+    /// What became of it.
+    pub decision: Decision,
+    /// The containers that were moved, or would be.
+    pub moved: Vec<Moved>,
+    /// Names given from outside (`--containers`) that the pod does not have.
+    pub absent: Vec<String>,
+    /// Everything that was found out.
+    pub findings: Vec<Told>,
+}
+
+/// A container that is a native sidecar now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The container's name.
+    pub container: String,
+    /// Its index in `initContainers`; `None` where the template was not written.
+    pub index: Option<usize>,
+    /// Where it was in the source.
+    pub position: Option<Position>,
+}
+
+/// How much something weighs that is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Worth knowing; nothing to do.
+    Note,
+    /// Somebody should look at it.
+    Warning,
+    /// A pod template is left as it is, unless it accepts this.
+    Blocker,
+    /// A pod template is left as it is.
+    Fatal,
+    /// Something could not be read.
+    Error,
+}
+
+/// One thing that is told about a document or a pod template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// How much it weighs.
+    pub level: Level,
+    /// What kind of thing it is; `native-sidecar explain` has more on it.
+    pub code: String,
+    /// The object in the document that it is about; `None` where it is that of the template, or the document.
+    pub object: Option<ObjectName>,
+    /// The container that it is about.
+    pub container: Option<String>,
+    /// Where in the document it is: a JSON pointer.
+    pub path: PointerBuf,
+    /// One sentence: what happens, where, and what to do.
+    pub message: String,
+    /// Where the container, or what it is about, stands in the source.
+    pub position: Option<Position>,
+    /// Whether the pod template accepts it, so that it holds nothing back.
+    pub accepted: bool,
+}
+
+// === impl FileOutcome ===
+
+impl FileOutcome {
+    /// All pod templates.
+    pub fn templates(&self) -> impl Iterator<Item = &TemplateOutcome> {
+        self.documents.iter().flat_map(|document| &document.templates)
+    }
+
+    /// Everything told about its documents and templates.
+    pub fn told(&self) -> impl Iterator<Item = &Told> {
+        self.documents.iter().flat_map(DocumentOutcome::told)
+    }
+
+    /// Whether a document is another now.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        self.documents.iter().any(|document| !document.patch.0.is_empty())
+    }
+}
+
+// === impl Unread ===
+
+impl Unread {
+    /// What is wrong with one document of `file`.
+    #[must_use]
+    pub fn of_document(
+        file: &str,
+        code: &'static str,
+        document: usize,
+        position: Option<Position>,
+        message: String,
+    ) -> Self {
+        let place = position.map(|Position { line, column }| format!(":{line}:{column}")).unwrap_or_default();
+        let line = one_line(&format!("{file}{place}: document {document}: {message}")).into_owned();
+        Self { code, document: Some(document), position, message, line }
+    }
+}
+
+impl From<&ManifestError> for Unread {
+    fn from(error: &ManifestError) -> Self {
+        let (code, message) = (codes::of_fault(error.fault), one_line(&error.what).into_owned());
+        let line = one_line(&error.to_string()).into_owned();
+        Self { code, document: error.document, position: error.position, message, line }
+    }
+}
+
+impl From<&InputError> for Unread {
+    fn from(error: &InputError) -> Self {
+        let line = one_line(&error.to_string()).into_owned();
+        Self { code: UNREADABLE_FILE, document: None, position: None, message: line.clone(), line }
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line)
+    }
+}
+
+// === impl DocumentOutcome ===
+
+impl DocumentOutcome {
+    /// Everything told about it and its templates.
+    pub fn told(&self) -> impl Iterator<Item = &Told> {
+        self.findings.iter().chain(self.templates.iter().flat_map(|template| &template.findings))
+    }
+}
+
+// === impl TemplateOutcome ===
+
+impl TemplateOutcome {
+    /// Whether it is another now, or would be.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        self.decision == Decision::Converted
+    }
+
+    /// Whether it was left as it is because of a finding.
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        matches!(self.decision, Decision::Blocked | Decision::Denied)
+    }
+}
+
+// === impl Moved ===
+
+/// `proxy to initContainers[0]`.
+impl fmt::Display for Moved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.index {
+            Some(index) => write!(f, "{} to initContainers[{index}]", self.container),
+            None => f.write_str(&self.container),
+        }
+    }
+}
+
+// === impl Level ===
+
+impl Level {
+    /// Its name, as it is printed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => Severity::Note.as_str(),
+            Self::Warning => Severity::Warning.as_str(),
+            Self::Blocker => Severity::Blocker.as_str(),
+            Self::Fatal => Severity::Fatal.as_str(),
+            Self::Error => "error",
+        }
+    }
+}
+
+impl From<Severity> for Level {
+    fn from(severity: Severity) -> Self {
+        match severity {
+            Severity::Note => Self::Note,
+            Severity::Warning => Self::Warning,
+            Severity::Blocker => Self::Blocker,
+            Severity::Fatal => Self::Fatal,
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+// === impl Told ===
+
+impl Told {
+    /// A finding about a pod; `accepted` where it would hold the conversion back and does not.
+    #[must_use]
+    pub fn of_finding(finding: &Finding, path: PointerBuf, position: Option<Position>, accepted: bool) -> Self {
+        Self {
+            level: finding.severity().into(),
+            code: finding.code.to_string(),
+            object: None,
+            container: finding.container.clone(),
+            path,
+            message: finding.message.clone(),
+            position,
+            accepted,
+        }
+    }
+
+    /// A warning about a document.
+    #[must_use]
+    pub fn warning(code: &str, message: String, path: PointerBuf, position: Option<Position>) -> Self {
+        let (level, code) = (Level::Warning, code.to_owned());
+        Self { level, code, object: None, container: None, path, message, position, accepted: false }
+    }
+}
+
+/// `warning host-port: container "proxy": sentence`.
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: ", self.level, self.code)?;
+        if let Some(container) = &self.container {
+            write!(f, "container {container:?}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}

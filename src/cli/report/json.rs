@@ -1,0 +1,382 @@
+//! The report as JSON.
+//!
+//! These types are the format: a field may be added, but none changes its meaning or goes without a new [`VERSION`].
+//! `schemas/convert-report.v1.json` is made from them.
+
+use super::Subject;
+use crate::cli::convert::{
+    lines::Counts,
+    outcome::{DocumentOutcome, FileOutcome, Level, Moved, TemplateOutcome, Told, Unread},
+};
+use native_sidecar_core::conversion::Decision;
+use native_sidecar_manifest::Position;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// The version of the format.
+pub const VERSION: u32 = 1;
+
+/// What came of manifests that `native-sidecar convert` read.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ConvertReport<'r> {
+    /// The version of this format: 1.
+    version: u32,
+    /// What wrote the report.
+    tool: Tool,
+    /// Whether nothing was carried out (`--check`): then what is said to be converted would be.
+    check: bool,
+    /// The exit code of the run: 0, 1 (something could not be read) or 2 (see `native-sidecar convert --help`).
+    exit_code: u8,
+    /// How many of what there are.
+    summary: Summary,
+    /// The files that were read, in their order.
+    files: Vec<File<'r>>,
+}
+
+/// What wrote the report.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Tool {
+    /// `native-sidecar`.
+    name: &'static str,
+    /// Its version.
+    version: &'static str,
+}
+
+/// How many of what there are.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    /// Files that were read.
+    files: usize,
+    /// Files found in a folder that are no manifests.
+    skipped: usize,
+    /// What could not be read.
+    errors: usize,
+    /// Documents that were read.
+    documents: usize,
+    /// Pod templates in them: the five below together.
+    templates: usize,
+    /// Pod templates that were converted, or would be.
+    converted: usize,
+    /// Pod templates that were left because of a finding.
+    left: usize,
+    /// Pod templates with nothing to do.
+    nothing_to_do: usize,
+    /// Pod templates for which nobody asks for anything.
+    not_requested: usize,
+    /// Pod templates that are only observed.
+    observed: usize,
+}
+
+/// One file, or standard input.
+#[derive(Debug, Serialize, JsonSchema)]
+struct File<'r> {
+    /// The file as it was named; `standard input`.
+    file: &'r str,
+    /// Why nothing in it was looked at; `null` where it was.
+    skipped: Option<&'r str>,
+    /// What cannot be read in it.
+    errors: Vec<Unreadable<'r>>,
+    /// Its documents, in their order.
+    documents: Vec<Document<'r>>,
+}
+
+/// Something that cannot be read.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Unreadable<'r> {
+    /// What kind of thing it is.
+    code: &'r str,
+    /// What is wrong, and what to do.
+    message: &'r str,
+    /// The document's number in the file, counted from 1; `null` where the file has none.
+    document: Option<usize>,
+    #[serde(flatten)]
+    place: Place<'r>,
+}
+
+/// One document.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Document<'r> {
+    /// Its number in the file, counted from 1.
+    document: usize,
+    #[serde(flatten)]
+    place: Place<'r>,
+    /// `apiVersion`; empty where it has none.
+    api_version: &'r str,
+    #[serde(flatten)]
+    object: Object<'r>,
+    /// Whether it is another now, or would be.
+    changed: bool,
+    /// What is to be said about it beside its pod templates.
+    findings: Vec<Finding<'r>>,
+    /// Its pod templates.
+    templates: Vec<Template<'r>>,
+}
+
+/// One pod template.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct Template<'r> {
+    #[serde(flatten)]
+    object: Object<'r>,
+    /// The JSON pointer to it in its document; empty where the document is the pod.
+    path: &'r str,
+    #[serde(flatten)]
+    place: Place<'r>,
+    /// What became of it.
+    #[schemars(with = "DecisionName")]
+    decision: Decision,
+    /// The containers that are native sidecars by this run, or would be.
+    moved: Vec<MovedContainer<'r>>,
+    /// Everything that was found out.
+    findings: Vec<Finding<'r>>,
+}
+
+/// What an object is called.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Object<'r> {
+    /// `kind`.
+    kind: &'r str,
+    /// `metadata.namespace`; empty where the manifest leaves it open.
+    namespace: &'r str,
+    /// `metadata.name`, or `metadata.generateName` with a `*`.
+    name: &'r str,
+}
+
+/// A place in the source.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Place<'r> {
+    /// The file as it was named; `standard input`.
+    file: &'r str,
+    /// The line, counted from 1; `null` where no single place is meant.
+    line: Option<usize>,
+    /// The column in characters, counted from 1.
+    column: Option<usize>,
+}
+
+/// A container that is a native sidecar now.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+struct MovedContainer<'r> {
+    /// Its name.
+    container: &'r str,
+    /// Its index in `initContainers`; `null` where the template was not changed.
+    init_container: Option<usize>,
+    #[serde(flatten)]
+    place: Place<'r>,
+}
+
+/// Something that was found out.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Finding<'r> {
+    /// Its code: `native-sidecar explain CODE` has more on it.
+    code: &'r str,
+    /// How much it weighs.
+    severity: Severity,
+    /// Whether the pod accepts it, so that it does not hold the conversion back.
+    accepted: bool,
+    /// The container it is about; `null` where it is about the pod or the document.
+    container: Option<&'r str>,
+    /// The JSON pointer in the document to the container, the pod template, or whatever else it is about.
+    path: &'r str,
+    /// What happens, where, and what to do.
+    message: &'r str,
+    #[serde(flatten)]
+    place: Place<'r>,
+}
+
+/// How much a finding weighs.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Severity {
+    /// Worth knowing; nothing to do.
+    Note,
+    /// Converted all the same; somebody should look at it.
+    Warning,
+    /// Holds the conversion back unless the pod accepts it.
+    Blocker,
+    /// Holds the conversion back and cannot be accepted.
+    Fatal,
+    /// Something cannot be read.
+    Error,
+}
+
+/// The names of decisions.
+#[derive(JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[allow(dead_code, reason = "it stands for core's Decision in the schema")]
+enum DecisionName {
+    /// Nobody asked for a conversion.
+    NotRequested,
+    /// Asked, but there is nothing to move.
+    NothingToDo,
+    /// Containers are moved.
+    Converted,
+    /// Left as it is because of a finding.
+    Blocked,
+    /// Left as it is; the webhook would refuse its pods.
+    Denied,
+    /// Only observed; else it would be converted.
+    WouldConvert,
+    /// Only observed; else it would be left as it is.
+    WouldBlock,
+}
+
+/// The report as JSON, with a line end.
+pub(super) fn report(subject: Subject<'_>) -> Result<String, serde_json::Error> {
+    Ok(serde_json::to_string_pretty(&ConvertReport::of(subject))? + "\n")
+}
+
+/// The format's JSON Schema, with a line end.
+///
+/// # Errors
+///
+/// Never: it does not depend on anything that is given.
+pub fn schema() -> Result<String, serde_json::Error> {
+    Ok(serde_json::to_string_pretty(&schemars::schema_for!(ConvertReport<'_>))? + "\n")
+}
+
+// === impl ConvertReport ===
+
+impl<'r> ConvertReport<'r> {
+    fn of(Subject { files, check, exit_code }: Subject<'r>) -> Self {
+        Self {
+            version: VERSION,
+            tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
+            check,
+            exit_code,
+            summary: Summary::of(files),
+            files: files.iter().map(File::of).collect(),
+        }
+    }
+}
+
+// === impl Summary ===
+
+impl Summary {
+    fn of(files: &[FileOutcome]) -> Self {
+        let counts = Counts::of(files);
+        Self {
+            files: files.len() - counts.skipped,
+            skipped: counts.skipped,
+            errors: counts.unreadable,
+            documents: counts.documents,
+            templates: counts.templates(),
+            converted: counts.converted,
+            left: counts.left,
+            nothing_to_do: counts.nothing_to_do,
+            not_requested: counts.not_requested,
+            observed: counts.observed,
+        }
+    }
+}
+
+// === impl File ===
+
+impl<'r> File<'r> {
+    fn of(outcome: &'r FileOutcome) -> Self {
+        let file = outcome.name.as_str();
+        Self {
+            file,
+            skipped: outcome.skipped.as_deref(),
+            errors: outcome.errors.iter().map(|error| Unreadable::of(file, error)).collect(),
+            documents: outcome.documents.iter().map(|document| Document::of(file, document)).collect(),
+        }
+    }
+}
+
+// === impl Unreadable ===
+
+impl<'r> Unreadable<'r> {
+    fn of(file: &'r str, error: &'r Unread) -> Self {
+        let place = Place::of(file, error.position);
+        Self { code: error.code, message: &error.message, document: error.document, place }
+    }
+}
+
+// === impl Document ===
+
+impl<'r> Document<'r> {
+    fn of(file: &'r str, outcome: &'r DocumentOutcome) -> Self {
+        Self {
+            document: outcome.number,
+            place: Place::of(file, outcome.position),
+            api_version: &outcome.api_version,
+            object: Object::of(&outcome.object),
+            changed: !outcome.patch.0.is_empty(),
+            findings: outcome.findings.iter().map(|told| Finding::of(file, told)).collect(),
+            templates: outcome.templates.iter().map(|template| Template::of(file, template)).collect(),
+        }
+    }
+}
+
+// === impl Template ===
+
+impl<'r> Template<'r> {
+    fn of(file: &'r str, outcome: &'r TemplateOutcome) -> Self {
+        Self {
+            object: Object::of(&outcome.object),
+            path: outcome.path.as_str(),
+            place: Place::of(file, outcome.position),
+            decision: outcome.decision,
+            moved: outcome.moved.iter().map(|moved| MovedContainer::of(file, moved)).collect(),
+            findings: outcome.findings.iter().map(|told| Finding::of(file, told)).collect(),
+        }
+    }
+}
+
+// === impl Object ===
+
+impl<'r> Object<'r> {
+    fn of(name: &'r native_sidecar_manifest::ObjectName) -> Self {
+        Self { kind: &name.kind, namespace: &name.namespace, name: &name.name }
+    }
+}
+
+// === impl Place ===
+
+impl<'r> Place<'r> {
+    fn of(file: &'r str, position: Option<Position>) -> Self {
+        Self { file, line: position.map(|position| position.line), column: position.map(|position| position.column) }
+    }
+}
+
+// === impl MovedContainer ===
+
+impl<'r> MovedContainer<'r> {
+    fn of(file: &'r str, moved: &'r Moved) -> Self {
+        Self { container: &moved.container, init_container: moved.index, place: Place::of(file, moved.position) }
+    }
+}
+
+// === impl Finding ===
+
+impl<'r> Finding<'r> {
+    fn of(file: &'r str, told: &'r Told) -> Self {
+        Self {
+            code: &told.code,
+            severity: told.level.into(),
+            accepted: told.accepted,
+            container: told.container.as_deref(),
+            path: told.path.as_str(),
+            message: &told.message,
+            place: Place::of(file, told.position),
+        }
+    }
+}
+
+// === impl Severity ===
+
+impl From<Level> for Severity {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Note => Self::Note,
+            Level::Warning => Self::Warning,
+            Level::Blocker => Self::Blocker,
+            Level::Fatal => Self::Fatal,
+            Level::Error => Self::Error,
+        }
+    }
+}

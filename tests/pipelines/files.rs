@@ -1,0 +1,134 @@
+//! Files and folders.
+
+use crate::{CONFIG_MAP, CONVERTED, Folder, JOB, LEFT, run};
+use std::{fs, os::unix::fs::PermissionsExt};
+
+const CHART: &[(&str, &str)] = &[
+    ("Chart.yaml", "apiVersion: v2\nname: shop\nversion: 1.0.0\n"),
+    ("values.yaml", "image: {tag: 1}\n"),
+    ("templates/web.yaml", "kind: {{ .Values.kind }}\nmetadata:\n  name: {{ include \"x\" . }}\n"),
+];
+
+#[test]
+fn files_are_written_back_where_they_change() {
+    let folder = Folder::with(&[("a.yaml", JOB), ("b.yaml", CONFIG_MAP), ("c.yaml", LEFT)]);
+    fs::set_permissions(folder.path("a.yaml"), fs::Permissions::from_mode(0o640)).unwrap();
+    let before = fs::metadata(folder.path("b.yaml")).unwrap().modified().unwrap();
+    let files = ["a.yaml", "b.yaml", "c.yaml"].map(|name| folder.name(name));
+    let run = run(&["convert", "--in-place", &files[0], &files[1], &files[2]], "");
+    assert_eq!((run.code, run.out.as_str()), (2, ""), "{}", run.err);
+    assert_eq!(folder.text("a.yaml"), CONVERTED);
+    assert_eq!(folder.text("c.yaml"), LEFT);
+    assert_eq!(fs::metadata(folder.path("a.yaml")).unwrap().permissions().mode() & 0o777, 0o640);
+    assert_eq!(fs::metadata(folder.path("b.yaml")).unwrap().modified().unwrap(), before);
+    assert_eq!(fs::read_dir(folder.path("")).unwrap().count(), 3, "nothing is left beside them");
+}
+
+#[test]
+fn a_symbolic_link_stays_one() {
+    let folder = Folder::with(&[("real/a.yaml", JOB)]);
+    std::os::unix::fs::symlink(folder.path("real/a.yaml"), folder.path("link.yaml")).unwrap();
+    assert_eq!(run(&["convert", "--in-place", &folder.name("link.yaml")], "").code, 0);
+    assert!(fs::symlink_metadata(folder.path("link.yaml")).unwrap().is_symlink());
+    assert_eq!(folder.text("real/a.yaml"), CONVERTED);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_keeps_all_from_being_written() {
+    let folder = Folder::with(&[("a.yaml", JOB), ("b.yaml", "a: b: c\n"), ("c.yaml", "x: [\n")]);
+    let files = ["a.yaml", "b.yaml", "c.yaml"].map(|name| folder.name(name));
+    let all = [&files[0], &files[1], &files[2]].map(String::as_str);
+    let refused = run(&[&["convert", "--in-place"], &all[..]].concat(), "");
+    assert_eq!(refused.code, 1, "{}", refused.err);
+    for file in &files[1..] {
+        assert!(refused.err.contains(&format!("error {file}:1:")), "{}", refused.err);
+    }
+    assert!(refused.err.ends_with("--keep-going writes all else\n"), "{}", refused.err);
+    assert_eq!(folder.text("a.yaml"), JOB);
+    let kept = run(&[&["convert", "--in-place", "--keep-going"], &all[..]].concat(), "");
+    assert_eq!(kept.code, 1, "{}", kept.err);
+    assert!(kept.err.contains("2 documents could not be read"), "{}", kept.err);
+    assert_eq!((folder.text("a.yaml").as_str(), folder.text("b.yaml").as_str()), (CONVERTED, "a: b: c\n"));
+}
+
+#[test]
+fn what_cannot_be_read_is_passed_on_when_asked() {
+    let stream = format!("{JOB}---\na: b: c\n---\n{JOB}");
+    let kept = run(&["convert", "--keep-going"], &stream);
+    assert_eq!(kept.code, 1);
+    assert_eq!(kept.out, format!("{CONVERTED}---\na: b: c\n---\n{CONVERTED}"));
+    assert!(kept.err.contains("document 2: this is not YAML"), "{}", kept.err);
+    let refused = run(&["convert"], &stream);
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""));
+}
+
+#[test]
+fn a_folder_is_read_as_kubectl_reads_it_less_what_is_ignored() {
+    let folder = Folder::with(&[
+        ("b/job.yaml", JOB),
+        ("a.yml", CONFIG_MAP),
+        ("c.json", "{\"apiVersion\": \"v1\", \"kind\": \"Secret\"}\n"),
+        ("notes.txt", "no: [manifest\n"),
+        (".hidden/job.yaml", JOB),
+        (".gitignore", "/out/\n"),
+        ("out/job.yaml", JOB),
+    ]);
+    let refused = run(&["convert", &folder.name("")], "");
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("is a folder; give -R"), "{}", refused.err);
+    let read = run(&["convert", "-R", "--check", "-v", &folder.name("")], "");
+    assert_eq!(read.code, 2, "{}", read.err);
+    assert!(read.err.contains("3 documents, 1 pod template: 1 would be converted"), "{}", read.err);
+    let written = run(&["convert", "-R", "--in-place", &folder.name("")], "");
+    assert_eq!(written.code, 0, "{}", written.err);
+    assert_eq!(folder.text("b/job.yaml"), CONVERTED);
+    assert_eq!(folder.text("out/job.yaml"), JOB);
+    assert_eq!(folder.text(".hidden/job.yaml"), JOB);
+}
+
+#[test]
+fn what_is_no_manifest_is_passed_over_in_a_folder_and_refused_by_name() {
+    let folder = Folder::with(&[CHART, &[("rendered.yaml", JOB), ("list.yaml", "- a\n- b\n")]].concat());
+    let found = run(&["convert", "-R", "--check", "-v", &folder.name("")], "");
+    assert_eq!(found.code, 2, "{}", found.err);
+    assert!(
+        found.err.contains("templates/web.yaml: passed over: ") && found.err.contains("helm template"),
+        "{}",
+        found.err
+    );
+    assert!(found.err.contains("other files passed over"), "{}", found.err);
+    for name in ["templates/web.yaml", "list.yaml"] {
+        let named = run(&["convert", &folder.name(name)], "");
+        assert_eq!((named.code, named.out.as_str()), (1, ""), "{name}: {}", named.err);
+    }
+}
+
+#[test]
+fn many_files_come_out_in_their_order() {
+    let names: Vec<_> = (0..100).map(|number| format!("{number:03}.yaml")).collect();
+    let texts: Vec<_> = (0..100).map(|number| JOB.replace("name: pi\n", &format!("name: pi{number}\n"))).collect();
+    let files: Vec<_> = names.iter().zip(&texts).map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let folder = Folder::with(&files);
+    let run = run(&["convert", "-R", &folder.name("")], "");
+    assert_eq!(run.code, 0, "{}", run.err);
+    let found: Vec<_> = run.out.lines().filter_map(|line| line.strip_prefix("  name: ")).collect();
+    let expected: Vec<_> = (0..100).map(|number| format!("pi{number}")).collect();
+    assert_eq!(found, expected);
+    assert_eq!(run.err.matches(": moved sidecar to initContainers[0]\n").count(), 100);
+}
+
+#[test]
+fn what_another_command_is_for_is_said() {
+    let review = r#"{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": {"uid": "x"}}"#;
+    let refused = run(&["convert"], review);
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""));
+    assert!(refused.err.contains("native-sidecar review"), "{}", refused.err);
+    let list = "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems: []\n";
+    let refused = run(&["convert"], list);
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""));
+    assert!(refused.err.contains("native-sidecar fn"), "{}", refused.err);
+    let kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [job.yaml]\n";
+    let told = run(&["convert"], kustomization);
+    assert_eq!((told.code, told.out.as_str()), (0, kustomization));
+    assert!(told.err.contains("kustomize build"), "{}", told.err);
+}
