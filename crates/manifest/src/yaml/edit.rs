@@ -199,7 +199,7 @@ fn is_first_on_line(text: &str, at: usize) -> bool {
 /// The offset of the dash of a list item, where it stands behind nothing but spaces on its line.
 pub(super) fn dash(text: &str, item: &Node) -> Option<usize> {
     let code = code_before(text, item.begin);
-    let dash = code.checked_sub(1).filter(|dash| text[*dash..code] == *"-")?;
+    let dash = code.checked_sub(1).filter(|dash| text.as_bytes().get(*dash) == Some(&b'-'))?;
     is_first_on_line(text, dash).then_some(dash)
 }
 
@@ -645,6 +645,15 @@ spec:
     fn additions(#[case] text: &str, #[case] path: &str, #[case] value: Value, #[case] expected: Option<&str>) {
         let operations = json!([{"op": "add", "path": path, "value": value}]);
         assert_eq!(edit(text, &operations).as_deref(), expected);
+    }
+
+    #[test]
+    fn nothing_is_cut_within_a_character() {
+        let text = "a:\n- &é # é\n  é: |1 # é\n   x\n- !!str |\n  é\n- \"é\"\n- ? é\n  : é\n";
+        for index in 0..4 {
+            let operations = json!([{"op": "remove", "path": format!("/a/{index}")}]);
+            assert!(edit(text, &operations).is_some(), "{index}");
+        }
     }
 
     #[test]
