@@ -7,7 +7,7 @@ use super::{
     convert::{
         Outcome,
         fail_on::FailOn,
-        lines::{self, Counts, Telling},
+        lines::{self, Counts, Telling, Verbosity},
         outcome::{DocumentOutcome, Level, TemplateOutcome, Told, Unread},
         work::{WorkError, convert_manifest, found_nowhere},
     },
@@ -51,7 +51,7 @@ pub struct FnArgs {
     fail_on: FailOn,
 }
 
-/// Why a ResourceList could not be converted.
+/// Why a `ResourceList` could not be converted.
 #[derive(Debug, thiserror::Error)]
 pub enum FnError {
     /// Standard input could not be read.
@@ -166,10 +166,12 @@ pub fn run(
     let list = manifest.documents()[0].value(Side::Before).clone();
     let results = results(&files[0].documents, &list, fails);
     let text = with_results(&manifest, results)?;
-    let telling = Telling { verbose: false, quiet: false, check: false, places: false, look: Look::of(&stderr()) };
+    let telling = Telling { verbosity: Verbosity::Normal, check: false, places: false, look: Look::of(&stderr()) };
     let mut told = lines::lines(&files, telling);
     if settings.containers.is_some() {
-        found_nowhere(&files).into_iter().for_each(|name| told.push_str(&lines::found_nowhere(name, telling)));
+        for name in found_nowhere(&files) {
+            told.push_str(&lines::found_nowhere(name, telling));
+        }
     }
     let summary = lines::summary(&Counts::of(&files), telling);
     // Nobody is told when standard error itself is closed.

@@ -6,13 +6,23 @@ use native_sidecar_core::{conversion::Decision, findings::Code, text::one_line};
 use native_sidecar_manifest::Position;
 use std::fmt::Write as _;
 
+/// How much is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Warnings, blockers and errors.
+    Quiet,
+    /// What was done and left too.
+    #[default]
+    Normal,
+    /// Notes, and pod templates with nothing to do, too.
+    Verbose,
+}
+
 /// What is to be told, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Telling {
-    /// Notes, and what became of every pod template, too.
-    pub verbose: bool,
-    /// No more than warnings and what was left.
-    pub quiet: bool,
+    /// How much is told.
+    pub verbosity: Verbosity,
     /// Nothing is carried out: it is told what would be.
     pub check: bool,
     /// Whether each line says which document it is about.
@@ -141,7 +151,7 @@ impl Counts {
 impl<'o> Lines<'o> {
     fn of(file: &'o FileOutcome, telling: Telling) -> String {
         let mut lines = Self { out: String::new(), telling, file: &file.name, document: None };
-        if let Some(why) = file.skipped.as_ref().filter(|_| telling.verbose) {
+        if let Some(why) = file.skipped.as_ref().filter(|_| telling.verbosity == Verbosity::Verbose) {
             lines.push(None, &format!("{}: passed over: {why}", file.name));
         }
         lines.out.push_str(&errors(&file.errors, telling));
@@ -156,25 +166,25 @@ impl<'o> Lines<'o> {
     fn template(&mut self, template: &TemplateOutcome) {
         let object = template.object.to_string();
         template.findings.iter().for_each(|told| self.told(&object, told));
-        let Telling { quiet, verbose, check, .. } = self.telling;
+        let Telling { verbosity, check, .. } = self.telling;
         let moved = || template.moved.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let (level, what) = match template.decision {
-            Decision::Converted if quiet => return,
-            Decision::Converted if check => (None, format!("would move {}", moved())),
-            Decision::Converted => (None, format!("moved {}", moved())),
-            Decision::NothingToDo | Decision::NotRequested if !verbose => return,
-            Decision::NothingToDo => (None, "nothing to do".to_owned()),
-            Decision::NotRequested => (None, "not asked for".to_owned()),
-            Decision::Blocked => (None, "left as it is".to_owned()),
-            Decision::Denied => (None, "left as it is; the webhook would refuse its pods".to_owned()),
-            Decision::WouldConvert => (None, format!("only observed; would be converted: {}", moved())),
-            Decision::WouldBlock => (None, "only observed; would be left as it is".to_owned()),
+        let what = match template.decision {
+            Decision::Converted if verbosity == Verbosity::Quiet => return,
+            Decision::Converted if check => format!("would move {}", moved()),
+            Decision::Converted => format!("moved {}", moved()),
+            Decision::NothingToDo | Decision::NotRequested if verbosity != Verbosity::Verbose => return,
+            Decision::NothingToDo => "nothing to do".to_owned(),
+            Decision::NotRequested => "not asked for".to_owned(),
+            Decision::Blocked => "left as it is".to_owned(),
+            Decision::Denied => "left as it is; the webhook would refuse its pods".to_owned(),
+            Decision::WouldConvert => format!("only observed; would be converted: {}", moved()),
+            Decision::WouldBlock => "only observed; would be left as it is".to_owned(),
         };
-        self.line(level, &object, &what, template.position);
+        self.line(None, &object, &what, template.position);
     }
 
     fn told(&mut self, object: &str, told: &Told) {
-        if told.level > Level::Note || self.telling.verbose {
+        if told.level > Level::Note || self.telling.verbosity == Verbosity::Verbose {
             let own = told.object.as_ref().map(ToString::to_string);
             let object = own.as_deref().unwrap_or(object);
             self.line(Some(told.level), object, &told.to_string(), told.position);

@@ -29,7 +29,7 @@ use super::{
 use clap::Args;
 use fail_on::FailOn;
 use json_patch::jsonptr::PointerBuf;
-use lines::{Counts, Telling};
+use lines::{Counts, Telling, Verbosity};
 use native_sidecar_core::conversion::Settings;
 use native_sidecar_manifest::{Document, Fault, Manifest, ManifestError, Search, Side, Special};
 use outcome::{FileOutcome, Unread};
@@ -276,15 +276,21 @@ impl ConvertArgs {
     fn telling(&self, files: &[FileOutcome]) -> Telling {
         let documents: usize = files.iter().map(|file| file.documents.len()).sum();
         let is_piped = matches!(files, [file] if file.name == input::STDIN);
-        let Self { verbose, quiet, check, .. } = *self;
-        Telling { verbose, quiet, check, places: documents > 1 || !is_piped, look: Look::of(&stderr()) }
+        let verbosity = match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, false) => Verbosity::Normal,
+            (false, true) => Verbosity::Verbose,
+        };
+        Telling { verbosity, check: self.check, places: documents > 1 || !is_piped, look: Look::of(&stderr()) }
     }
 
     fn told(&self, files: &[FileOutcome], settings: Settings<'_>) -> String {
         let telling = self.telling(files);
         let mut told = lines::lines(files, telling);
         if settings.containers.is_some() {
-            found_nowhere(files).into_iter().for_each(|name| told.push_str(&lines::found_nowhere(name, telling)));
+            for name in found_nowhere(files) {
+                told.push_str(&lines::found_nowhere(name, telling));
+            }
         }
         if !self.quiet {
             told.push_str(&lines::summary(&Counts::of(files), telling));

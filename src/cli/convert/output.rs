@@ -102,7 +102,7 @@ pub fn write_back(manifest: &Manifest) -> Result<(), WriteError> {
 
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let path = fs::canonicalize(path)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let mut written = NamedTempFile::new_in(folder)?;
     written.write_all(content)?;
     fs::set_permissions(written.path(), fs::metadata(&path)?.permissions())?;

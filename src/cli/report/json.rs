@@ -31,7 +31,7 @@ pub struct ConvertReport<'r> {
     /// How many of what there are.
     summary: Summary,
     /// The files that were read, in their order.
-    files: Vec<File<'r>>,
+    files: Vec<FileReport<'r>>,
 }
 
 /// What wrote the report.
@@ -71,7 +71,7 @@ struct Summary {
 
 /// One file, or standard input.
 #[derive(Debug, Serialize, JsonSchema)]
-struct File<'r> {
+struct FileReport<'r> {
     /// The file as it was named; `standard input`.
     file: &'r str,
     /// Why nothing in it was looked at; `null` where it was.
@@ -79,7 +79,7 @@ struct File<'r> {
     /// What cannot be read in it.
     errors: Vec<Unreadable<'r>>,
     /// Its documents, in their order.
-    documents: Vec<Document<'r>>,
+    documents: Vec<DocumentReport<'r>>,
 }
 
 /// Something that cannot be read.
@@ -98,7 +98,7 @@ struct Unreadable<'r> {
 /// One document.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Document<'r> {
+struct DocumentReport<'r> {
     /// Its number in the file, counted from 1.
     document: usize,
     #[serde(flatten)]
@@ -248,7 +248,7 @@ impl<'r> ConvertReport<'r> {
             check,
             exit_code,
             summary: Summary::of(files),
-            files: files.iter().map(File::of).collect(),
+            files: files.iter().map(FileReport::of).collect(),
         }
     }
 }
@@ -273,16 +273,16 @@ impl Summary {
     }
 }
 
-// === impl File ===
+// === impl FileReport ===
 
-impl<'r> File<'r> {
+impl<'r> FileReport<'r> {
     fn of(outcome: &'r FileOutcome) -> Self {
         let file = outcome.name.as_str();
         Self {
             file,
             skipped: outcome.skipped.as_deref(),
             errors: outcome.errors.iter().map(|error| Unreadable::of(file, error)).collect(),
-            documents: outcome.documents.iter().map(|document| Document::of(file, document)).collect(),
+            documents: outcome.documents.iter().map(|document| DocumentReport::of(file, document)).collect(),
         }
     }
 }
@@ -296,9 +296,9 @@ impl<'r> Unreadable<'r> {
     }
 }
 
-// === impl Document ===
+// === impl DocumentReport ===
 
-impl<'r> Document<'r> {
+impl<'r> DocumentReport<'r> {
     fn of(file: &'r str, outcome: &'r DocumentOutcome) -> Self {
         Self {
             document: outcome.number,

@@ -1,4 +1,4 @@
-//! The report as JUnit XML: a file is a suite of tests, a pod template a test.
+//! The report as `JUnit` XML: a file is a suite of tests, a pod template a test.
 
 use super::Subject;
 use crate::cli::codes::WOULD_CONVERT;
@@ -70,5 +70,5 @@ fn template_case(document: &DocumentOutcome, template: &TemplateOutcome, check: 
 }
 
 fn lines(findings: &[Told]) -> String {
-    findings.iter().map(|told| format!("{told}\n")).collect()
+    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

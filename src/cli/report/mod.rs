@@ -5,7 +5,7 @@
 //! | `json` | scripts: everything, in a format with a version and a schema |
 //! | `sarif` | code scanning (GitHub, GitLab, editors): SARIF 2.1.0 |
 //! | `github` | GitHub Actions: workflow commands, which become annotations |
-//! | `junit` | test reports of CI systems: JUnit XML |
+//! | `junit` | test reports of CI systems: `JUnit` XML |
 
 mod github;
 pub mod json;
@@ -30,7 +30,7 @@ pub enum Format {
     Sarif,
     /// Workflow commands of GitHub Actions.
     Github,
-    /// JUnit XML.
+    /// `JUnit` XML.
     Junit,
 }
 
