@@ -1,7 +1,10 @@
 //! What every code means that the commands may tell: those of findings about pods, which are core's, and those about
 //! manifests, which are listed here.
 
-use native_sidecar_core::findings::Code;
+use native_sidecar_core::{
+    findings::{Code, Explanation},
+    text::nearest,
+};
 use native_sidecar_manifest::Fault;
 
 /// What is said about a code.
@@ -202,22 +205,22 @@ pub const OF_MANIFESTS: &[Described] = &[
     },
 ];
 
-/// What is said about `code`; `None` where nobody tells such a code.
+/// What is said about each code: those of findings first.
+pub fn all() -> impl Iterator<Item = Described> {
+    Code::ALL.iter().copied().map(Described::from).chain(OF_MANIFESTS.iter().copied())
+}
+
+/// What is said about `code`, but for case and what stands between its words; `None` where there is no such code.
 #[must_use]
 pub fn described(code: &str) -> Option<Described> {
-    if let Some(described) = OF_MANIFESTS.iter().find(|described| described.code == code) {
-        return Some(*described);
-    }
-    let code: Code = code.parse().ok()?;
-    let explanation = code.explanation();
-    Some(Described {
-        code: code.as_str(),
-        severity: code.severity().as_str(),
-        meaning: explanation.meaning,
-        why: explanation.why,
-        remedy: explanation.remedy,
-        source: explanation.source,
-    })
+    let code = Code::spelt(code);
+    all().find(|described| described.code == code)
+}
+
+/// The code that `text` is likely a slip of the pen for.
+#[must_use]
+pub fn likely(text: &str) -> Option<String> {
+    nearest(&Code::spelt(text), all().map(|described| described.code.to_owned()))
 }
 
 /// The code of a fault in a manifest.
@@ -232,6 +235,15 @@ pub const fn of_fault(fault: Fault) -> &'static str {
         Fault::NoJson => "no-json",
         Fault::Limit => "limit",
         Fault::NotAnObject => "not-an-object",
+    }
+}
+
+// === impl Described ===
+
+impl From<Code> for Described {
+    fn from(code: Code) -> Self {
+        let Explanation { meaning, why, remedy, source } = code.explanation();
+        Self { code: code.as_str(), severity: code.severity().as_str(), meaning, why, remedy, source }
     }
 }
 

@@ -1,8 +1,11 @@
 //! `native-sidecar explain`: what a finding means, why it matters and what to do.
 
-use super::terminal;
+use super::{
+    codes::{self, Described, OF_MANIFESTS},
+    terminal,
+};
 use clap::Args;
-use native_sidecar_core::findings::{Code, Explanation};
+use native_sidecar_core::findings::Code;
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -52,17 +55,16 @@ pub fn run(args: &ExplainArgs, stdout: &mut dyn Write) -> Result<ExitCode, Expla
 }
 
 fn list(out: &mut dyn Write, columns: usize) -> io::Result<()> {
-    for code in Code::ALL {
-        let first = format!("{:<9}{code:<31}", code.severity());
-        writeln!(out, "{}", terminal::hanging(&first, code.explanation().meaning, columns))?;
+    for Described { code, severity, meaning, .. } in codes::all() {
+        writeln!(out, "{}", terminal::hanging(&format!("{severity:<9}{code:<31}"), meaning, columns))?;
     }
     Ok(())
 }
 
 fn explain(out: &mut dyn Write, text: &str, columns: usize) -> Result<(), ExplainError> {
-    let code = Code::meant_by(text).ok_or_else(|| unknown(text))?;
-    let Explanation { meaning, why, remedy, source } = code.explanation();
-    writeln!(out, "{code} ({})\n\n{}\n", code.severity(), terminal::hanging("", meaning, columns))?;
+    let described = codes::described(text).ok_or_else(|| unknown(text))?;
+    let Described { code, severity, meaning, why, remedy, source } = described;
+    writeln!(out, "{code} ({severity})\n\n{}\n", terminal::hanging("", meaning, columns))?;
     for (label, text) in [("Why:        ", why), ("What to do: ", remedy), ("Source:     ", source)] {
         writeln!(out, "{}", terminal::hanging(label, text, columns))?;
     }
@@ -70,7 +72,7 @@ fn explain(out: &mut dyn Write, text: &str, columns: usize) -> Result<(), Explai
 }
 
 fn unknown(text: &str) -> ExplainError {
-    let likely = Code::likely(text).map(|code| format!(" (did you mean {code}?)"));
+    let likely = codes::likely(text).map(|code| format!(" (did you mean {code}?)"));
     ExplainError::Unknown { code: text.to_owned(), advice: likely.unwrap_or_default() }
 }
 
@@ -86,11 +88,17 @@ fn markdown(out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "| blocker | The pod is left as it is, unless it lists the code in `native-sidecar.io/accept`. |")?;
     writeln!(out, "| fatal | The pod is left as it is; this cannot be accepted, as the result would be invalid. |")?;
     for code in Code::ALL {
-        let Explanation { meaning, why, remedy, source } = code.explanation();
-        writeln!(out, "\n## {code}\n\n*{}*. {meaning}\n", code.severity())?;
-        writeln!(out, "* **Why:** {why}\n* **What to do:** {remedy}\n* **Source:** {source}")?;
+        section(out, &Described::from(*code))?;
     }
-    Ok(())
+    writeln!(out, "\n# About manifests\n")?;
+    writeln!(out, "What `native-sidecar convert` and `fn` say of files and documents. Nobody has to accept these.")?;
+    OF_MANIFESTS.iter().try_for_each(|described| section(out, described))
+}
+
+fn section(out: &mut dyn Write, described: &Described) -> io::Result<()> {
+    let Described { code, severity, meaning, why, remedy, source } = described;
+    writeln!(out, "\n## {code}\n\n*{severity}*. {meaning}\n")?;
+    writeln!(out, "* **Why:** {why}\n* **What to do:** {remedy}\n* **Source:** {source}")
 }
 
 #[cfg(test)]
@@ -108,13 +116,11 @@ mod tests {
 
     #[test]
     fn no_word_is_broken() {
-        for code in Code::ALL {
+        for Described { code, severity, meaning, why, remedy, source } in codes::all() {
             for columns in [40, 80] {
                 let mut out = Vec::new();
-                explain(&mut out, code.as_str(), columns).unwrap();
+                explain(&mut out, code, columns).unwrap();
                 let text = String::from_utf8(out).unwrap();
-                let Explanation { meaning, why, remedy, source } = code.explanation();
-                let severity = code.severity();
                 let whole = format!("{code} ({severity}) {meaning} Why: {why} What to do: {remedy} Source: {source}");
                 assert_eq!(words(&text), words(&whole));
                 assert!(fits(&text, columns), "{text}");
@@ -127,8 +133,8 @@ mod tests {
         let mut out = Vec::new();
         list(&mut out, 80).unwrap();
         let text = String::from_utf8(out).unwrap();
-        let whole = Code::ALL.iter().map(|code| format!("{} {code} {} ", code.severity(), code.explanation().meaning));
-        assert_eq!(words(&text), words(&whole.collect::<String>()));
+        let whole = codes::all().map(|described| [described.severity, described.code, described.meaning].join(" "));
+        assert_eq!(words(&text), words(&whole.collect::<Vec<_>>().join(" ")));
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 }

@@ -513,9 +513,15 @@ impl Code {
     /// The code that `text` means but for case and what stands between its words: `HOST_PORT` is `host-port`.
     #[must_use]
     pub fn meant_by(text: &str) -> Option<Self> {
+        Self::spelt(text).parse().ok()
+    }
+
+    /// `text` as codes are spelt: `HOST_PORT` as `host-port`.
+    #[must_use]
+    pub fn spelt(text: &str) -> String {
         let words = |c: char| c.is_whitespace() || matches!(c, '_' | '-');
         let words: Vec<_> = text.split(words).filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect();
-        words.join("-").parse().ok()
+        words.join("-")
     }
 
     /// The code that `text` is likely a slip of the pen for.
