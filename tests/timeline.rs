@@ -84,7 +84,7 @@ fn the_page_shows_what_the_program_prints() {
 #[test]
 fn the_readme_shows_a_part_of_what_the_program_prints() {
     let readme = fs::read_to_string(path("README.md")).unwrap();
-    let command = "$ cargo run --release -- timeline ";
+    let command = "$ native-sidecar timeline ";
     let (_, behind) = readme.split_once(command).unwrap();
     let (arguments, behind) = behind.split_once('\n').unwrap();
     let shown = behind.split_once("```").unwrap().0;

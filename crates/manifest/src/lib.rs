@@ -128,7 +128,7 @@ impl Manifest {
                 // Braces and brackets are YAML too.
                 let yaml = Self::of_yaml(name, text);
                 let is_yaml = yaml.1.is_empty() || yaml.0.pieces.len() > 1;
-                if is_yaml { yaml } else { Self::of_json(name, text, documents, Some(flaw)) }
+                if is_yaml { yaml } else { Self::of_json(name, text, documents, Some(yaml::unrendered(text, flaw))) }
             }
             None => Self::of_yaml(name, text),
         }

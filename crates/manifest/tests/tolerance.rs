@@ -147,6 +147,7 @@ fn bytes_that_are_no_text(#[case] bytes: &[u8], #[case] position: Option<Positio
 #[case::in_quotes("kind: \"{{ include \"kind\" . }}\"\n", 1, 8)]
 #[case::inserted("kind: Pod\nspec:\n  {{- toYaml .Values.spec | nindent 2 }}\n", 3, 3)]
 #[case::second_document("kind: Pod\n---\n{{ include \"x\" . }}\n", 3, 1)]
+#[case::json("{\n  {{- if .x }}\n  \"a\": 1,\n  {{- end }}\n  \"b\": [1]\n}\n", 2, 3)]
 #[case::with_a_condition_in_a_list("kind: Pod\na:\n  {{- range .x }}\n  - {{ . }}\n  {{- end }}\n", 3, 3)]
 fn templates_that_nobody_rendered(#[case] text: &str, #[case] line: usize, #[case] column: usize) {
     let error = Manifest::read("f", text.as_bytes()).unwrap_err();

@@ -56,7 +56,7 @@ pub struct Counts {
 struct Lines<'o> {
     out: String,
     telling: Telling,
-    file: &'o str,
+    file: &'o FileOutcome,
     document: Option<&'o DocumentOutcome>,
 }
 
@@ -150,7 +150,7 @@ impl Counts {
 
 impl<'o> Lines<'o> {
     fn of(file: &'o FileOutcome, telling: Telling) -> String {
-        let mut lines = Self { out: String::new(), telling, file: &file.name, document: None };
+        let mut lines = Self { out: String::new(), telling, file, document: None };
         if let Some(why) = file.skipped.as_ref().filter(|_| telling.verbosity == Verbosity::Verbose) {
             lines.push(None, &format!("{}: passed over: {why}", file.name));
         }
@@ -180,7 +180,8 @@ impl<'o> Lines<'o> {
             Decision::WouldConvert => format!("only observed; would be converted: {}", moved()),
             Decision::WouldBlock => "only observed; would be left as it is".to_owned(),
         };
-        self.line(None, &object, &what, template.position);
+        let moved = template.moved.first().and_then(|moved| moved.position);
+        self.line(None, &object, &what, moved.or(template.position));
     }
 
     fn told(&mut self, object: &str, told: &Told) {
@@ -194,11 +195,14 @@ impl<'o> Lines<'o> {
     fn line(&mut self, level: Option<Level>, object: &str, what: &str, position: Option<Position>) {
         let mut place = String::new();
         if let Some(document) = self.document.filter(|_| self.telling.places) {
-            place.push_str(self.file);
+            place.push_str(&self.file.name);
             if let Some(Position { line, column }) = position.or(document.position) {
                 place.extend([":", &line.to_string(), ":", &column.to_string()]);
             }
-            place.extend([": document ", &document.number.to_string(), ": "]);
+            if self.file.documents.len() > 1 {
+                place.extend([": document ", &document.number.to_string()]);
+            }
+            place.push_str(": ");
         }
         self.push(level, &format!("{place}{object}: {what}"));
     }

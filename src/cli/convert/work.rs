@@ -90,8 +90,8 @@ fn convert_document(
         let file = manifest.name.clone();
         WorkError::Patch { file, document: index + 1, source }
     })?;
-    if let Written::Anew(obstacle) = written {
-        let message = format!("written anew, without its comments: {obstacle} cannot be edited in place");
+    if let Written::Anew(obstacle) = &written {
+        let message = written.to_string();
         outcome.findings.push(Told::warning(WRITTEN_ANEW, message, PointerBuf::new(), Some(obstacle.position)));
     }
     let after = manifest.documents()[index].value(Side::After);

@@ -15,6 +15,7 @@ mod write;
 
 pub(super) use node::{Content, Node};
 pub(super) use value::{is_merge, key_text};
+pub(super) use template::unrendered;
 pub use write::to_yaml;
 
 use crate::{

@@ -5,7 +5,7 @@ use crate::error::{Fault, Flaw, Position};
 const ADVICE: &str = "this looks like a Helm template; render it first: helm template CHART | native-sidecar convert";
 
 /// The flaw of `text`, or that it is a template, where that is the likelier cause.
-pub(super) fn unrendered(text: &str, flaw: Flaw) -> Flaw {
+pub(crate) fn unrendered(text: &str, flaw: Flaw) -> Flaw {
     if !matches!(flaw.fault, Fault::Syntax | Fault::NoJson | Fault::Ambiguous) {
         return flaw;
     }
