@@ -8,7 +8,7 @@ use super::{
     survey::{LONGEST_FIELD, Object, Standing, Survey},
 };
 use json_patch::jsonptr::PointerBuf;
-use native_sidecar_core::{findings::Severity, intent};
+use native_sidecar_core::{findings::Severity, intent, text::one_line};
 use serde_json::{Map, Value};
 use std::{
     borrow::Cow,
@@ -355,6 +355,8 @@ impl Wish<'_, '_, '_> {
 impl Object<'_> {
     fn remark(&self, kind: RemarkKind, severity: Severity, place: PointerBuf, message: String) -> Remark {
         let name = if self.kind.is_empty() { "(without a kind)" } else { self.kind };
+        // Names of fields and kinds are as people wrote them.
+        let message = one_line(&message).into_owned();
         Remark { kind, severity, object: ObjectName::of(self.value, name), place, message }
     }
 

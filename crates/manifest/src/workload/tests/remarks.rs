@@ -232,6 +232,14 @@ fn silence(#[case] document: Value) {
     assert_eq!(said(&document), []);
 }
 
+#[test]
+fn a_remark_is_one_line_whatever_fields_are_called() {
+    let document =
+        json!({"apiVersion": "example.com/v1", "kind": "A\u{1b}[2J\nB", "spec": {"x\ny": {"annotations": ours()}}});
+    let text = warned(&document).2;
+    assert!(!text.contains(['\n', '\u{1b}']), "{text:?}");
+}
+
 /// What is told to the reader of a large document has an end.
 #[test]
 fn remarks_are_bounded() {
