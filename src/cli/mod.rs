@@ -20,6 +20,7 @@ pub mod review;
 pub mod serve;
 pub mod terminal;
 pub mod timeline;
+pub mod workloads;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use colorchoice_clap::Color;
@@ -59,6 +60,7 @@ enum Command {
     Review(review::ReviewArgs),
     Explain(explain::ExplainArgs),
     Catalogue(catalogue::CatalogueArgs),
+    Workloads(workloads::WorkloadsArgs),
     Completions(completions::CompletionsArgs),
     #[command(hide = true)]
     Manual(manual::ManualArgs),
@@ -88,6 +90,9 @@ pub enum CliError {
     /// `catalogue` failed.
     #[error(transparent)]
     Catalogue(#[from] catalogue::ListError),
+    /// `workloads` failed.
+    #[error(transparent)]
+    Workloads(#[from] workloads::ListError),
     /// `completions` failed.
     #[error("cannot write to standard output: {0}")]
     Completions(#[from] io::Error),
@@ -138,6 +143,7 @@ impl Cli {
             Command::Review(args) => review::run(&args, stdout, &mut io::stderr())?,
             Command::Explain(args) => explain::run(&args, stdout)?,
             Command::Catalogue(args) => catalogue::run(&args, stdout)?,
+            Command::Workloads(args) => workloads::run(&args, stdout)?,
             Command::Completions(args) => completions::run(&args, stdout)?,
             Command::Manual(args) => manual::run(&args, stdout)?,
         })

@@ -8,7 +8,7 @@ use super::{
     survey::{LONGEST_FIELD, Object, Standing, Survey},
 };
 use json_patch::jsonptr::PointerBuf;
-use native_sidecar_core::{findings::Severity, intent};
+use native_sidecar_core::{findings::Severity, intent, text::one_line};
 use serde_json::{Map, Value};
 use std::{
     borrow::Cow,
@@ -21,7 +21,7 @@ use std::{
 pub struct Remark {
     /// What it is about.
     pub kind: RemarkKind,
-    /// A warning where somebody asked for something, else a note.
+    /// A warning where somebody asked for something or the cluster would refuse the object, else a note.
     pub severity: Severity,
     /// The object that it is about.
     pub object: ObjectName,
@@ -96,9 +96,12 @@ fn untold(object: &Object<'_>) -> Option<Remark> {
             let (at, _) = found.into_iter().find(|(_, value)| has_containers(value))?;
             Some(object.remark(place.remark_kind()?, Severity::Note, at, format!("left: {reason}")))
         }),
-        Standing::Unsaid if structure::is_pod(object.value) => {
-            Some(object.remark(RemarkKind::IncompleteObject, Severity::Note, object.path.clone(), object.incomplete()))
-        }
+        Standing::Unsaid if structure::is_pod(object.value) => Some(object.remark(
+            RemarkKind::IncompleteObject,
+            Severity::Warning,
+            object.path.clone(),
+            object.incomplete(),
+        )),
         Standing::Unsaid | Standing::List => None,
     }
 }
@@ -254,7 +257,8 @@ impl Wish<'_, '_, '_> {
         }
         if let Some(place) = self.inside.is_none().then(|| self.engine_owned(tokens)).flatten() {
             let kind = place.remark_kind().unwrap_or(RemarkKind::EngineOwned);
-            let message = format!("{} nothing here: {}", self.that("does", "do"), place.reason().unwrap_or_default());
+            let message =
+                format!("{} not carried out here: {}", self.that("is", "are"), place.reason().unwrap_or_default());
             return warning(kind, message);
         }
         let targets = self.targets();
@@ -351,6 +355,8 @@ impl Wish<'_, '_, '_> {
 impl Object<'_> {
     fn remark(&self, kind: RemarkKind, severity: Severity, place: PointerBuf, message: String) -> Remark {
         let name = if self.kind.is_empty() { "(without a kind)" } else { self.kind };
+        // Names of fields and kinds are as people wrote them.
+        let message = one_line(&message).into_owned();
         Remark { kind, severity, object: ObjectName::of(self.value, name), place, message }
     }
 

@@ -1,7 +1,7 @@
 //! One walk through a document: the objects in it, and their pod templates.
 
 use super::{
-    Basis, ObjectName, Owner, Search, Template, Treatment, below, group,
+    Basis, ObjectName, Owner, Search, Special, Template, Treatment, below, group,
     kinds::{self, PodOwner},
     path, structure,
 };
@@ -98,6 +98,11 @@ impl<'d> Survey<'d> {
             found: Vec::new(),
             taken: HashSet::new(),
         };
+        // These are for other commands, whatever stands in them.
+        let special = Special::of(document);
+        if special.is_some() && !(search.resource_list && special == Some(Special::ResourceList)) {
+            return Ok(survey);
+        }
         let root = PointerBuf::new();
         survey.object(&Met::at(document, &root, MOST_HOLDERS, false))?;
         Ok(survey)
@@ -133,6 +138,9 @@ impl<'d> Survey<'d> {
         });
         if let Some(items) = items {
             return self.list(met, items);
+        }
+        if standing == Standing::Unsaid {
+            return Ok(());
         }
         self.named_places(met, index);
         self.places(met)?;

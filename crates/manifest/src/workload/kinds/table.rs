@@ -30,54 +30,54 @@ const GAME_SERVER: PodOwner = PodOwner { api_version: "agones.dev/v1", kind: "Ga
 const SANDBOX: PodOwner = PodOwner { api_version: "agents.x-k8s.io/v1beta1", kind: "Sandbox" };
 
 // Why nothing is done, and what to do instead.
-const ARGO_WORKFLOWS: &str = "Argo Workflows builds the containers of each step itself and stops sidecars when the step is over, so that they \
-     need not move";
-const ARGO_EVENTS: &str = "Argo Events builds the only container itself and takes no others; sidecars come from injectors, so let the \
-     webhook convert the pods";
-const KNATIVE: &str = "Knative refuses restartPolicy on a container; leave the template and let the webhook convert the pods, which \
-     get its annotations";
-const TEKTON: &str = "Tekton builds the pod itself; set its feature flag enable-kubernetes-sidecar to \"true\", and it makes native \
-     sidecars of what stands under sidecars";
-const ADDED_TO: &str = "the operator adds its own container to the template; write the sidecar under initContainers with restartPolicy: \
-     Always";
-const RUNTIME_PATCH: &str = "it patches pods of the TrainingRuntime, and its definition drops restartPolicy of init containers; convert the \
-     TrainingRuntime";
-const KUEUE: &str = "Kueue copies it from the job that it queues; convert that one";
-const SIDECAR_SET: &str = "it injects its containers into pods; write them under initContainers with restartPolicy: Always, which \
-     OpenKruise injects as native sidecars";
-const JOB_FLOW: &str = "it patches tasks of a JobTemplate; convert the JobTemplate";
-const RUNNER_LISTENER: &str =
-    "the controller lays it over a pod of its own; write the sidecar under initContainers with restartPolicy: Always";
-const FURIKO: &str = "Furiko's types are older than native sidecars and drop restartPolicy, so that the pod would wait for the \
-     sidecar's end; let the webhook convert the pods";
-const DASK: &str = "Dask's definition drops restartPolicy of init containers, so that the pod would wait for the sidecar's end; let \
-     the webhook convert the pods";
-const GROVE: &str = "its pod specs stand in no template with annotations; write the sidecar under initContainers with restartPolicy: \
-     Always";
-const MERGED_CONTAINERS: &str = "the operator merges containers into those of its own; write the sidecar under initContainers beside them with \
-     restartPolicy: Always";
-const ELASTIC: &str = "the operator lays the template over a pod of its own; write the sidecar under initContainers with \
-     restartPolicy: Always, or let the webhook convert the pods";
-const FLINK: &str = "the operator merges the templates of a FlinkDeployment, lists by position; write the sidecar under \
-     initContainers with restartPolicy: Always, or let the webhook convert the pods";
-const LAID_OVER: &str = "the operator lays the template over a pod of its own; write the sidecar under initContainers with \
-     restartPolicy: Always";
-const MERGED_INTO_DEPLOYMENT: &str = "the operator merges it into a Deployment of its own; write the sidecar under initContainers with restartPolicy: \
-     Always";
-const MERGED_INTO_STATEFUL_SET: &str = "the operator merges it into a StatefulSet of its own; write the sidecar under initContainers with \
-     restartPolicy: Always";
-const STRIMZI: &str = "Strimzi builds the containers itself and takes no others; sidecars come from injectors, so let the webhook \
-     convert the pods";
-const OPENTELEMETRY: &str = "the operator builds the pod itself; write what stands under spec.additionalContainers under spec.initContainers \
+const ARGO_WORKFLOWS: &str = "Argo Workflows builds the containers of each step itself and stops its sidecars when \
+     the step is over; leave them under sidecars, or let the webhook convert the pods";
+const ARGO_EVENTS: &str = "Argo Events builds the only container itself and takes no others; sidecars come from \
+     injectors, so let the webhook convert the pods";
+const KNATIVE: &str = "Knative refuses restartPolicy on a container; leave the template and let the webhook convert \
+     the pods, which get its annotations";
+const TEKTON: &str = "Tekton builds the pod itself; set its feature flag enable-kubernetes-sidecar to \"true\", and \
+     it makes native sidecars of what stands under sidecars";
+const ADDED_TO: &str = "the operator adds its own container to the template; write the sidecar under initContainers \
      with restartPolicy: Always";
-const NUMAFLOW: &str = "Numaflow builds the pods itself; write what stands under sidecars under initContainers with restartPolicy: \
-     Always";
-const KSERVE: &str = "KServe lays the containers over those of a runtime and adds its own; let the webhook convert the pods, which \
-     get the annotations";
-const SELDON: &str = "its pod spec stands in no template with annotations; write the sidecar under initContainers with restartPolicy: \
-     Always";
-const JENKINS: &str = "the operator builds the pod itself and takes no init containers; let the webhook convert the pods, which get \
-     spec.master.annotations";
+const RUNTIME_PATCH: &str = "it patches pods of the TrainingRuntime, and its definition drops restartPolicy of init \
+     containers; convert the TrainingRuntime";
+const KUEUE: &str = "Kueue copies it from the job that it queues; convert that one";
+const SIDECAR_SET: &str = "it injects its containers into pods; write them under initContainers with restartPolicy: \
+     Always, which OpenKruise injects as native sidecars";
+const JOB_FLOW: &str = "it patches tasks of a JobTemplate; convert the JobTemplate";
+const RUNNER_LISTENER: &str = "the controller lays it over a pod of its own; write the sidecar under initContainers \
+     with restartPolicy: Always";
+const FURIKO: &str = "Furiko's types are older than native sidecars and drop restartPolicy, so that the pod would \
+     wait for the sidecar's end; let the webhook convert the pods";
+const DASK: &str = "Dask's definition drops restartPolicy of init containers, so that the pod would wait for the \
+     sidecar's end; let the webhook convert the pods";
+const GROVE: &str = "its pod specs stand in no template with annotations; write the sidecar under initContainers with \
+     restartPolicy: Always";
+const MERGED_CONTAINERS: &str = "the operator merges containers into those of its own; write the sidecar under \
+     initContainers beside them with restartPolicy: Always";
+const ELASTIC: &str = "the operator lays the template over a pod of its own; write the sidecar under initContainers \
+     with restartPolicy: Always, or let the webhook convert the pods";
+const FLINK: &str = "the operator merges the templates of a FlinkDeployment, lists by position; write the sidecar \
+     under initContainers with restartPolicy: Always, or let the webhook convert the pods";
+const LAID_OVER: &str = "the operator lays the template over a pod of its own; write the sidecar under initContainers \
+     with restartPolicy: Always";
+const MERGED_INTO_DEPLOYMENT: &str = "the operator merges it into a Deployment of its own; write the sidecar under \
+     initContainers with restartPolicy: Always";
+const MERGED_INTO_STATEFUL_SET: &str = "the operator merges it into a StatefulSet of its own; write the sidecar under \
+     initContainers with restartPolicy: Always";
+const STRIMZI: &str = "Strimzi builds the containers itself and takes no others; sidecars come from injectors, so let \
+     the webhook convert the pods";
+const OPENTELEMETRY: &str = "the operator builds the pod itself; write what stands under spec.additionalContainers \
+     under spec.initContainers with restartPolicy: Always";
+const NUMAFLOW: &str = "Numaflow builds the pods itself; write what stands under sidecars under initContainers with \
+     restartPolicy: Always";
+const KSERVE: &str = "KServe lays the containers over those of a runtime and adds its own; let the webhook convert \
+     the pods, which get the annotations";
+const SELDON: &str = "its pod spec stands in no template with annotations; write the sidecar under initContainers \
+     with restartPolicy: Always";
+const JENKINS: &str = "the operator builds the pod itself and takes no init containers; let the webhook convert the \
+     pods, which get spec.master.annotations";
 
 /// All kinds that are known.
 pub const TABLE: &[Engine] = &[
@@ -175,7 +175,6 @@ pub const TABLE: &[Engine] = &[
         groups: &["tekton.dev"],
         places: &[
             left("Task", "", TEKTON),
-            left("ClusterTask", "", TEKTON),
             left("TaskRun", "", TEKTON),
             left("Pipeline", "", TEKTON),
             left("PipelineRun", "", TEKTON),

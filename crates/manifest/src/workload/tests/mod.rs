@@ -105,3 +105,8 @@ fn the_owner_is_shown_and_metadata_made_where_there_is_none() {
     let unfit = patch(json!([{"op": "remove", "path": "/metadata/ownerReferences"}]));
     assert_eq!(template.patch_of_document(&unfit, &job), Err(UnfitPatch));
 }
+
+mod path;
+mod remarks;
+mod structure;
+mod table;
