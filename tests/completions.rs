@@ -117,6 +117,6 @@ fn help_speaks_of_the_command_that_was_typed() {
     ] {
         let link = folder.path().join(file);
         symlink(PROGRAM, &link).unwrap();
-        assert_eq!(usage(&link), format!("Usage: {name} explain [OPTIONS] [CODE]"));
+        assert_eq!(usage(&link), format!("Usage: {name} explain [OPTIONS] [CODE]..."));
     }
 }

@@ -36,13 +36,13 @@ use tokio::runtime;
 #[derive(Args, Clone, Debug)]
 pub struct ServeArgs {
     /// Address or name, and port, for admission reviews, over HTTPS. `[::]` is all addresses, of IPv4 as well; of a name,
-    /// all that it has. Port 0 takes any that is free; the log says which. [default: [::]:8443, or localhost only where a
-    /// throw-away certificate is served]
+    /// all that it has. Port 0 takes any that is free; the log says which. By default it is `[::]:8443`, and with a
+    /// throw-away certificate port 8443 of this machine's own addresses, `127.0.0.1` and `::1`.
     #[arg(long, value_name = "ADDRESS", env = "NATIVE_SIDECAR_LISTEN", help_heading = LISTENING)]
     pub listen: Option<ListenAddress>,
 
-    /// Address or name, and port, for /livez, /readyz and /metrics, over plain HTTP. [default: [::]:8080, or localhost only
-    /// where a throw-away certificate is served]
+    /// Address or name, and port, for /livez, /readyz and /metrics, over plain HTTP. By default `[::]:8080`, and with a
+    /// throw-away certificate port 8080 of `127.0.0.1` and `::1`.
     #[arg(long, value_name = "ADDRESS", env = "NATIVE_SIDECAR_HEALTH_LISTEN", help_heading = LISTENING)]
     pub health_listen: Option<ListenAddress>,
 
@@ -95,7 +95,7 @@ pub struct ServeArgs {
     #[arg(help_heading = CONVERSION)]
     pub observe: bool,
 
-    /// How log lines look. [default: text where standard error is a terminal, else json]
+    /// How log lines look: by default `text` where standard error is a terminal, and `json` elsewhere.
     #[arg(long, value_name = "FORMAT", value_enum, env = "NATIVE_SIDECAR_LOG_FORMAT", help_heading = LOGS)]
     pub log_format: Option<LogFormat>,
 
