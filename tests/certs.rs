@@ -166,7 +166,9 @@ fn the_pair_of_another_ca_is_not_replaced(
     for file in ["ca.crt", "ca.key"] {
         fs::copy(other.path().join(file), folder.path().join(file)).unwrap();
     }
-    removed.iter().for_each(|file| fs::remove_file(folder.path().join(file)).unwrap());
+    for file in removed {
+        fs::remove_file(folder.path().join(file)).unwrap();
+    }
     let said = script.refuses(folder.path(), &[]);
     assert!(said.contains(says) && said.contains("move"), "{said}");
 }
