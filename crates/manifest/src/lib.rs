@@ -391,10 +391,7 @@ fn push_document(pieces: &mut Vec<(Option<usize>, String)>, number: Option<usize
         if !before.ends_with('\n') && !before.is_empty() {
             before.push('\n');
         }
-        let ended = before.lines().next_back().is_some_and(|line| line.trim_end() == "...");
-        if !ended {
-            text.insert_str(0, yaml::separator(before, &text));
-        }
+        text.insert_str(0, yaml::separator(before, &text));
     }
     pieces.push((number, text));
 }

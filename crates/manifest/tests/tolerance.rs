@@ -181,6 +181,7 @@ fn line() -> impl Strategy<Value = &'static str> {
         "---",
         "--- d: 1",
         "...",
+        "... x",
         "# c",
         "",
         "\t",

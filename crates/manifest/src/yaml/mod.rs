@@ -122,7 +122,8 @@ pub(super) fn rewritten(text: &str, value: &Value) -> String {
 
 /// What must stand between two texts so that they are two documents.
 pub(super) fn separator(before: &str, after: &str) -> &'static str {
-    if before.is_empty() || after.lines().next().is_none_or(|line| split::is_marker(line, "---")) {
+    let is_ended = before.lines().next_back().is_none_or(|line| split::is_marker(line, "..."));
+    if is_ended || after.lines().next().is_none_or(|line| split::is_marker(line, "---")) {
         ""
     } else if after.starts_with('%') {
         "...\n"
