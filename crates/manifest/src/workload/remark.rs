@@ -87,20 +87,20 @@ fn untold(object: &Object<'_>) -> Option<Remark> {
                  {kind}={path}",
                 kind = object.full_kind(),
             );
-            Some(object.remark(RemarkKind::UnknownKind, Severity::Note, place.clone(), message))
+            Some(object.remark(RemarkKind::UnknownKind, Severity::Note, place.clone(), &message))
         }
         Standing::Known => object.places().find_map(|place| {
             let reason = place.reason()?;
             let has_containers = |value: &Value| structure::is_pod(value);
             let found = path::find(object.value, &object.path, &place.steps());
             let (at, _) = found.into_iter().find(|(_, value)| has_containers(value))?;
-            Some(object.remark(place.remark_kind()?, Severity::Note, at, format!("left: {reason}")))
+            Some(object.remark(place.remark_kind()?, Severity::Note, at, &format!("left: {reason}")))
         }),
         Standing::Unsaid if structure::is_pod(object.value) => Some(object.remark(
             RemarkKind::IncompleteObject,
             Severity::Warning,
             object.path.clone(),
-            object.incomplete(),
+            &object.incomplete(),
         )),
         Standing::Unsaid | Standing::List => None,
     }
@@ -112,7 +112,7 @@ fn unreadable(survey: &Survey<'_>, object: &Object<'_>) -> Vec<Remark> {
         let message = format!(
             "--template-path {path} leads to no pod template: spec.containers is missing there; name what stands around spec"
         );
-        Some(object.remark(RemarkKind::UnreadableTemplate, Severity::Warning, place.clone(), message))
+        Some(object.remark(RemarkKind::UnreadableTemplate, Severity::Warning, place.clone(), &message))
     };
     object.unreadable.iter().filter_map(remark).collect()
 }
@@ -219,7 +219,7 @@ impl<'s, 'd> Walk<'s, 'd> {
             matches!(kind, RemarkKind::EngineOwned | RemarkKind::MergedTemplate | RemarkKind::IncompleteObject);
         if is_first || !is_of_object {
             let place = PointerBuf::from_tokens(self.tokens.iter().map(Cow::as_ref));
-            self.remarks.push(object.remark(kind, severity, place, message));
+            self.remarks.push(object.remark(kind, severity, place, &message));
         }
     }
 }
@@ -353,10 +353,10 @@ impl Wish<'_, '_, '_> {
 // === impl Object ===
 
 impl Object<'_> {
-    fn remark(&self, kind: RemarkKind, severity: Severity, place: PointerBuf, message: String) -> Remark {
+    fn remark(&self, kind: RemarkKind, severity: Severity, place: PointerBuf, message: &str) -> Remark {
         let name = if self.kind.is_empty() { "(without a kind)" } else { self.kind };
         // Names of fields and kinds are as people wrote them.
-        let message = one_line(&message).into_owned();
+        let message = one_line(message).into_owned();
         Remark { kind, severity, object: ObjectName::of(self.value, name), place, message }
     }
 
