@@ -174,6 +174,9 @@ pub enum ConvertError {
     Output(io::Error),
 }
 
+/// What every object says.
+const API_VERSION: &[u8] = b"apiVersion";
+
 /// One input on its way: its manifest, where it is one, and what came of it.
 struct Item {
     manifest: Option<Manifest>,
@@ -354,7 +357,7 @@ impl Item {
         };
         let (mut manifest, errors) = Manifest::read_all(&name, &bytes);
         if source.found
-            && let Some(why) = no_manifest(&manifest, &errors)
+            && let Some(why) = no_manifest(&manifest, &errors, &bytes)
         {
             let outcome = FileOutcome { name, skipped: Some(why), ..FileOutcome::default() };
             return Ok(Self { manifest: None, outcome });
@@ -372,14 +375,22 @@ impl Item {
 }
 
 /// Why a file that nobody named is none to convert.
-fn no_manifest(manifest: &Manifest, errors: &[ManifestError]) -> Option<String> {
-    let is_other = |error: &&ManifestError| matches!(error.fault, Fault::Template | Fault::NotAnObject);
-    if let Some(error) = errors.iter().find(is_other) {
+fn no_manifest(manifest: &Manifest, errors: &[ManifestError], bytes: &[u8]) -> Option<String> {
+    if let Some(error) = errors.iter().find(|error| error.fault == Fault::Template) {
         return Some(error.what.clone());
     }
-    let special = |document: &Document| Special::of(document.value(Side::Before));
-    let special = manifest.documents().iter().filter(|document| !document.is_opaque()).find_map(special)?;
-    (manifest.documents().len() == 1).then(|| format!("it is {}; run {}", special.name(), special.command()))
+    let mut readable = manifest.documents().iter().filter(|document| !document.is_opaque());
+    match (errors.first(), readable.next()) {
+        // A configuration of something else, in some dialect of JSON or YAML.
+        (Some(error), None) if !bytes.windows(API_VERSION.len()).any(|part| part == API_VERSION) => {
+            Some(error.what.clone())
+        }
+        (None, Some(only)) if readable.next().is_none() => {
+            let special = Special::of(only.value(Side::Before))?;
+            Some(format!("it is {}; run {}", special.name(), special.command()))
+        }
+        _ => None,
+    }
 }
 
 /// What holds objects that `convert` would not see.
