@@ -281,7 +281,7 @@ async fn serve(args: ServeArgs) -> Result<(), ServeError> {
     let server = Server::bind(args.settings(in_cluster(), tasks).await?, webhook).await?;
     let address = listed(&server.addresses().map_err(ServeError::Address)?);
     let health = listed(&server.health_addresses().map_err(ServeError::Address)?);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), address, health, observe, "serving");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, %health, observe, "serving");
     Ok(server.run(stop).await?)
 }
 
