@@ -4,7 +4,7 @@ use super::offline::{Offline, OfflineError, Surroundings};
 use clap::Args;
 use native_sidecar_core::{
     conversion::{Known, Settings, Version},
-    intent::Mode,
+    intent::{Mode, NamesError, container_names},
 };
 use native_sidecar_manifest::{Search, TemplatePath};
 
@@ -12,7 +12,7 @@ use native_sidecar_manifest::{Search, TemplatePath};
 #[derive(Args, Clone, Debug)]
 pub struct Asked {
     /// Containers to move in every pod, in start order, instead of those that its annotation lists.
-    #[arg(long, value_name = "NAME,...")]
+    #[arg(long, value_name = "NAME,...", value_parser = names)]
     containers: Option<String>,
 
     /// Move the containers that the catalogue knows, unless the pod's annotation says otherwise.
@@ -44,6 +44,11 @@ pub struct Overrides {
     pub known: Option<bool>,
     /// In place of `--kubernetes`.
     pub kubernetes: Option<Version>,
+}
+
+/// `text` where it is names of containers.
+fn names(text: &str) -> Result<String, NamesError> {
+    container_names(text).map(|_| text.to_owned())
 }
 
 // === impl Asked ===

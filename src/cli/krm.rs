@@ -20,6 +20,7 @@ use json_patch::{
     AddOperation, Patch, PatchError, PatchOperation,
     jsonptr::{Pointer, PointerBuf},
 };
+use native_sidecar_core::intent::container_names;
 use native_sidecar_manifest::{Manifest, ManifestError, Search, Side};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -279,7 +280,10 @@ impl Config {
         for (key, value) in keys {
             let text = as_text(value).ok_or_else(|| format!("{key}: expected a text or a list of texts"))?;
             match key.as_str() {
-                "containers" => config.overrides.containers = Some(text),
+                "containers" => {
+                    container_names(&text).map_err(|error| format!("containers: {error}"))?;
+                    config.overrides.containers = Some(text);
+                }
                 "known" => {
                     let known = text.parse().map_err(|_| format!("known: expected true or false, found {text:?}"))?;
                     config.overrides.known = Some(known);

@@ -103,6 +103,8 @@ fn a_name_that_no_pod_has_is_told_once_and_blames_the_argument() {
 #[case::standard_input_twice(&["-", "-"])]
 #[case::two_reports_on_standard_output(&["--report", "json=-", "--report", "sarif=-"])]
 #[case::a_report_and_manifests(&["--report", "json=-", "-o", "yaml"])]
+#[case::what_is_no_name(&["--containers", "b c; d"])]
+#[case::no_wildcard(&["--containers", "*"])]
 #[case::no_such_report(&["--report", "xml=a"])]
 #[case::no_file_for_a_report(&["--report", "json="])]
 fn arguments_that_make_no_sense_are_refused(#[case] options: &[&str]) {

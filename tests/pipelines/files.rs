@@ -109,10 +109,18 @@ fn what_cannot_be_read_in_a_folder_counts_where_it_is_meant_to_be_a_manifest() {
     let folder = Folder::with(&[("tsconfig.json", "{\n  // strict\n  \"strict\": true\n}\n"), ("job.yaml", JOB)]);
     let read = run(&["convert", "-R", "--check", &folder.name("")], "");
     assert_eq!(read.code, 2, "{}", read.err);
-    let both = Folder::with(&[("list.yaml", "- a\n---\napiVersion: v1\nkind: Secret\n"), ("b.yaml", "apiVersion: v1\nkind: [\n")]);
+    let both = Folder::with(&[
+        ("list.yaml", "- a\n---\napiVersion: v1\nkind: Secret\n"),
+        ("b.yaml", "apiVersion: v1\nkind: [\n"),
+    ]);
     let refused = run(&["convert", "-R", "--check", &both.name("")], "");
     assert_eq!(refused.code, 1, "{}", refused.err);
-    assert_eq!(refused.err.matches("\nerror ").count() + usize::from(refused.err.starts_with("error ")), 2, "{}", refused.err);
+    assert_eq!(
+        refused.err.matches("\nerror ").count() + usize::from(refused.err.starts_with("error ")),
+        2,
+        "{}",
+        refused.err
+    );
 }
 
 #[test]

@@ -129,13 +129,13 @@ fn junit_has_a_test_for_each_pod_template() {
     let document = roxmltree::Document::parse(&text).unwrap();
     let named =
         |name: &'static str| document.descendants().filter(move |node| node.has_tag_name(name)).collect::<Vec<_>>();
-    assert_eq!(named("testsuite")[0].attribute("name"), Some(&*file));
-    let names: Vec<_> = named("testcase").iter().filter_map(|case| case.attribute("name")).collect();
+    assert_eq!(elements("testsuite")[0].attribute("name"), Some(&*file));
+    let names: Vec<_> = elements("testcase").iter().filter_map(|case| case.attribute("name")).collect();
     assert!(names.contains(&"document 2: Job/pi/spec/template"), "{names:?}");
-    let [failure] = &*named("failure") else { panic!("one pod is left: {text}") };
+    let [failure] = &*elements("failure") else { panic!("one pod is left: {text}") };
     assert_eq!(failure.attribute("type"), Some("host-port"));
     assert_eq!(failure.parent().unwrap().attribute("name"), Some("document 3: Pod/shop/left"));
-    assert_eq!(named("error").len(), 1, "{text}");
+    assert_eq!(elements("error").len(), 1, "{text}");
 }
 
 #[test]

@@ -14,8 +14,8 @@ mod value;
 mod write;
 
 pub(super) use node::{Content, Node};
-pub(super) use value::{is_merge, key_text};
 pub(super) use template::unrendered;
+pub(super) use value::{is_merge, key_text};
 pub use write::to_yaml;
 
 use crate::{
