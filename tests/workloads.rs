@@ -121,6 +121,29 @@ fn flags_are_for_kinds_that_are_known() {
     assert!(err.contains("Service/c: note engine-owned: left: Knative refuses restartPolicy"), "{err}");
 }
 
+/// A place that was named is reached by flags, in an unknown kind and in one that is left.
+#[test]
+fn a_place_that_was_named_is_converted() {
+    let template = "{spec: {containers: [{name: app, image: app}, {name: proxy, image: proxy}]}}";
+    let unknown = format!(
+        "apiVersion: example.com/v1\nkind: Thing\nmetadata: {{name: b}}\nspec: {{pools: [{{pod: {template}}}]}}\n"
+    );
+    let service = "apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {name: c}\n";
+    let all = format!("{unknown}---\n{service}spec: {{template: {template}}}\n");
+    let converted = |paths: &[&str]| {
+        let paths: Vec<_> = paths.iter().flat_map(|path| ["--template-path", path]).collect();
+        let (code, out, err) = convert(&[&["--containers", "proxy"], paths.as_slice()].concat(), &all);
+        assert_eq!(code, 0, "{err}");
+        out.matches("restartPolicy: Always").count()
+    };
+    assert_eq!(converted(&[]), 0);
+    assert_eq!(converted(&["spec.pools[].pod", "spec.template"]), 1);
+    assert_eq!(converted(&["Thing.example.com=spec.pools[].pod", "Service.serving.knative.dev=spec.template"]), 2);
+    let (code, out, err) = convert(&["--template-path", "spec.pools[0]"], &all);
+    assert_eq!((code != 0, out.as_str()), (true, ""));
+    assert!(err.contains("write [] for every item of a list; single items cannot be chosen"), "{err}");
+}
+
 #[test]
 fn the_page_of_workloads_shows_the_table() {
     let page = fs::read_to_string(format!("{ROOT}/docs/workloads.md")).unwrap();

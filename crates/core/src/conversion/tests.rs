@@ -87,3 +87,17 @@ fn a_place_that_names_a_container_twice_is_one_place() {
     let names: Vec<_> = pod["spec"]["initContainers"].as_array().unwrap().iter().map(|init| &init["name"]).collect();
     assert_eq!(names, ["setup", "proxy", "check", "other"]);
 }
+
+/// Volcano calls its own kind Job too, and counts restarts in another way.
+#[test]
+fn only_a_job_of_kubernetes_has_its_rules() {
+    let codes = |version: &str| {
+        let mut pod = pod(1, &json!({}));
+        pod["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": version, "kind": "Job", "name": "j", "controller": true}]);
+        pod["spec"]["restartPolicy"] = "OnFailure".into();
+        converted(&pod).findings.into_iter().map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    assert!(codes("batch/v1").contains(&Code::JobBackoffLimit));
+    assert!(!codes("batch.volcano.sh/v1alpha1").contains(&Code::JobBackoffLimit));
+}

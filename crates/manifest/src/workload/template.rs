@@ -90,6 +90,15 @@ pub(crate) fn with_paths(operation: &PatchOperation, mut change: impl FnMut(&mut
     operation
 }
 
+// === impl Owner ===
+
+impl Owner {
+    /// Whether it is a Job of Kubernetes.
+    fn is_job(&self) -> bool {
+        self.kind == "Job" && self.api_version.starts_with("batch/")
+    }
+}
+
 // === impl Template ===
 
 impl Template {
@@ -122,7 +131,7 @@ impl Template {
         let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
         // Beside the template stands what the object says about its pods.
         let spec = self.path.parent().and_then(|spec| document.pointer(spec.as_str()));
-        let is_job = self.owner.as_ref().is_some_and(|owner| owner.kind == "Job");
+        let is_job = self.owner.as_ref().is_some_and(Owner::is_job);
         let rules = spec.filter(|_| is_job).and_then(|spec| spec["podFailurePolicy"]["rules"].as_array());
         Workload {
             annotations: annotations.filter_map(text).collect(),

@@ -147,6 +147,8 @@ fn application(case: &Case<'_>) -> String {
     }
 }
 
+/// Whether a Job of Kubernetes owns the pod: Volcano and others have kinds of the same name, with rules of their own.
 fn is_job(pod: &Pod<'_>) -> bool {
-    pod.controller().is_some_and(|owner| owner.kind == "Job")
+    let is_of_kubernetes = |version: &str| version.is_empty() || version.starts_with("batch/");
+    pod.controller().is_some_and(|owner| owner.kind == "Job" && is_of_kubernetes(&owner.api_version))
 }
