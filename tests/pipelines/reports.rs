@@ -127,7 +127,7 @@ fn github_shows_each_finding_at_its_line() {
 fn junit_has_a_test_for_each_pod_template() {
     let (text, file) = report("junit", &[]);
     let document = roxmltree::Document::parse(&text).unwrap();
-    let named =
+    let elements =
         |name: &'static str| document.descendants().filter(move |node| node.has_tag_name(name)).collect::<Vec<_>>();
     assert_eq!(elements("testsuite")[0].attribute("name"), Some(&*file));
     let names: Vec<_> = elements("testcase").iter().filter_map(|case| case.attribute("name")).collect();
