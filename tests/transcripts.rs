@@ -7,6 +7,9 @@
 // The lint knows tests, but not the functions that they share.
 #![allow(clippy::unwrap_used)]
 
+#[allow(dead_code, reason = "other tests run the program itself")]
+mod command;
+
 use snapbox::{IntoData, assert::Assert};
 use std::{
     env, fs,
@@ -72,8 +75,9 @@ fn printed(command: &str) -> String {
     let program = Path::new(env!("CARGO_BIN_EXE_native-sidecar"));
     let path = format!("{}:{}", program.parent().unwrap().display(), env::var("PATH").unwrap());
     let both = format!("exec 2>&1\n{command}");
-    let run = Command::new("bash").args(["-c", &both]).env("PATH", path).env_remove("COLUMNS").output().unwrap();
-    String::from_utf8(run.stdout).unwrap()
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &both]).env("PATH", path);
+    String::from_utf8(command::given(bash, "").stdout).unwrap()
 }
 
 #[test]

@@ -4,16 +4,17 @@ use super::offline::{Offline, OfflineError, Surroundings};
 use clap::Args;
 use native_sidecar_core::{
     conversion::{Known, Settings, Version},
-    intent::{Mode, NamesError, container_names},
+    intent::{Mode, container_names},
 };
 use native_sidecar_manifest::{Search, TemplatePath};
 
 /// Which containers are to move, and in which cluster.
 #[derive(Args, Clone, Debug)]
 pub struct Asked {
-    /// Containers to move in every pod, in start order, instead of those that its annotation lists.
+    /// Containers to move in every pod, in start order, instead of those that its annotation lists. May be given several
+    /// times.
     #[arg(long, value_name = "NAME,...", value_parser = names)]
-    containers: Option<String>,
+    containers: Vec<String>,
 
     /// Move the containers that the catalogue knows, unless the pod's annotation says otherwise.
     #[arg(long)]
@@ -32,6 +33,7 @@ pub struct Asked {
 #[derive(Debug)]
 pub struct Prepared<'a> {
     asked: &'a Asked,
+    containers: Option<String>,
     surroundings: Surroundings,
 }
 
@@ -47,8 +49,12 @@ pub struct Overrides {
 }
 
 /// `text` where it is names of containers.
-fn names(text: &str) -> Result<String, NamesError> {
-    container_names(text).map(|_| text.to_owned())
+fn names(text: &str) -> Result<String, String> {
+    match container_names(text) {
+        Ok(names) if names.is_empty() => Err("expected names, such as istio-proxy,vault-agent".to_owned()),
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 // === impl Asked ===
@@ -59,7 +65,7 @@ impl Asked {
     pub fn overridden(&self, overrides: Overrides) -> Self {
         let Overrides { containers, known, kubernetes } = overrides;
         Self {
-            containers: containers.or_else(|| self.containers.clone()),
+            containers: containers.map_or_else(|| self.containers.clone(), |names| vec![names]),
             known: known.unwrap_or(self.known),
             template_path: self.template_path.clone(),
             offline: self.offline.overridden(kubernetes),
@@ -78,7 +84,8 @@ impl Asked {
     ///
     /// When a file cannot be read, or is not what it should be.
     pub fn prepare(&self) -> Result<Prepared<'_>, OfflineError> {
-        Ok(Prepared { asked: self, surroundings: self.offline.read()? })
+        let containers = Some(self.containers.join(",")).filter(|names| !names.is_empty());
+        Ok(Prepared { asked: self, containers, surroundings: self.offline.read()? })
     }
 }
 
@@ -89,7 +96,7 @@ impl Prepared<'_> {
     #[must_use]
     pub fn settings(&self) -> Settings<'_> {
         let known = if self.asked.known { Known::Move } else { Known::Stay };
-        let containers = self.asked.containers.as_deref();
+        let containers = self.containers.as_deref();
         Settings {
             catalogue: &self.surroundings.catalogue,
             facts: &self.surroundings.facts,

@@ -5,7 +5,6 @@ use native_sidecar_core::{
     findings::{Code, Explanation},
     text::nearest,
 };
-use native_sidecar_manifest::Fault;
 
 /// What is said about a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +25,8 @@ pub struct Described {
 
 /// Something could not be read.
 pub const UNREADABLE_FILE: &str = "unreadable-file";
+/// What `--template-path` leads to is no pod template, or nothing.
+pub const UNREADABLE_TEMPLATE: &str = "unreadable-template";
 /// A document was written anew.
 pub const WRITTEN_ANEW: &str = "written-anew";
 /// A document is for another command.
@@ -100,9 +101,9 @@ pub const OF_MANIFESTS: &[Described] = &[
         source: "docs/workloads.md",
     },
     Described {
-        code: "unreadable-template",
+        code: UNREADABLE_TEMPLATE,
         severity: "warning",
-        meaning: "What --template-path leads to is no pod template.",
+        meaning: "What --template-path leads to is no pod template, or nothing.",
         why: "A pod template has spec.containers.",
         remedy: "Name the value around spec.",
         source: "Kubernetes: PodTemplateSpec",
@@ -223,21 +224,6 @@ pub fn likely(text: &str) -> Option<String> {
     nearest(&Code::spelt(text), all().map(|described| described.code.to_owned()))
 }
 
-/// The code of a fault in a manifest.
-#[must_use]
-pub const fn of_fault(fault: Fault) -> &'static str {
-    match fault {
-        Fault::Encoding => "encoding",
-        Fault::Syntax => "syntax",
-        Fault::Template => "unrendered-template",
-        Fault::Duplicate => "duplicate-key",
-        Fault::Ambiguous => "ambiguous",
-        Fault::NoJson => "no-json",
-        Fault::Limit => "limit",
-        Fault::NotAnObject => "not-an-object",
-    }
-}
-
 // === impl Described ===
 
 impl From<Code> for Described {
@@ -250,7 +236,7 @@ impl From<Code> for Described {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use native_sidecar_manifest::RemarkKind;
+    use native_sidecar_manifest::{Fault, RemarkKind};
     use std::collections::BTreeSet;
 
     #[test]
@@ -272,7 +258,7 @@ mod tests {
             assert!(described(kind.code()).is_some(), "{kind:?}");
         }
         for fault in Fault::ALL {
-            assert!(described(of_fault(fault)).is_some(), "{fault:?}");
+            assert!(described(fault.code()).is_some(), "{fault:?}");
         }
     }
 }

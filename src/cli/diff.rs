@@ -57,6 +57,7 @@ pub(super) fn unified(name: &str, before: &[Piece], after: &[Piece], label: impl
     for hunk in group_diff_ops(operations(&blocks, &old, &new), CONTEXT) {
         let (Some(first), Some(last)) = (hunk.first(), hunk.last()) else { continue };
         if out.is_empty() {
+            let name = named(name);
             out = format!("--- {name}\n+++ {name}\n");
         }
         let removed = Span::of(first.old_range().start..last.old_range().end);
@@ -74,6 +75,26 @@ pub(super) fn unified(name: &str, before: &[Piece], after: &[Piece], label: impl
         }
     }
     out
+}
+
+/// A file's name as `patch` and `git apply` read it: in quotes where it has characters that end or hide it, with a tab behind
+/// where it has blanks.
+///
+/// Source: git, `quote.c`; the GNU diffutils manual, "File Names".
+fn named(name: &str) -> String {
+    if name.chars().any(|c| c.is_control() || matches!(c, '"' | '\\')) {
+        let mut quoted = String::from("\"");
+        for byte in name.bytes() {
+            match byte {
+                b'"' | b'\\' => quoted.extend(['\\', char::from(byte)]),
+                0x20..=0x7e => quoted.push(char::from(byte)),
+                _ => quoted.extend(format!("\\{byte:03o}").chars()),
+            }
+        }
+        return quoted + "\"";
+    }
+    let blank = if name.contains(' ') { "\t" } else { "" };
+    format!("{name}{blank}")
 }
 
 /// The pieces of both texts, cut where a line ends in both: JSON may go on behind another document on its line.

@@ -7,9 +7,9 @@ use super::{
     convert::{
         Outcome,
         fail_on::FailOn,
-        lines::{self, Counts, Telling, Verbosity},
-        outcome::{DocumentOutcome, Level, TemplateOutcome, Told, Unread},
-        work::{WorkError, convert_manifest, found_nowhere},
+        lines::{self, Telling, Verbosity},
+        outcome::{Level, RunOutcome, TemplateOutcome, Told, Unread},
+        work::{WorkError, convert_manifest},
     },
     input::{self, InputError},
     look::Look,
@@ -21,7 +21,7 @@ use json_patch::{
     jsonptr::{Pointer, PointerBuf},
 };
 use native_sidecar_core::intent::container_names;
-use native_sidecar_manifest::{Manifest, ManifestError, Search, Side};
+use native_sidecar_manifest::{Manifest, ManifestError, Search, Side, Written};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::{
@@ -106,7 +106,8 @@ struct Config {
 struct KrmResult {
     message: String,
     severity: &'static str,
-    resource_ref: ResourceRef,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource_ref: Option<ResourceRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<Field>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,6 +137,9 @@ struct FileRef {
     index: Option<u64>,
 }
 
+/// The versions of a `ResourceList` that are alike in what is read and written here.
+const VERSIONS: [&str; 3] =
+    ["config.kubernetes.io/v1", "config.kubernetes.io/v1beta1", "config.kubernetes.io/v1alpha1"];
 /// The keys that a functionConfig may have.
 const KEYS: [&str; 4] = ["containers", "known", "kubernetes", "failOn"];
 
@@ -157,26 +161,19 @@ pub fn run(
     let asked = args.asked.overridden(config.overrides);
     let prepared = asked.prepare()?;
     let settings = prepared.settings();
-    let outcome = convert_manifest(&mut manifest, &Search { resource_list: true, ..asked.search() }, settings)?;
+    let search = Search { resource_list: true, ..asked.search() };
+    let outcome = convert_manifest(&mut manifest, &search, settings)?;
     if let Some(error) = outcome.errors.first() {
         return Err(FnError::Unread(error.clone()));
     }
-    let files = [outcome];
-    let fail_on = config.fail_on.unwrap_or(args.fail_on);
-    let fails = fail_on.fails(&files);
+    let run = RunOutcome::of(vec![outcome], &search, settings.containers);
+    let fails = config.fail_on.unwrap_or(args.fail_on).fails(&run);
     let list = manifest.documents()[0].value(Side::Before).clone();
-    let results = results(&files[0].documents, &list, fails);
-    let text = with_results(&manifest, results)?;
+    let (text, anew) = with_results(&manifest, results(&run, &list, fails))?;
     let telling = Telling { verbosity: Verbosity::Normal, check: false, places: false, look: Look::of(&stderr()) };
-    let mut told = lines::lines(&files, telling);
-    if settings.containers.is_some() {
-        for name in found_nowhere(&files) {
-            told.push_str(&lines::found_nowhere(name, telling));
-        }
-    }
-    let summary = lines::summary(&Counts::of(&files), telling);
+    let anew = anew.map(|anew| telling.look.lines(None, &format!("{}: {anew}", input::STDIN))).unwrap_or_default();
     // Nobody is told when standard error itself is closed.
-    let _ = write!(errors, "{}{told}{summary}", prepared.left_out());
+    let _ = write!(errors, "{}{anew}{}", prepared.left_out(), lines::lines(&run, telling));
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     Ok(if fails { Outcome::Failed } else { Outcome::Done })
@@ -192,42 +189,41 @@ fn resource_list(manifest: &Manifest) -> Result<&Value, FnError> {
     };
     let version = list["apiVersion"].as_str().unwrap_or_default();
     match list["kind"].as_str() {
-        Some("ResourceList") if version.starts_with("config.kubernetes.io/") => Ok(list),
+        Some("ResourceList") if VERSIONS.contains(&version) && !list["items"].is_array() => {
+            error("a ResourceList without a list of items")
+        }
+        Some("ResourceList") if VERSIONS.contains(&version) => Ok(list),
         Some(kind) => error(&format!("a {kind}")),
         None => error("without a kind"),
     }
 }
 
-/// The manifest's text with `results` behind those that are there.
-fn with_results(manifest: &Manifest, results: Vec<KrmResult>) -> Result<String, FnError> {
+/// The manifest's text with `results` behind those that are there, and how it was written where that cost its comments.
+fn with_results(manifest: &Manifest, results: Vec<KrmResult>) -> Result<(String, Option<Written>), FnError> {
     let text = manifest.text(Side::After);
-    if results.is_empty() {
-        return Ok(text);
-    }
     let mut converted = Manifest::read(&manifest.name, text.as_bytes())?;
-    let old = converted.documents().first().and_then(|list| list.value(Side::Before)["results"].as_array().cloned());
-    let mut all = old.unwrap_or_default();
+    let Some(list) = converted.documents().first() else { return Ok((text, None)) };
+    // What is not clear must not be written; standard error has the results then.
+    if results.is_empty() || list.tolerated().is_some() {
+        return Ok((text, None));
+    }
+    let mut all = list.value(Side::Before)["results"].as_array().cloned().unwrap_or_default();
     all.extend(results.into_iter().map(|result| json!(result)));
     let path = PointerBuf::from_tokens(["results"]);
-    converted.apply(0, &Patch(vec![PatchOperation::Add(AddOperation { path, value: Value::Array(all) })]))?;
-    Ok(converted.text(Side::After))
+    let add = PatchOperation::Add(AddOperation { path, value: Value::Array(all) });
+    let written = converted.apply(0, &Patch(vec![add]))?;
+    Ok((converted.text(Side::After), Some(written).filter(|written| *written != Written::Edited)))
 }
 
-fn results(documents: &[DocumentOutcome], list: &Value, fails: bool) -> Vec<KrmResult> {
-    let mut results = Vec::new();
-    for document in documents {
-        let item = |path: &Pointer| item_of(path, list);
-        for told in &document.findings {
-            results.extend(item(&told.path).map(|(item, rest)| KrmResult::of(told, item, rest, fails)));
-        }
+fn results(run: &RunOutcome, list: &Value, fails: bool) -> Vec<KrmResult> {
+    let of = |told: &Told| KrmResult::of(told, item_of(&told.path, list), fails);
+    let mut results: Vec<_> = run.findings.iter().map(of).collect();
+    for document in run.files.iter().flat_map(|file| &file.documents) {
+        results.extend(document.findings.iter().map(of));
         for template in &document.templates {
-            let of_template = template.findings.iter().filter_map(|told| {
-                let (item, rest) = item(&told.path)?;
-                Some(KrmResult::of(told, item, rest, fails))
-            });
-            results.extend(of_template);
-            if let Some((item, rest)) = item(&template.path).filter(|_| template.changes()) {
-                results.push(KrmResult::converted(template, item, rest));
+            results.extend(template.findings.iter().map(of));
+            if let Some(item) = item_of(&template.path, list).filter(|_| template.changes()) {
+                results.push(KrmResult::converted(template, item));
             }
         }
     }
@@ -259,7 +255,7 @@ impl Config {
         let keys = match (config["apiVersion"].as_str(), config["kind"].as_str()) {
             (None, None) if config.is_null() => return Ok(Self::default()),
             (Some("v1"), Some("ConfigMap")) => &config["data"],
-            (Some(version), Some("NativeSidecar")) if version.starts_with("native-sidecar.io/") => &config["spec"],
+            (Some("native-sidecar.io/v1alpha1"), Some("NativeSidecar")) => &config["spec"],
             _ => {
                 let what =
                     "expected a ConfigMap (v1) with data, or a NativeSidecar (native-sidecar.io/v1alpha1) with a \
@@ -278,7 +274,8 @@ impl Config {
     fn read(keys: &Map<String, Value>) -> Result<Self, String> {
         let mut config = Self::default();
         for (key, value) in keys {
-            let text = as_text(value).ok_or_else(|| format!("{key}: expected a text or a list of texts"))?;
+            let text =
+                as_text(value).ok_or_else(|| format!("{key}: expected a text or a list of texts; quote a number"))?;
             match key.as_str() {
                 "containers" => {
                     container_names(&text).map_err(|error| format!("containers: {error}"))?;
@@ -311,7 +308,6 @@ fn as_text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Bool(value) => Some(value.to_string()),
-        Value::Number(value) => Some(value.to_string()),
         Value::Array(items) => Some(items.iter().map(Value::as_str).collect::<Option<Vec<_>>>()?.join(",")),
         _ => None,
     }
@@ -320,46 +316,64 @@ fn as_text(value: &Value) -> Option<String> {
 // === impl KrmResult ===
 
 impl KrmResult {
-    fn of(told: &Told, item: &Value, field: String, fails: bool) -> Self {
-        let container = told.container.as_ref().map(|name| format!("container {name:?}: ")).unwrap_or_default();
+    /// `item` is the one that it is about, with the way in it; `None` where it is about all.
+    fn of(told: &Told, item: Option<(&Value, String)>, fails: bool) -> Self {
         let severity = match told.level {
+            _ if told.accepted => "info",
             Level::Note => "info",
-            Level::Warning => "warning",
             // What does not fail is no error, whoever runs the function says.
-            Level::Blocker | Level::Fatal | Level::Error if told.accepted || !fails => "warning",
-            Level::Blocker | Level::Fatal | Level::Error => "error",
+            level if level > Level::Warning && fails => "error",
+            _ => "warning",
         };
-        let mut result = Self::about(item, field, severity, format!("{}: {container}{}", told.code, told.message));
+        let accepted = if told.accepted { "accepted: " } else { "" };
+        let mut result = Self::about(item, severity, format!("{}: {accepted}{}", told.code, told.sentence()));
         result.tags.extend([("code", told.code.clone()), ("severity", told.level.to_string())]);
         result.tags.extend(told.container.clone().map(|name| ("container", name)));
         result
     }
 
-    fn converted(template: &TemplateOutcome, item: &Value, field: String) -> Self {
+    fn converted(template: &TemplateOutcome, item: (&Value, String)) -> Self {
         let moved: Vec<_> = template.moved.iter().map(ToString::to_string).collect();
-        let mut result = Self::about(item, field, "info", format!("moved {}", moved.join(", ")));
+        let mut result = Self::about(Some(item), "info", format!("moved {}", moved.join(", ")));
         result.tags.insert("decision", template.decision.as_str().to_owned());
         result
     }
 
-    fn about(item: &Value, field: String, severity: &'static str, message: String) -> Self {
-        let metadata = &item["metadata"];
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let annotation = |name: &str| {
-            let both = ["internal.config.kubernetes.io", "config.kubernetes.io"];
-            both.iter().find_map(|prefix| metadata["annotations"][format!("{prefix}/{name}")].as_str())
+    fn about(item: Option<(&Value, String)>, severity: &'static str, message: String) -> Self {
+        let (resource_ref, file, field) = match item {
+            Some((item, path)) => {
+                (Some(ResourceRef::of(item)), FileRef::of(item), Some(path).filter(|path| !path.is_empty()))
+            }
+            None => (None, None, None),
         };
-        let file = annotation("path").map(|path| FileRef {
-            path: path.to_owned(),
-            index: annotation("index").and_then(|index| index.parse().ok()),
-        });
-        let resource_ref = ResourceRef {
+        Self { message, severity, resource_ref, field: field.map(|path| Field { path }), file, tags: BTreeMap::new() }
+    }
+}
+
+// === impl ResourceRef ===
+
+impl ResourceRef {
+    fn of(item: &Value) -> Self {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Self {
             api_version: text(&item["apiVersion"]),
             kind: text(&item["kind"]),
-            namespace: text(&metadata["namespace"]),
-            name: text(&metadata["name"]),
+            namespace: text(&item["metadata"]["namespace"]),
+            name: text(&item["metadata"]["name"]),
+        }
+    }
+}
+
+// === impl FileRef ===
+
+impl FileRef {
+    /// What kustomize and kpt note on an item.
+    fn of(item: &Value) -> Option<Self> {
+        let annotation = |name: &str| {
+            let both = ["internal.config.kubernetes.io", "config.kubernetes.io"];
+            both.iter().find_map(|prefix| item["metadata"]["annotations"][format!("{prefix}/{name}")].as_str())
         };
-        let field = Some(field).filter(|path| !path.is_empty()).map(|path| Field { path });
-        Self { message, severity, resource_ref, field, file, tags: BTreeMap::new() }
+        let index = annotation("index").and_then(|index| index.parse().ok());
+        annotation("path").map(|path| Self { path: path.to_owned(), index })
     }
 }

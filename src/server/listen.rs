@@ -19,8 +19,8 @@ const RECEIVE_BUFFER: usize = 16 * 1024;
 /// The same until the client reads it.
 const SEND_BUFFER: usize = 16 * 1024;
 
-/// What a machine without IPv6 says when asked for a socket of it (Linux).
-const EAFNOSUPPORT: i32 = 97;
+/// What a machine without IPv6 says when asked for a socket of it.
+const EAFNOSUPPORT: i32 = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
 
 /// How often a port is looked for that is free at all of several addresses.
 const ATTEMPTS: usize = 16;

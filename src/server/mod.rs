@@ -383,7 +383,7 @@ fn install(store: &CertificateStore, certificate: &Path, key: &Path, contents: &
 
 fn throw_away(store: &CertificateStore, ca: Option<&Path>) -> Result<(), Error> {
     let pem = throwaway::install(store)?;
-    tracing::warn!("serving with a throw-away certificate, for trying things out on this machine only");
+    tracing::warn!("serving with a throw-away certificate, for trying things out only");
     let Some(path) = ca else { return Ok(()) };
     fs::write(path, pem).map_err(|source| Error::WriteAuthority { path: path.to_owned(), source })?;
     tracing::info!(path = %path.display(), "the CA of the throw-away certificate is here");

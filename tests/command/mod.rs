@@ -15,6 +15,10 @@ pub(crate) fn run(arguments: &[&str], input: impl AsRef<[u8]>) -> Output {
 /// Runs any command, with `input` on its standard input.
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 pub(crate) fn given(mut command: Command, input: impl AsRef<[u8]>) -> Output {
+    // Whoever runs the tests may have them set.
+    for name in ["CLICOLOR_FORCE", "COLUMNS", "NATIVE_SIDECAR_CATALOGUE", "NO_COLOR"] {
+        command.env_remove(name);
+    }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     if let Err(error) = child.stdin.take().unwrap().write_all(input.as_ref()) {

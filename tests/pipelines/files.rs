@@ -1,7 +1,11 @@
 //! Files and folders.
 
 use crate::{CONFIG_MAP, CONVERTED, Folder, JOB, LEFT, run};
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::{ffi::OsStrExt, fs::PermissionsExt},
+};
 
 const CHART: &[(&str, &str)] = &[
     ("Chart.yaml", "apiVersion: v2\nname: shop\nversion: 1.0.0\n"),
@@ -47,7 +51,7 @@ fn a_file_that_cannot_be_read_keeps_all_from_being_written() {
     assert_eq!(folder.text("a.yaml"), JOB);
     let kept = run(&[&["convert", "--in-place", "--keep-going"], &all[..]].concat(), "");
     assert_eq!(kept.code, 1, "{}", kept.err);
-    assert!(kept.err.contains("2 documents could not be read"), "{}", kept.err);
+    assert!(kept.err.contains("; 2 errors"), "{}", kept.err);
     assert_eq!((folder.text("a.yaml").as_str(), folder.text("b.yaml").as_str()), (CONVERTED, "a: b: c\n"));
 }
 
@@ -92,7 +96,9 @@ fn what_is_no_manifest_is_passed_over_in_a_folder_and_refused_by_name() {
     let found = run(&["convert", "-R", "--check", "-v", &folder.name("")], "");
     assert_eq!(found.code, 2, "{}", found.err);
     assert!(
-        found.err.contains("templates/web.yaml: passed over: ") && found.err.contains("helm template"),
+        found.err.contains("passed over: ")
+            && found.err.contains("templates/web.yaml:1:7: ")
+            && found.err.contains("helm template"),
         "{}",
         found.err
     );
@@ -135,6 +141,77 @@ fn many_files_come_out_in_their_order() {
     let expected: Vec<_> = (0..100).map(|number| format!("pi{number}")).collect();
     assert_eq!(found, expected);
     assert_eq!(run.err.matches(": moved sidecar to initContainers[0]\n").count(), 100);
+}
+
+/// What cannot be shown of a name is no reason to write elsewhere.
+#[test]
+fn a_name_that_is_no_text_is_written_back_where_it_was_read() {
+    let folder = Folder::with(&[("\u{fffd}.yaml", CONFIG_MAP)]);
+    let odd = folder.path("").join(OsStr::from_bytes(b"\xff.yaml"));
+    fs::write(&odd, JOB).unwrap();
+    assert_eq!(run(&["convert", "-R", "--in-place", &folder.name("")], "").code, 0);
+    assert_eq!(fs::read_to_string(&odd).unwrap(), CONVERTED);
+    assert_eq!(folder.text("\u{fffd}.yaml"), CONFIG_MAP);
+}
+
+#[test]
+fn what_is_read_only_is_not_replaced_and_nothing_else_is_written() {
+    let folder = Folder::with(&[("a.yaml", JOB), ("b.yaml", JOB)]);
+    fs::set_permissions(folder.path("b.yaml"), fs::Permissions::from_mode(0o444)).unwrap();
+    let refused = run(&["convert", "-R", "--in-place", &folder.name("")], "");
+    assert_eq!(refused.code, 1, "{}", refused.err);
+    assert!(refused.err.contains("b.yaml: it is read-only"), "{}", refused.err);
+    assert_eq!((folder.text("a.yaml").as_str(), fs::read_dir(folder.path("")).unwrap().count()), (JOB, 2));
+}
+
+#[test]
+fn links_in_a_folder_are_not_followed_and_a_file_counts_once() {
+    let folder = Folder::with(&[("out/job.yaml", JOB), ("in/job.yaml", JOB)]);
+    std::os::unix::fs::symlink(folder.path("out/job.yaml"), folder.path("in/link.yaml")).unwrap();
+    let twice = run(&["convert", "-R", "--in-place", &folder.name("in"), &folder.name("in/job.yaml")], "");
+    assert!(twice.code == 0 && twice.err.contains("\n1 document, 1 pod template: 1 converted, "), "{}", twice.err);
+    assert_eq!((folder.text("out/job.yaml").as_str(), folder.text("in/job.yaml").as_str()), (JOB, CONVERTED));
+}
+
+#[test]
+fn a_folder_with_nothing_to_read_is_an_error() {
+    let folder = Folder::with(&[("out/job.yaml", JOB), (".gitignore", "out/*\n"), ("empty/notes.txt", "")]);
+    for name in ["out", "empty"] {
+        let refused = run(&["convert", "-R", "--check", &folder.name(name)], "");
+        assert_eq!(refused.code, 1, "{name}: {}", refused.err);
+        assert!(refused.err.contains("has no file that ends in .yaml"), "{}", refused.err);
+    }
+}
+
+/// What is found beside manifests does not become part of the stream.
+#[test]
+fn only_manifests_of_a_folder_are_printed() {
+    let others = [("values.yaml", "replicas: 1\n"), ("package.json", "{\"name\": \"x\"}\n")];
+    let folder = Folder::with(&[&others[..], &[("job.yaml", JOB)]].concat());
+    let printed = run(&["convert", "-R", "-v", &folder.name("")], "");
+    assert_eq!((printed.code, printed.out.as_str()), (0, CONVERTED), "{}", printed.err);
+    assert!(printed.err.contains("values.yaml: document 1: this is no Kubernetes object"), "{}", printed.err);
+}
+
+/// A document that is a template does not hide the one beside it.
+#[test]
+fn what_can_be_read_beside_a_template_is_converted() {
+    let template = "---\nkind: {{ .Values.kind }}\n";
+    let folder = Folder::with(&[("mixed.yaml", &format!("{JOB}{template}"))]);
+    let written = run(&["convert", "-R", "--in-place", "-v", &folder.name("")], "");
+    assert_eq!(written.code, 0, "{}", written.err);
+    assert!(written.err.contains("passed over: ") && written.err.contains("helm template"), "{}", written.err);
+    assert_eq!(folder.text("mixed.yaml"), format!("{CONVERTED}{template}"));
+}
+
+#[test]
+fn what_cannot_be_passed_on_in_another_format_is_refused() {
+    let broken = format!("{JOB}---\na: [\n");
+    for (options, input) in [(&["-o", "json"][..], broken.as_bytes()), (&[], b"a: \xe9\n")] {
+        let refused = run(&[&["convert", "--keep-going"], options].concat(), input);
+        assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{}", refused.err);
+        assert!(refused.err.contains("cannot be passed on in this output"), "{}", refused.err);
+    }
 }
 
 #[test]

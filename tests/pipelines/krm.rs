@@ -107,6 +107,16 @@ fn the_config_may_ask_for_containers_and_versions() {
     assert!(old.out.contains("kubelet-too-old") && !old.out.contains("restartPolicy"), "{}", old.out);
 }
 
+/// `kubectl` takes a key that stands twice, and what is not clear is not written.
+#[test]
+fn a_list_that_is_not_clear_and_does_not_change_comes_out_as_it_came_in() {
+    let list = LIST.replace("          native-sidecar.io/containers: proxy", "          a: b");
+    let list = list.replace("    name: web\n- api", "    name: web\n    name: web # twice\n- api");
+    let run = run(&["fn", "--containers", "zzz"], &list);
+    assert_eq!((run.code, run.out), (0, list), "{}", run.err);
+    assert!(run.err.contains("zzz"), "{}", run.err);
+}
+
 #[test]
 fn a_list_with_nothing_to_do_comes_out_as_it_came_in() {
     let list = LIST.replace("native-sidecar.io/containers: proxy", "a: b");
@@ -126,6 +136,11 @@ fn a_list_with_nothing_to_do_comes_out_as_it_came_in() {
     "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems: []\nfunctionConfig: {apiVersion: v1, kind: ConfigMap, data: {container: a}}\n",
     "functionConfig: there is no key \"container\""
 )]
+#[case::a_number(
+    "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems: []\nfunctionConfig: {apiVersion: native-sidecar.io/v1alpha1, kind: NativeSidecar, spec: {kubernetes: 1.30}}\n",
+    "functionConfig: kubernetes: expected a text or a list of texts; quote a number"
+)]
+#[case::no_items("apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems: {}\n", "without a list of items")]
 #[case::another_value(
     "apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems: []\nfunctionConfig: {apiVersion: v1, kind: ConfigMap, data: {known: maybe}}\n",
     "functionConfig: known: expected true or false"

@@ -96,7 +96,7 @@ fn sarif_has_rules_places_and_what_is_accepted() {
         for text in ["shortDescription", "fullDescription", "help"] {
             assert!(!rule[text]["text"].as_str().unwrap().trim().is_empty(), "{rule}");
         }
-        assert_eq!(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], *file);
+        assert_eq!(result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"], format!("file://{file}"));
     }
     let of = |code: &str| results.iter().filter(|result| result["ruleId"] == code).collect::<Vec<_>>();
     let [left, accepted] = &*of("host-port") else { panic!("one is left, and one accepts: {results:?}") };
@@ -115,11 +115,8 @@ fn github_shows_each_finding_at_its_line() {
     let line = stream().lines().position(|line| line.contains("name: proxy")).unwrap() + 1;
     let error = format!("::error file={file},line={line},col=5,title=host-port::Pod/shop/left: container \"proxy\": ");
     assert!(text.contains(&error), "{text}");
-    assert!(
-        text.contains(",title=host-port::Pod/shop/accepts: ")
-            && !text.contains("::error file={file},title=host-port::Pod/shop/accepts"),
-        "{text}"
-    );
+    let accepted = text.lines().find(|line| line.contains("title=host-port::Pod/shop/accepts: ")).unwrap();
+    assert!(accepted.starts_with("::notice "), "{accepted}");
     assert!(text.lines().all(|line| line.starts_with("::")), "{text}");
 }
 
@@ -136,6 +133,30 @@ fn junit_has_a_test_for_each_pod_template() {
     assert_eq!(failure.attribute("type"), Some("host-port"));
     assert_eq!(failure.parent().unwrap().attribute("name"), Some("document 3: Pod/shop/left"));
     assert_eq!(elements("error").len(), 1, "{text}");
+}
+
+#[rstest]
+#[case("json")]
+#[case("sarif")]
+#[case("github")]
+#[case("junit")]
+fn a_name_that_no_pod_has_is_in_the_report_and_counts(#[case] format: &str) {
+    let report = format!("{format}=-");
+    let told = run(&["convert", "--containers", "zzz", "--fail-on", "warning", "--report", &report], JOB);
+    assert_eq!(told.code, 2, "{}", told.err);
+    assert!(told.out.contains("zzz") && told.out.contains("name-not-found"), "{}", told.out);
+}
+
+#[rstest]
+#[case::an_input("job.yaml", "r")]
+#[case::another_report("r", "r")]
+fn a_report_overwrites_no_input_and_no_other_report(#[case] first: &str, #[case] second: &str) {
+    let folder = Folder::with(&[("job.yaml", JOB)]);
+    let [first, second] = [first, second].map(|name| folder.name(name));
+    let (first, second) = (format!("json={first}"), format!("sarif={second}"));
+    let refused = run(&["convert", &folder.name("job.yaml"), "--report", &first, "--report", &second], "");
+    assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{}", refused.err);
+    assert_eq!(folder.text("job.yaml"), JOB);
 }
 
 #[test]

@@ -74,13 +74,13 @@ impl Fault {
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
-            Self::Encoding => "not-utf-8",
-            Self::Syntax => "not-yaml",
+            Self::Encoding => "encoding",
+            Self::Syntax => "syntax",
             Self::Template => "unrendered-template",
             Self::Duplicate => "duplicate-key",
-            Self::Ambiguous => "ambiguous-yaml",
+            Self::Ambiguous => "ambiguous",
             Self::NoJson => "no-json",
-            Self::Limit => "too-large",
+            Self::Limit => "limit",
             Self::NotAnObject => "not-an-object",
         }
     }
@@ -93,13 +93,6 @@ impl ManifestError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         self.fault.code()
-    }
-
-    /// Whether the file is likely no manifest at all, so that who looks through a folder can pass it by: it is no text, a
-    /// template, or holds something else than objects.
-    #[must_use]
-    pub fn is_no_manifest(&self) -> bool {
-        matches!(self.fault, Fault::Encoding | Fault::Template | Fault::NotAnObject)
     }
 }
 

@@ -1,6 +1,6 @@
 //! From which severity on a finding makes a run fail.
 
-use super::outcome::{FileOutcome, Level, TemplateOutcome};
+use super::outcome::{Level, RunOutcome, TemplateOutcome};
 use clap::ValueEnum;
 
 /// From which severity on a finding makes a run fail.
@@ -19,14 +19,11 @@ pub enum FailOn {
 // === impl FailOn ===
 
 impl FailOn {
-    /// Whether what came of `files` is a failure. What a pod accepts is none.
+    /// Whether what came of the run is a failure. What a pod accepts is none.
     #[must_use]
-    pub fn fails(self, files: &[FileOutcome]) -> bool {
-        let any_from = |level| {
-            let mut told = files.iter().flat_map(FileOutcome::told).filter(|told| !told.accepted);
-            told.any(|told| told.level >= level)
-        };
-        let any_left = || files.iter().flat_map(FileOutcome::templates).any(TemplateOutcome::is_left);
+    pub fn fails(self, run: &RunOutcome) -> bool {
+        let any_from = |level| run.told().filter(|told| !told.accepted).any(|told| told.level >= level);
+        let any_left = || run.templates().any(TemplateOutcome::is_left);
         match self {
             Self::Never => false,
             // Blockers of a pod that is only observed leave nothing.

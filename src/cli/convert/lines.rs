@@ -1,8 +1,8 @@
 //! What came of manifests, in lines for people.
 
-use super::outcome::{DocumentOutcome, FileOutcome, Level, TemplateOutcome, Told, Unread};
+use super::outcome::{DocumentOutcome, FileOutcome, Level, RunOutcome, TemplateOutcome, Told, Unread};
 use crate::cli::look::Look;
-use native_sidecar_core::{conversion::Decision, findings::Code, text::one_line};
+use native_sidecar_core::{conversion::Decision, text::one_line};
 use native_sidecar_manifest::Position;
 use std::fmt::Write as _;
 
@@ -47,8 +47,8 @@ pub struct Counts {
     /// Left because of a finding.
     pub left: usize,
     /// Files that were found in a folder and are no manifests.
-    pub skipped: usize,
-    /// Documents that cannot be read.
+    pub passed_over: usize,
+    /// Files and documents that cannot be read.
     pub unreadable: usize,
 }
 
@@ -60,12 +60,15 @@ struct Lines<'o> {
     document: Option<&'o DocumentOutcome>,
 }
 
-/// The lines about `files`, and what they come to.
+/// All there is to tell about `run`, with its totals.
 #[must_use]
-pub fn lines(files: &[FileOutcome], telling: Telling) -> String {
-    let mut lines = String::new();
-    for file in files {
-        lines.push_str(&Lines::of(file, telling));
+pub fn lines(run: &RunOutcome, telling: Telling) -> String {
+    let mut lines: String = run.files.iter().map(|file| Lines::of(file, telling)).collect();
+    for told in &run.findings {
+        lines.push_str(&telling.look.lines(Some(told.level), &one_line(&told.to_string())));
+    }
+    if telling.verbosity != Verbosity::Quiet {
+        lines.push_str(&summary(&Counts::of(run), telling));
     }
     lines
 }
@@ -77,20 +80,9 @@ pub fn errors<'e>(errors: impl IntoIterator<Item = &'e Unread>, telling: Telling
     errors.into_iter().map(line).collect()
 }
 
-/// A line about a name that was given for all pods, and that none of them has.
-#[must_use]
-pub fn found_nowhere(name: &str, telling: Telling) -> String {
-    let what = format!(
-        "warning {}: --containers: no pod that was read has a container {name:?}; check the name",
-        Code::NameNotFound
-    );
-    telling.look.lines(Some(Level::Warning), &one_line(&what))
-}
-
 /// The last line.
-#[must_use]
-pub fn summary(counts: &Counts, telling: Telling) -> String {
-    let Counts { documents, converted, nothing_to_do, not_requested, observed, left, skipped, unreadable } = counts;
+fn summary(counts: &Counts, telling: Telling) -> String {
+    let Counts { documents, converted, nothing_to_do, not_requested, observed, left, passed_over, unreadable } = counts;
     let templates = counts.templates();
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let converted_word = if telling.check { "would be converted" } else { "converted" };
@@ -105,10 +97,10 @@ pub fn summary(counts: &Counts, telling: Telling) -> String {
         add(format_args!(", {observed} only observed"));
     }
     if *unreadable > 0 {
-        add(format_args!("; {unreadable} document{} could not be read", plural(*unreadable)));
+        add(format_args!("; {unreadable} error{}", plural(*unreadable)));
     }
-    if *skipped > 0 {
-        add(format_args!("; {skipped} other file{} passed over", plural(*skipped)));
+    if *passed_over > 0 {
+        add(format_args!("; {passed_over} other file{} passed over", plural(*passed_over)));
     }
     telling.look.lines(None, &line)
 }
@@ -116,13 +108,13 @@ pub fn summary(counts: &Counts, telling: Telling) -> String {
 // === impl Counts ===
 
 impl Counts {
-    /// What `files` come to.
+    /// What a run comes to.
     #[must_use]
-    pub fn of(files: &[FileOutcome]) -> Self {
+    pub fn of(run: &RunOutcome) -> Self {
         let mut counts = Self::default();
-        for file in files {
+        for file in &run.files {
             counts.documents += file.documents.len();
-            counts.skipped += usize::from(file.skipped.is_some());
+            counts.passed_over += usize::from(file.is_passed_over());
             counts.unreadable += file.errors.len();
             file.templates().for_each(|template| counts.add(template.decision));
         }
@@ -151,8 +143,8 @@ impl Counts {
 impl<'o> Lines<'o> {
     fn of(file: &'o FileOutcome, telling: Telling) -> String {
         let mut lines = Self { out: String::new(), telling, file, document: None };
-        if let Some(why) = file.skipped.as_ref().filter(|_| telling.verbosity == Verbosity::Verbose) {
-            lines.push(None, &format!("{}: passed over: {why}", file.name));
+        for other in file.passed_over.iter().filter(|_| telling.verbosity == Verbosity::Verbose) {
+            lines.push(None, &format!("passed over: {other}"));
         }
         lines.out.push_str(&errors(&file.errors, telling));
         for document in &file.documents {
@@ -180,12 +172,11 @@ impl<'o> Lines<'o> {
             Decision::WouldConvert => format!("only observed; would be converted: {}", moved()),
             Decision::WouldBlock => "only observed; would be left as it is".to_owned(),
         };
-        let moved = template.moved.first().and_then(|moved| moved.position);
-        self.line(None, &object, &what, moved.or(template.position));
+        self.line(None, &object, &what, template.place());
     }
 
     fn told(&mut self, object: &str, told: &Told) {
-        if told.level > Level::Note || self.telling.verbosity == Verbosity::Verbose {
+        if told.level > Level::Note && !told.accepted || self.telling.verbosity == Verbosity::Verbose {
             let own = told.object.as_ref().map(ToString::to_string);
             let object = own.as_deref().unwrap_or(object);
             self.line(Some(told.level), object, &told.to_string(), told.position);

@@ -3,6 +3,7 @@
 //! | File | What it does |
 //! |---|---|
 //! | `sources` | which files are read |
+//! | `item` | one input, from its bytes to what came of it |
 //! | `work` | one manifest, converted in memory |
 //! | `fail_on` | when a run fails |
 //! | `outcome` | what came of it, as data |
@@ -10,6 +11,7 @@
 //! | `output` | the manifests, printed or written back |
 
 pub mod fail_on;
+mod item;
 pub mod lines;
 pub mod outcome;
 pub mod output;
@@ -19,8 +21,7 @@ pub mod work;
 
 use super::{
     asked::Asked,
-    codes::OTHER_COMMAND,
-    input::{self, InputError},
+    input,
     look::Look,
     offline::OfflineError,
     report::{ReportError, Subject, Target},
@@ -28,21 +29,22 @@ use super::{
 };
 use clap::Args;
 use fail_on::FailOn;
-use json_patch::jsonptr::PointerBuf;
-use lines::{Counts, Telling, Verbosity};
+use item::Item;
+use lines::{Telling, Verbosity};
 use native_sidecar_core::conversion::Settings;
-use native_sidecar_manifest::{Document, Fault, Manifest, ManifestError, Search, Side, Special};
-use outcome::{FileOutcome, Unread};
+use native_sidecar_manifest::{Manifest, ManifestError, Search};
+use outcome::{FileOutcome, RunOutcome, Unread};
 use output::{Output, WriteError};
 use progress::Progress;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
-use sources::{Source, SourceError};
+use sources::{Source, SourceError, Sources};
 use std::{
+    collections::HashSet,
     io::{self, ErrorKind, Read, Write, stderr, stdout},
     path::PathBuf,
     process::ExitCode,
 };
-use work::{WorkError, convert_manifest, found_nowhere};
+use work::WorkError;
 
 /// Convert manifests offline, as the webhook would convert their pods.
 ///
@@ -57,7 +59,7 @@ use work::{WorkError, convert_manifest, found_nowhere};
 #[derive(Args, Debug)]
 #[command(after_help = "Exit status:
   0  converted, or nothing to do; pods that are only observed (native-sidecar.io/mode) are left and told of
-  1  an error; nothing is written (with --keep-going: all else is)
+  1  an error; nothing is written but reports (with --keep-going: all else is)
   2  a pod was left as it is because of a blocker, all else is converted and written; see --fail-on and --blocked-ok;
      with --check also: something would change
 
@@ -67,12 +69,13 @@ Examples:
   native-sidecar convert -R --in-place deploy/
   native-sidecar convert -R --check --report sarif=native-sidecar.sarif .")]
 pub struct ConvertArgs {
-    /// Files to read, in this order; `-` is standard input, which is also read when none is given. Folders with -R.
+    /// Files to read, in this order; `-` is standard input. When none is given, it is standard input, and with -R the
+    /// current folder.
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
     /// Also read what is in folders: the files that end in .yaml, .yml or .json, less hidden ones and those that a
-    /// .gitignore or .ignore names. Files in there that are no manifests are passed over.
+    /// .gitignore or .ignore names. Links are not followed, and files in there that are no manifests are passed over.
     #[arg(short = 'R', long)]
     recursive: bool,
 
@@ -104,9 +107,9 @@ pub struct ConvertArgs {
     #[arg(long, conflicts_with = "fail_on")]
     blocked_ok: bool,
 
-    /// Also write a report for machines; may be given several times. FORMAT is json, sarif, github or junit; FILE `-` is
-    /// standard output, where then nothing else goes.
-    #[arg(long, value_name = "FORMAT=FILE")]
+    /// Also write a report for machines; may be given several times. FORMAT is json, sarif, github or junit; FILE `-`, or
+    /// none, is standard output, where then nothing else goes.
+    #[arg(long, value_name = "FORMAT[=FILE]")]
     report: Vec<Target>,
 
     /// Also print notes, and a line for each pod template, whatever became of it.
@@ -149,7 +152,7 @@ pub enum ConvertError {
     #[error("{0}")]
     Unread(Unread),
     /// Several inputs, or documents in them, could not be read; each has been told.
-    #[error("{count} documents could not be read, so nothing was written; --keep-going writes all else")]
+    #[error("{count} errors, so nothing was written; --keep-going writes all else")]
     SeveralUnread {
         /// How many.
         count: usize,
@@ -174,65 +177,55 @@ pub enum ConvertError {
     Output(io::Error),
 }
 
-/// What every object says.
-const API_VERSION: &[u8] = b"apiVersion";
-
-/// One input on its way: its manifest, where it is one, and what came of it.
-struct Item {
-    manifest: Option<Manifest>,
-    outcome: FileOutcome,
-}
-
 /// Runs the command.
 ///
 /// # Errors
 ///
-/// When an input cannot be read or is no manifest, or the output cannot be written. Nothing has then been written but
-/// the reports.
+/// When an input cannot be read or is no manifest, or the output cannot be written.
 pub fn run(
     args: &ConvertArgs,
     stdin: &mut dyn Read,
     stdout: &mut dyn Write,
     stderr: &mut dyn Write,
 ) -> Result<Outcome, ConvertError> {
-    args.check_arguments()?;
-    let sources = sources::sources(&args.files, args.recursive)?;
-    if args.in_place && sources.iter().any(Source::is_stdin) {
-        return Err(ConvertError::Arguments("standard input cannot be written back; name the files for --in-place"));
-    }
+    let sources = Sources::of(&args.files, args.recursive)?;
+    args.check_arguments(&sources)?;
     let prepared = args.asked.prepare()?;
     let settings = prepared.settings();
     let search = args.asked.search();
     let items = convert_all(&sources, stdin, &search, settings)?;
     let (manifests, files): (Vec<_>, Vec<_>) = items.into_iter().map(|item| (item.manifest, item.outcome)).unzip();
-    let manifests: Vec<_> = manifests.into_iter().flatten().collect();
-    let outcome = args.outcome(&files);
-    let refused = if args.keep_going { None } else { refused(&files) };
+    let (paths, manifests): (Vec<_>, Vec<_>) = manifests.into_iter().flatten().unzip();
+    let run = RunOutcome::of(files, &search, settings.containers);
+    let outcome = args.outcome(&run);
+    let refused = if args.keep_going { None } else { refused(&run) };
     // What is told comes first: whoever closes standard output early still gets it. Nobody is told when standard error
     // itself is closed.
     let explained = if args.explain { explained(&manifests, settings)? } else { String::new() };
-    let told = if refused.is_some() { args.told_unread(&files) } else { args.told(&files, settings) };
+    let told = if refused.is_some() { args.told_unread(&run) } else { lines::lines(&run, args.telling(&run)) };
     let _ = write!(stderr, "{explained}{}{told}", prepared.left_out());
-    let exit_code = if refused.is_some() { Outcome::Unread.code() } else { outcome.code() };
-    for report in &args.report {
-        report.write(Subject { files: &files, check: args.check, exit_code }, stdout)?;
-    }
-    match refused {
+    let reports = args.report.iter().map(Target::open).collect::<Result<Vec<_>, _>>()?;
+    let written = match refused {
         Some(error) => Err(error),
-        None => args.write(&manifests, &files, stdout).map(|()| outcome),
+        None => args.write(&paths, &manifests, &run, stdout),
+    };
+    let exit_code = if written.is_err() { Outcome::Unread.code() } else { outcome.code() };
+    for report in reports {
+        report.write(Subject { run: &run, check: args.check, exit_code }, stdout)?;
     }
+    written.map(|()| outcome)
 }
 
 /// Reads and converts everything, several files side by side.
 fn convert_all(
-    sources: &[Source],
+    sources: &Sources,
     stdin: &mut dyn Read,
     search: &Search,
     settings: Settings<'_>,
 ) -> Result<Vec<Item>, ConvertError> {
-    let progress = Progress::of(sources.len());
+    let progress = Progress::of(sources.inputs.len());
     // Standard input is one, and nobody else's.
-    let piped = sources.iter().find(|source| source.is_stdin()).map(|source| source.read(stdin)).transpose();
+    let piped = sources.inputs.iter().find(|source| source.is_stdin()).map(|source| source.read(stdin)).transpose();
     let piped = piped.map_err(SourceError::Input)?;
     let convert = |source: &Source| {
         let read = match &piped {
@@ -243,12 +236,16 @@ fn convert_all(
         progress.step();
         item
     };
-    sources.par_iter().map(convert).collect()
+    let mut items = sources.inputs.par_iter().map(convert).collect::<Result<Vec<_>, _>>()?;
+    let closed =
+        sources.closed.iter().map(|(folder, why)| Item::unread(folder.display().to_string(), Unread::of_file(why)));
+    items.extend(closed);
+    Ok(items)
 }
 
 /// Why nothing is written, where something cannot be read.
-fn refused(files: &[FileOutcome]) -> Option<ConvertError> {
-    let mut errors = files.iter().flat_map(|file| &file.errors);
+fn refused(run: &RunOutcome) -> Option<ConvertError> {
+    let mut errors = run.errors();
     let first = errors.next()?;
     Some(match errors.count() {
         0 => ConvertError::Unread(first.clone()),
@@ -265,20 +262,29 @@ fn explained(manifests: &[Manifest], settings: Settings<'_>) -> Result<String, C
 // === impl ConvertArgs ===
 
 impl ConvertArgs {
-    fn check_arguments(&self) -> Result<(), ConvertError> {
+    fn check_arguments(&self, sources: &Sources) -> Result<(), ConvertError> {
+        let error = |text| Err(ConvertError::Arguments(text));
         let reports = self.report.iter().filter(|report| report.is_stdout()).count();
         if reports > 1 || reports == 1 && self.output.is_some() {
-            return Err(ConvertError::Arguments("only one thing can go to standard output; give the report a file"));
+            return error("only one thing can go to standard output; give the report a file");
         }
         if self.check && matches!(self.output, Some(Output::Yaml | Output::Json)) {
-            return Err(ConvertError::Arguments("--check prints no manifests; give -o diff or -o patch, or no -o"));
+            return error("--check prints no manifests; give -o diff or -o patch, or no -o");
+        }
+        if self.in_place && sources.inputs.iter().any(Source::is_stdin) {
+            return error("standard input cannot be written back; name the files for --in-place");
+        }
+        let mut files = HashSet::new();
+        let mut of_reports = self.report.iter().filter(|report| !report.is_stdout());
+        if of_reports.any(|report| sources.has(&report.path) || !files.insert(&report.path)) {
+            return error("a report would overwrite an input or another report; give it a file of its own");
         }
         Ok(())
     }
 
-    fn telling(&self, files: &[FileOutcome]) -> Telling {
-        let documents: usize = files.iter().map(|file| file.documents.len()).sum();
-        let is_piped = matches!(files, [file] if file.name == input::STDIN);
+    fn telling(&self, run: &RunOutcome) -> Telling {
+        let documents: usize = run.files.iter().map(|file| file.documents.len()).sum();
+        let is_piped = matches!(&*run.files, [file] if file.name == input::STDIN);
         let verbosity = match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
             (false, false) => Verbosity::Normal,
@@ -287,49 +293,43 @@ impl ConvertArgs {
         Telling { verbosity, check: self.check, places: documents > 1 || !is_piped, look: Look::of(&stderr()) }
     }
 
-    fn told(&self, files: &[FileOutcome], settings: Settings<'_>) -> String {
-        let telling = self.telling(files);
-        let mut told = lines::lines(files, telling);
-        if settings.containers.is_some() {
-            for name in found_nowhere(files) {
-                told.push_str(&lines::found_nowhere(name, telling));
-            }
-        }
-        if !self.quiet {
-            told.push_str(&lines::summary(&Counts::of(files), telling));
-        }
-        told
-    }
-
     /// What is told where nothing is written; a single error is the command's own.
-    fn told_unread(&self, files: &[FileOutcome]) -> String {
-        let errors: Vec<_> = files.iter().flat_map(|file| &file.errors).collect();
-        if errors.len() == 1 { String::new() } else { lines::errors(errors, self.telling(files)) }
+    fn told_unread(&self, run: &RunOutcome) -> String {
+        if run.errors().count() == 1 { String::new() } else { lines::errors(run.errors(), self.telling(run)) }
     }
 
-    fn outcome(&self, files: &[FileOutcome]) -> Outcome {
+    fn outcome(&self, run: &RunOutcome) -> Outcome {
         let fail_on = if self.blocked_ok { FailOn::Never } else { self.fail_on };
-        let fails = fail_on.fails(files);
-        if files.iter().any(|file| !file.errors.is_empty()) {
+        if run.errors().next().is_some() {
             Outcome::Unread
-        } else if fails || self.check && files.iter().any(FileOutcome::changes) {
+        } else if fail_on.fails(run) || self.check && run.files.iter().any(FileOutcome::changes) {
             Outcome::Failed
         } else {
             Outcome::Done
         }
     }
 
-    /// Prints the manifests, or writes them back.
-    fn write(&self, manifests: &[Manifest], files: &[FileOutcome], out: &mut dyn Write) -> Result<(), ConvertError> {
+    /// Prints the manifests, or writes them back to `paths`.
+    fn write(
+        &self,
+        paths: &[PathBuf],
+        manifests: &[Manifest],
+        run: &RunOutcome,
+        out: &mut dyn Write,
+    ) -> Result<(), ConvertError> {
         if self.in_place {
-            let changed = |manifest: &&Manifest| manifest.is_changed();
-            return Ok(manifests.iter().filter(changed).try_for_each(output::write_back)?);
+            let changed = paths.iter().zip(manifests).filter(|(_, manifest)| manifest.is_changed());
+            return Ok(output::write_back(changed)?);
         }
         let prints = !self.check && !self.report.iter().any(Target::is_stdout);
         let Some(format) = self.output.or_else(|| prints.then(|| output::default_output(manifests))) else {
             return Ok(());
         };
-        let mut text = output::rendered(manifests, files, format)?;
+        if output::loses(manifests, run, format) {
+            let text = "what cannot be read cannot be passed on in this output; give no -o, or leave the input out";
+            return Err(ConvertError::Arguments(text));
+        }
+        let mut text = output::rendered(manifests, &run.files, format)?;
         if format == Output::Diff {
             text = output::painted(&text, Look::of(&stdout()));
         }
@@ -338,73 +338,6 @@ impl ConvertArgs {
             _ => Ok(()),
         }
     }
-}
-
-// === impl Item ===
-
-impl Item {
-    fn of(
-        source: &Source,
-        read: Result<(String, Vec<u8>), InputError>,
-        search: &Search,
-        settings: Settings<'_>,
-    ) -> Result<Self, ConvertError> {
-        let (name, bytes) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                return Ok(Self::unread(source.path.display().to_string(), Unread::from(&error)));
-            }
-        };
-        let (mut manifest, errors) = Manifest::read_all(&name, &bytes);
-        if source.found
-            && let Some(why) = no_manifest(&manifest, &errors, &bytes)
-        {
-            let outcome = FileOutcome { name, skipped: Some(why), ..FileOutcome::default() };
-            return Ok(Self { manifest: None, outcome });
-        }
-        let others = for_other_commands(&manifest);
-        let mut outcome = convert_manifest(&mut manifest, search, settings)?;
-        outcome.errors.extend(errors.iter().map(Unread::from).chain(others));
-        outcome.errors.sort_by_key(|error| error.document);
-        Ok(Self { manifest: Some(manifest), outcome })
-    }
-
-    fn unread(name: String, error: Unread) -> Self {
-        Self { manifest: None, outcome: FileOutcome { name, errors: vec![error], ..FileOutcome::default() } }
-    }
-}
-
-/// Why a file that nobody named is none to convert.
-fn no_manifest(manifest: &Manifest, errors: &[ManifestError], bytes: &[u8]) -> Option<String> {
-    if let Some(error) = errors.iter().find(|error| error.fault == Fault::Template) {
-        return Some(error.what.clone());
-    }
-    let mut readable = manifest.documents().iter().filter(|document| !document.is_opaque());
-    match (errors.first(), readable.next()) {
-        // A configuration of something else, in some dialect of JSON or YAML.
-        (Some(error), None) if !bytes.windows(API_VERSION.len()).any(|part| part == API_VERSION) => {
-            Some(error.what.clone())
-        }
-        (None, Some(only)) if readable.next().is_none() => {
-            let special = Special::of(only.value(Side::Before))?;
-            Some(format!("it is {}; run {}", special.name(), special.command()))
-        }
-        _ => None,
-    }
-}
-
-/// What holds objects that `convert` would not see.
-fn for_other_commands(manifest: &Manifest) -> Vec<Unread> {
-    let documents = manifest.documents().iter().enumerate().filter(|(_, document)| !document.is_opaque());
-    let unread = |(index, document): (usize, &Document)| {
-        let special = Special::of(document.value(Side::Before))?;
-        special.holds_objects().then(|| {
-            let message = format!("this is {}; run {}", special.name(), special.command());
-            let position = manifest.located(index).position(&PointerBuf::new());
-            Unread::of_document(&manifest.name, OTHER_COMMAND, index + 1, position, message)
-        })
-    };
-    documents.filter_map(unread).collect()
 }
 
 // === impl Outcome ===

@@ -1,25 +1,37 @@
 //! What came of manifests, as data: every way to tell it, to people or machines, is made from this.
 
 use crate::cli::{
-    codes::{self, UNREADABLE_FILE},
+    codes::{UNREADABLE_FILE, UNREADABLE_TEMPLATE},
     input::InputError,
 };
 use json_patch::{Patch, jsonptr::PointerBuf};
 use native_sidecar_core::{
     conversion::Decision,
-    findings::{Finding, Severity},
+    findings::{Code, Finding, Severity},
     text::one_line,
 };
-use native_sidecar_manifest::{ManifestError, ObjectName, Position};
-use std::fmt;
+use native_sidecar_manifest::{ManifestError, ObjectName, Position, Search};
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt,
+};
+
+/// What came of a run.
+#[derive(Clone, Debug, Default)]
+pub struct RunOutcome {
+    /// What came of each file, in their order.
+    pub files: Vec<FileOutcome>,
+    /// What is to be said about all of them together.
+    pub findings: Vec<Told>,
+}
 
 /// What came of one file, or of standard input.
 #[derive(Clone, Debug, Default)]
 pub struct FileOutcome {
     /// The file, as the user named it.
     pub name: String,
-    /// Why nothing in it was looked at; `None` where it was.
-    pub skipped: Option<String>,
+    /// What was found in a folder, and is no manifest: it was passed over.
+    pub passed_over: Vec<Unread>,
     /// What cannot be read in it.
     pub errors: Vec<Unread>,
     /// What came of its documents, in their order.
@@ -73,8 +85,10 @@ pub struct TemplateOutcome {
     pub decision: Decision,
     /// The containers that were moved, or would be.
     pub moved: Vec<Moved>,
-    /// Names given from outside (`--containers`) that the pod does not have.
-    pub absent: Vec<String>,
+    /// The number of the place given from outside (`--template-path`) at which it was found.
+    pub named: Option<usize>,
+    /// Names given from outside (`--containers`) that the pod does not have; `None` where none were given for it.
+    pub absent: Option<Vec<String>>,
     /// Everything that was found out.
     pub findings: Vec<Told>,
 }
@@ -126,9 +140,70 @@ pub struct Told {
     pub accepted: bool,
 }
 
+// === impl RunOutcome ===
+
+impl RunOutcome {
+    /// What came of `files`, with a warning for each name of `containers`, and each place of `search`, that leads nowhere.
+    #[must_use]
+    pub fn of(files: Vec<FileOutcome>, search: &Search, containers: Option<&str>) -> Self {
+        let warning = |code, message| Told::warning(code, message, PointerBuf::new(), None);
+        let nowhere = found_nowhere(&files, containers).into_iter().map(|name| {
+            let message = "is named by --containers, and no pod that was read has it; check the name".to_owned();
+            Told { container: Some(name.to_owned()), ..warning(Code::NameNotFound.as_str(), message) }
+        });
+        let is_used = |number| {
+            let by_template =
+                files.iter().flat_map(FileOutcome::templates).any(|template| template.named == Some(number));
+            by_template || files.iter().flat_map(FileOutcome::told).any(|told| told.code == UNREADABLE_TEMPLATE)
+        };
+        let unused = search.paths.iter().enumerate().filter(|(number, _)| !is_used(*number)).map(|(_, path)| {
+            let message = format!("--template-path {path} leads nowhere in what was read; check the path");
+            warning(UNREADABLE_TEMPLATE, message)
+        });
+        let findings = nowhere.chain(unused).collect();
+        Self { files, findings }
+    }
+
+    /// All pod templates.
+    pub fn templates(&self) -> impl Iterator<Item = &TemplateOutcome> {
+        self.files.iter().flat_map(FileOutcome::templates)
+    }
+
+    /// Everything that cannot be read.
+    pub fn errors(&self) -> impl Iterator<Item = &Unread> {
+        self.files.iter().flat_map(|file| &file.errors)
+    }
+
+    /// Everything that is told.
+    pub fn told(&self) -> impl Iterator<Item = &Told> {
+        self.findings.iter().chain(self.files.iter().flat_map(FileOutcome::told))
+    }
+}
+
+/// The names in `asked` that no pod has of those for which they were given.
+fn found_nowhere<'n>(files: &'n [FileOutcome], asked: Option<&'n str>) -> BTreeSet<&'n str> {
+    let names = asked.into_iter().flat_map(|asked| asked.split(',')).map(str::trim).filter(|name| !name.is_empty());
+    let mut nowhere: BTreeSet<_> = names.collect();
+    for template in files.iter().flat_map(FileOutcome::templates) {
+        let Some(absent) = &template.absent else { continue };
+        if nowhere.is_empty() {
+            break;
+        }
+        let absent: HashSet<_> = absent.iter().map(String::as_str).collect();
+        nowhere.retain(|name| absent.contains(name));
+    }
+    nowhere
+}
+
 // === impl FileOutcome ===
 
 impl FileOutcome {
+    /// Whether nothing in it was looked at.
+    #[must_use]
+    pub fn is_passed_over(&self) -> bool {
+        !self.passed_over.is_empty() && self.documents.is_empty() && self.errors.is_empty()
+    }
+
     /// All pod templates.
     pub fn templates(&self) -> impl Iterator<Item = &TemplateOutcome> {
         self.documents.iter().flat_map(|document| &document.templates)
@@ -149,6 +224,13 @@ impl FileOutcome {
 // === impl Unread ===
 
 impl Unread {
+    /// What is wrong with a whole file or folder, which `text` names.
+    #[must_use]
+    pub fn of_file(text: &str) -> Self {
+        let line = one_line(text).into_owned();
+        Self { code: UNREADABLE_FILE, document: None, position: None, message: line.clone(), line }
+    }
+
     /// What is wrong with one document of `file`.
     #[must_use]
     pub fn of_document(
@@ -166,7 +248,7 @@ impl Unread {
 
 impl From<&ManifestError> for Unread {
     fn from(error: &ManifestError) -> Self {
-        let (code, message) = (codes::of_fault(error.fault), one_line(&error.what).into_owned());
+        let (code, message) = (error.code(), one_line(&error.what).into_owned());
         let line = one_line(&error.to_string()).into_owned();
         Self { code, document: error.document, position: error.position, message, line }
     }
@@ -174,8 +256,7 @@ impl From<&ManifestError> for Unread {
 
 impl From<&InputError> for Unread {
     fn from(error: &InputError) -> Self {
-        let line = one_line(&error.to_string()).into_owned();
-        Self { code: UNREADABLE_FILE, document: None, position: None, message: line.clone(), line }
+        Self::of_file(&error.to_string())
     }
 }
 
@@ -201,6 +282,18 @@ impl TemplateOutcome {
     #[must_use]
     pub fn changes(&self) -> bool {
         self.decision == Decision::Converted
+    }
+
+    /// Where the first of the moved containers stands in the source, or the template.
+    #[must_use]
+    pub fn place(&self) -> Option<Position> {
+        self.moved.first().and_then(|moved| moved.position).or(self.position)
+    }
+
+    /// The names of the moved containers.
+    #[must_use]
+    pub fn moved_names(&self) -> String {
+        self.moved.iter().map(|moved| moved.container.as_str()).collect::<Vec<_>>().join(", ")
     }
 
     /// Whether it was left as it is because of a finding.
@@ -273,6 +366,15 @@ impl Told {
         }
     }
 
+    /// The message with the container that it is about.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match &self.container {
+            Some(container) => format!("container {container:?}: {}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
     /// A warning about a document.
     #[must_use]
     pub fn warning(code: &str, message: String, path: PointerBuf, position: Option<Position>) -> Self {
@@ -281,13 +383,10 @@ impl Told {
     }
 }
 
-/// `warning host-port: container "proxy": sentence`.
+/// `warning host-port: container "proxy": message`; `accepted` in place of the level where the pod accepts it.
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: ", self.level, self.code)?;
-        if let Some(container) = &self.container {
-            write!(f, "container {container:?}: ")?;
-        }
-        f.write_str(&self.message)
+        let level = if self.accepted { "accepted" } else { self.level.as_str() };
+        write!(f, "{level} {}: {}", self.code, self.sentence())
     }
 }

@@ -1,15 +1,16 @@
 //! What `convert` prints, or writes back into files.
 
-use super::outcome::{DocumentOutcome, FileOutcome};
+use super::outcome::{DocumentOutcome, FileOutcome, RunOutcome};
 use crate::cli::{diff, look::Look};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
 use json_patch::Patch;
-use native_sidecar_manifest::{Format, Manifest, ObjectName, Side};
+use native_sidecar_manifest::{Document, Fault, Format, Manifest, ObjectName, Side};
 use serde::Serialize;
 use std::{
     fs,
     io::{self, Write},
+    os::unix::fs::{MetadataExt, chown},
     path::{Path, PathBuf},
 };
 use tempfile::NamedTempFile;
@@ -67,17 +68,18 @@ pub fn rendered(manifests: &[Manifest], files: &[FileOutcome], output: Output) -
     match output {
         Output::Yaml => Ok(Manifest::all_as_yaml(manifests, Side::After)),
         Output::Json => Manifest::all_as_json(manifests, Side::After),
-        Output::Patch => patches(files),
+        Output::Patch => patches(manifests, files),
         Output::Diff => Ok(manifests.iter().map(diff::of).collect()),
     }
 }
 
-fn patches(files: &[FileOutcome]) -> Result<String, serde_json::Error> {
+fn patches(manifests: &[Manifest], files: &[FileOutcome]) -> Result<String, serde_json::Error> {
     let mut documents = Vec::new();
     for file in files {
         documents.extend(file.documents.iter().map(|document| (file.name.as_str(), document)));
     }
-    let json = if let [(_, only)] = &*documents {
+    let count: usize = manifests.iter().map(|manifest| manifest.documents().len()).sum();
+    let json = if let ([(_, only)], 1) = (&*documents, count) {
         serde_json::to_string_pretty(&only.patch)?
     } else {
         let changed = documents.iter().filter(|(_, document)| !document.patch.0.is_empty());
@@ -88,26 +90,57 @@ fn patches(files: &[FileOutcome]) -> Result<String, serde_json::Error> {
     Ok(json + "\n")
 }
 
-/// Writes `manifest` back into the file it is from: all of it, or nothing.
+/// Whether `format` has no room for something that cannot be read and is to be passed on.
+#[must_use]
+pub fn loses(manifests: &[Manifest], run: &RunOutcome, format: Output) -> bool {
+    let other = match format {
+        Output::Yaml => Format::Json,
+        Output::Json => Format::Yaml,
+        // They show what changes, and nothing else.
+        Output::Patch | Output::Diff => return false,
+    };
+    let is_opaque = |manifest: &Manifest| manifest.documents().iter().any(Document::is_opaque);
+    let of_other_format = manifests.iter().any(|manifest| manifest.format == other && is_opaque(manifest));
+    of_other_format || run.errors().any(|error| error.code == Fault::Encoding.code())
+}
+
+/// Writes manifests back into the files that they are from: all of them, or none, but for what happens while names change.
 ///
-/// The file behind a symbolic link is the one that is written; permissions stay.
+/// The file behind a symbolic link is the one that is written; permissions stay, and so does the owner where this process
+/// may give files away.
 ///
 /// # Errors
 ///
-/// When the folder or the file cannot be written.
-pub fn write_back(manifest: &Manifest) -> Result<(), WriteError> {
-    let path = PathBuf::from(&manifest.name);
-    replace(&path, manifest.text(Side::After).as_bytes()).map_err(|source| WriteError { path, source })
+/// When a file is none to write, or its folder cannot be written.
+pub fn write_back<'m>(changed: impl Iterator<Item = (&'m PathBuf, &'m Manifest)>) -> Result<(), WriteError> {
+    let mut ready = Vec::new();
+    for (path, manifest) in changed {
+        let error = |source| WriteError { path: path.clone(), source };
+        ready.push((path, prepared(path, manifest.text(Side::After).as_bytes()).map_err(error)?));
+    }
+    for (path, (target, written)) in ready {
+        written.persist(target).map_err(|error| WriteError { path: path.clone(), source: error.error })?;
+    }
+    Ok(())
 }
 
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+/// A new file beside the one at `path`, to take its place.
+fn prepared(path: &Path, content: &[u8]) -> io::Result<(PathBuf, NamedTempFile)> {
     let path = fs::canonicalize(path)?;
+    let old = fs::metadata(&path)?;
+    if !old.is_file() {
+        return Err(io::Error::other("it is no regular file; name another output"));
+    }
+    if old.permissions().readonly() {
+        return Err(io::Error::other("it is read-only; make it writable first"));
+    }
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let mut written = NamedTempFile::new_in(folder)?;
     written.write_all(content)?;
-    fs::set_permissions(written.path(), fs::metadata(&path)?.permissions())?;
-    written.persist(&path)?;
-    Ok(())
+    // Without the right to give files away, the new file is ours, as with `sed --in-place`.
+    let _ = chown(written.path(), Some(old.uid()), Some(old.gid()));
+    fs::set_permissions(written.path(), old.permissions())?;
+    Ok((path, written))
 }
 
 /// A unified diff with its lines in colour.
@@ -124,9 +157,10 @@ pub fn painted(diff: &str, look: Look) -> String {
             [b'+', ..] => Style::new().fg_color(Some(AnsiColor::Green.into())),
             _ => Style::new(),
         };
-        look.styled(style, line) + "\n"
+        let text = line.trim_end_matches(['\r', '\n']);
+        look.styled(style, text) + &line[text.len()..]
     };
-    diff.lines().map(paint).collect()
+    diff.split_inclusive('\n').map(paint).collect()
 }
 
 // === impl DocumentPatch ===

@@ -1,6 +1,6 @@
 //! One manifest, converted in memory: what `convert` and `fn` share.
 
-use super::outcome::{DocumentOutcome, FileOutcome, Moved, TemplateOutcome, Told, Unread};
+use super::outcome::{DocumentOutcome, FileOutcome, Level, Moved, TemplateOutcome, Told, Unread};
 use crate::cli::codes::{OTHER_COMMAND, WRITTEN_ANEW};
 use json_patch::{Patch, PatchError, jsonptr::PointerBuf};
 use native_sidecar_core::{
@@ -8,10 +8,11 @@ use native_sidecar_core::{
     findings::{Code, Finding, Severity},
 };
 use native_sidecar_manifest::{
-    Located, Manifest, ManifestError, ObjectName, Remark, Search, Side, Special, Template, UnfitPatch, Written,
+    Basis, Located, Manifest, ManifestError, ObjectName, Remark, RemarkKind, Search, Side, Special, Template,
+    UnfitPatch, Written,
 };
 use serde_json::Value;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 /// Why a manifest could not be converted; all but the first are bugs.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +128,7 @@ impl<'m> Desk<'m> {
             object: ObjectName::of_document(self.value),
             api_version: self.value["apiVersion"].as_str().unwrap_or_default().to_owned(),
             position: self.located.position(&PointerBuf::new()),
-            findings: self.remarks(search),
+            findings: self.remarks(search, settings),
             templates: Vec::new(),
             patch: Patch::default(),
         };
@@ -150,7 +151,7 @@ impl<'m> Desk<'m> {
     }
 
     /// What there is to say about the document beside its templates.
-    fn remarks(&self, search: &Search) -> Vec<Told> {
+    fn remarks(&self, search: &Search, settings: Settings<'_>) -> Vec<Told> {
         let mut told = Vec::new();
         if let Some(special) = Special::of(self.value).filter(|special| !special.holds_objects()) {
             let message = format!("is {}; run {}", special.name(), special.command());
@@ -164,7 +165,10 @@ impl<'m> Desk<'m> {
         told.extend(search.remarks(self.value).into_iter().map(|remark| {
             let position = self.located.position(&remark.place);
             let Remark { kind, severity, place, message, object } = remark;
-            let (level, code) = (severity.into(), kind.code().to_owned());
+            // Somebody asked for all pods, so that what is left is more than worth knowing.
+            let is_asked = settings.containers.is_some() && kind == RemarkKind::UnknownKind;
+            let level = if is_asked { Level::Warning } else { severity.into() };
+            let code = kind.code().to_owned();
             Told { level, code, object: Some(object), container: None, path: place, message, position, accepted: false }
         }));
         told
@@ -179,6 +183,7 @@ impl<'m> Desk<'m> {
         let is_absent = |finding: &&Finding| settings.containers.is_some() && finding.code == Code::NameNotFound;
         let unsaid = reasons.iter().filter(|reason| !findings.contains(reason));
         let all = || findings.iter().chain(unsaid.clone());
+        let absent = all().filter(is_absent);
         let told = |finding: &Finding| {
             let accepted = finding.severity() == Severity::Blocker && !reasons.contains(finding);
             let path = finding.container.as_deref().and_then(|name| containers.0.get(name)).unwrap_or(&template.path);
@@ -191,7 +196,11 @@ impl<'m> Desk<'m> {
             position,
             decision: *decision,
             moved: native.iter().map(moved).collect(),
-            absent: all().filter(is_absent).filter_map(|finding| finding.container.clone()).collect(),
+            named: match template.basis {
+                Basis::Path(number) => Some(number),
+                Basis::Kind | Basis::Annotation => None,
+            },
+            absent: settings.containers.map(|_| absent.filter_map(|finding| finding.container.clone()).collect()),
             findings: all().filter(|finding| !is_absent(finding)).map(told).collect(),
         }
     }
@@ -217,13 +226,4 @@ impl<'v> Containers<'v> {
         }
         Self(pointers)
     }
-}
-
-/// The names in `asked`, given from outside, that no pod template has.
-#[must_use]
-pub fn found_nowhere<'t>(outcomes: &'t [FileOutcome]) -> BTreeSet<&'t str> {
-    let mut templates = outcomes.iter().flat_map(FileOutcome::templates);
-    let names = |template: &'t TemplateOutcome| template.absent.iter().map(String::as_str).collect::<BTreeSet<_>>();
-    let Some(first) = templates.next() else { return BTreeSet::new() };
-    templates.fold(names(first), |absent, template| if absent.is_empty() { absent } else { &absent & &names(template) })
 }

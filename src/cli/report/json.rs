@@ -6,7 +6,7 @@
 use super::Subject;
 use crate::cli::convert::{
     lines::Counts,
-    outcome::{DocumentOutcome, FileOutcome, Level, Moved, TemplateOutcome, Told, Unread},
+    outcome::{DocumentOutcome, FileOutcome, Level, Moved, RunOutcome, TemplateOutcome, Told, Unread},
 };
 use native_sidecar_core::conversion::Decision;
 use native_sidecar_manifest::Position;
@@ -30,6 +30,8 @@ pub struct ConvertReport<'r> {
     exit_code: u8,
     /// How many of what there are.
     summary: Summary,
+    /// What is to be said about all files together, such as a name given with `--containers` that no pod has.
+    findings: Vec<Finding<'r>>,
     /// The files that were read, in their order.
     files: Vec<FileReport<'r>>,
 }
@@ -50,7 +52,7 @@ struct Summary {
     /// Files that were read.
     files: usize,
     /// Files found in a folder that are no manifests.
-    skipped: usize,
+    passed_over: usize,
     /// What could not be read.
     errors: usize,
     /// Documents that were read.
@@ -71,11 +73,12 @@ struct Summary {
 
 /// One file, or standard input.
 #[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
 struct FileReport<'r> {
     /// The file as it was named; `standard input`.
     file: &'r str,
-    /// Why nothing in it was looked at; `null` where it was.
-    skipped: Option<&'r str>,
+    /// What in a file found in a folder is no manifest.
+    passed_over: Vec<Unreadable<'r>>,
     /// What cannot be read in it.
     errors: Vec<Unreadable<'r>>,
     /// Its documents, in their order.
@@ -148,7 +151,7 @@ struct Object<'r> {
 /// A place in the source.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Place<'r> {
-    /// The file as it was named; `standard input`.
+    /// The file as it was named; `standard input`; empty where all files are meant.
     file: &'r str,
     /// The line, counted from 1; `null` where no single place is meant.
     line: Option<usize>,
@@ -177,6 +180,8 @@ struct Finding<'r> {
     severity: Severity,
     /// Whether the pod accepts it, so that it does not hold the conversion back.
     accepted: bool,
+    /// The object in the document that it is about, such as an item of a list; `null` where that is clear.
+    object: Option<Object<'r>>,
     /// The container it is about; `null` where it is about the pod or the document.
     container: Option<&'r str>,
     /// The JSON pointer in the document to the container, the pod template, or whatever else it is about.
@@ -241,14 +246,15 @@ pub fn schema() -> Result<String, serde_json::Error> {
 // === impl ConvertReport ===
 
 impl<'r> ConvertReport<'r> {
-    fn of(Subject { files, check, exit_code }: Subject<'r>) -> Self {
+    fn of(Subject { run, check, exit_code }: Subject<'r>) -> Self {
         Self {
             version: VERSION,
             tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
             check,
             exit_code,
-            summary: Summary::of(files),
-            files: files.iter().map(FileReport::of).collect(),
+            summary: Summary::of(run),
+            findings: run.findings.iter().map(|told| Finding::of("", told)).collect(),
+            files: run.files.iter().map(FileReport::of).collect(),
         }
     }
 }
@@ -256,11 +262,11 @@ impl<'r> ConvertReport<'r> {
 // === impl Summary ===
 
 impl Summary {
-    fn of(files: &[FileOutcome]) -> Self {
-        let counts = Counts::of(files);
+    fn of(run: &RunOutcome) -> Self {
+        let counts = Counts::of(run);
         Self {
-            files: files.len() - counts.skipped,
-            skipped: counts.skipped,
+            files: run.files.len() - counts.passed_over,
+            passed_over: counts.passed_over,
             errors: counts.unreadable,
             documents: counts.documents,
             templates: counts.templates(),
@@ -280,7 +286,7 @@ impl<'r> FileReport<'r> {
         let file = outcome.name.as_str();
         Self {
             file,
-            skipped: outcome.skipped.as_deref(),
+            passed_over: outcome.passed_over.iter().map(|other| Unreadable::of(file, other)).collect(),
             errors: outcome.errors.iter().map(|error| Unreadable::of(file, error)).collect(),
             documents: outcome.documents.iter().map(|document| DocumentReport::of(file, document)).collect(),
         }
@@ -359,6 +365,7 @@ impl<'r> Finding<'r> {
             code: &told.code,
             severity: told.level.into(),
             accepted: told.accepted,
+            object: told.object.as_ref().map(Object::of),
             container: told.container.as_deref(),
             path: told.path.as_str(),
             message: &told.message,

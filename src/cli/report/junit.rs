@@ -6,9 +6,16 @@ use crate::cli::convert::outcome::{DocumentOutcome, FileOutcome, Level, Template
 use native_sidecar_core::conversion::Decision;
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-pub(super) fn report(Subject { files, check, .. }: Subject<'_>) -> Result<String, SerializeError> {
+pub(super) fn report(Subject { run, check, .. }: Subject<'_>) -> Result<String, SerializeError> {
     let mut report = Report::new(env!("CARGO_PKG_NAME"));
-    for file in files.iter().filter(|file| file.skipped.is_none()) {
+    if !run.findings.is_empty() {
+        let mut all = TestSuite::new("all files");
+        let mut case = TestCase::new("arguments", TestCaseStatus::success());
+        case.set_system_out(lines(&run.findings));
+        all.add_test_case(case);
+        report.add_test_suite(all);
+    }
+    for file in run.files.iter().filter(|file| !file.is_passed_over()) {
         report.add_test_suite(suite(file, check));
     }
     Ok(report.to_string()? + "\n")
@@ -56,8 +63,7 @@ fn template_case(document: &DocumentOutcome, template: &TemplateOutcome, check: 
             }
         }
         Decision::Converted if check => {
-            let names: Vec<_> = template.moved.iter().map(|moved| moved.container.as_str()).collect();
-            status.set_type(WOULD_CONVERT).set_message(format!("would move {}", names.join(", ")));
+            status.set_type(WOULD_CONVERT).set_message(format!("would move {}", template.moved_names()));
         }
         _ => {}
     }
@@ -70,5 +76,9 @@ fn template_case(document: &DocumentOutcome, template: &TemplateOutcome, check: 
 }
 
 fn lines(findings: &[Told]) -> String {
-    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    let line = |told: &Told| match &told.object {
+        Some(object) => format!("{object}: {told}"),
+        None => told.to_string(),
+    };
+    findings.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -5,17 +5,19 @@
 //! | `json` | scripts: everything, in a format with a version and a schema |
 //! | `sarif` | code scanning (GitHub, GitLab, editors): SARIF 2.1.0 |
 //! | `github` | GitHub Actions: workflow commands, which become annotations |
+//! | `line` | what code scanning and GitHub tell alike: one thing at one place |
 //! | `junit` | test reports of CI systems: `JUnit` XML |
 
 mod github;
 pub mod json;
 mod junit;
+mod line;
 mod sarif;
 
-use super::convert::outcome::FileOutcome;
+use super::convert::outcome::RunOutcome;
 use clap::ValueEnum;
 use std::{
-    fs,
+    fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
     str::FromStr,
@@ -41,6 +43,14 @@ pub struct Target {
     pub format: Format,
     /// Where to; `-` is standard output.
     pub path: PathBuf,
+}
+
+/// A report that can be written.
+#[derive(Debug)]
+pub struct Opened<'t> {
+    target: &'t Target,
+    /// `None` for standard output.
+    file: Option<File>,
 }
 
 /// A text that does not say what to report.
@@ -72,8 +82,8 @@ pub enum ReportError {
 /// What a report is about.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'r> {
-    /// What came of the files.
-    pub files: &'r [FileOutcome],
+    /// What came of it.
+    pub run: &'r RunOutcome,
     /// Whether nothing was carried out (`--check`).
     pub check: bool,
     /// The exit code of the run.
@@ -102,28 +112,44 @@ impl Target {
         self.path == Path::new("-")
     }
 
+    /// The file for the report, empty: what cannot be written is known before anything else is.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    pub fn open(&self) -> Result<Opened<'_>, ReportError> {
+        let file = if self.is_stdout() { None } else { Some(File::create(&self.path).map_err(|error| self.unwritten(error))?) };
+        Ok(Opened { target: self, file })
+    }
+
+    fn unwritten(&self, source: io::Error) -> ReportError {
+        ReportError::Written { path: self.path.clone(), source }
+    }
+}
+
+// === impl Opened ===
+
+impl Opened<'_> {
     /// Writes the report.
     ///
     /// # Errors
     ///
-    /// When it cannot be written.
-    pub fn write(&self, subject: Subject<'_>, stdout: &mut dyn Write) -> Result<(), ReportError> {
-        let path = || self.path.clone();
-        let text = match self.format {
+    /// When it cannot be made or written.
+    pub fn write(self, subject: Subject<'_>, stdout: &mut dyn Write) -> Result<(), ReportError> {
+        let text = match self.target.format {
             Format::Json => json::report(subject).map_err(|error| error.to_string()),
             Format::Sarif => sarif::report(subject).map_err(|error| error.to_string()),
             Format::Github => Ok(github::report(subject)),
             Format::Junit => junit::report(subject).map_err(|error| error.to_string()),
         };
-        let text = text.map_err(|message| ReportError::Made { path: path(), message })?;
-        let written = if self.is_stdout() {
-            match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        let text = text.map_err(|message| ReportError::Made { path: self.target.path.clone(), message })?;
+        let written = match self.file {
+            Some(mut file) => file.write_all(text.as_bytes()),
+            None => match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
                 written => written,
-            }
-        } else {
-            fs::write(&self.path, text)
+            },
         };
-        written.map_err(|source| ReportError::Written { path: path(), source })
+        written.map_err(|error| self.target.unwritten(error))
     }
 }

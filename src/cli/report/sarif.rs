@@ -2,12 +2,15 @@
 //!
 //! Source: OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0".
 
-use super::Subject;
-use crate::cli::{
-    codes::{Described, WOULD_CONVERT, described},
-    convert::outcome::{FileOutcome, Level, Told},
+use super::{
+    Subject,
+    line::{Line, lines},
 };
-use native_sidecar_manifest::Position;
+use crate::cli::{
+    codes::{Described, described},
+    convert::outcome::Level,
+};
+use native_sidecar_manifest::{ObjectName, Position};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -112,19 +115,8 @@ struct LogicalLocation {
     kind: &'static str,
 }
 
-/// One thing that is told, on its way to a result.
-struct Line<'r> {
-    file: &'r str,
-    object: Option<String>,
-    level: Level,
-    code: &'r str,
-    message: String,
-    position: Option<Position>,
-    accepted: bool,
-}
-
-pub(super) fn report(Subject { files, check, .. }: Subject<'_>) -> Result<String, serde_json::Error> {
-    let lines: Vec<_> = files.iter().flat_map(|file| lines(file, check)).collect();
+pub(super) fn report(subject: Subject<'_>) -> Result<String, serde_json::Error> {
+    let lines = lines(subject);
     let codes: BTreeSet<_> = lines.iter().map(|line| line.code).collect();
     let indices: BTreeMap<_, _> = codes.iter().enumerate().map(|(index, code)| (*code, index)).collect();
     let driver = Driver {
@@ -133,55 +125,14 @@ pub(super) fn report(Subject { files, check, .. }: Subject<'_>) -> Result<String
         information_uri: REPOSITORY,
         rules: codes.iter().map(|code| Rule::of(code)).collect(),
     };
-    let results = lines.iter().map(|line| line.result(indices[line.code])).collect();
+    let results = lines.iter().map(|line| ResultOf::of(line, indices[line.code])).collect();
     let run = Run { tool: Tool { driver }, column_kind: "unicodeCodePoints", results };
     Ok(serde_json::to_string_pretty(&Log { schema: SCHEMA, version: "2.1.0", runs: [run] })? + "\n")
 }
 
-fn lines(file: &FileOutcome, check: bool) -> Vec<Line<'_>> {
-    let mut lines = Vec::new();
-    for error in &file.errors {
-        let message = error.message.clone();
-        let (code, position) = (error.code, error.position);
-        lines.push(Line {
-            file: &file.name,
-            object: None,
-            level: Level::Error,
-            code,
-            message,
-            position,
-            accepted: false,
-        });
-    }
-    for document in &file.documents {
-        let object = document.object.to_string();
-        lines.extend(document.findings.iter().map(|told| Line::of(&file.name, &object, told)));
-        for template in &document.templates {
-            let object = template.object.to_string();
-            lines.extend(template.findings.iter().map(|told| Line::of(&file.name, &object, told)));
-            if check && template.changes() {
-                let names: Vec<_> = template.moved.iter().map(|moved| moved.container.as_str()).collect();
-                let position = template.moved.first().and_then(|moved| moved.position).or(template.position);
-                let message = format!("native-sidecar convert would move {}", names.join(", "));
-                let (level, code) = (Level::Warning, WOULD_CONVERT);
-                lines.push(Line {
-                    file: &file.name,
-                    object: Some(object),
-                    level,
-                    code,
-                    message,
-                    position,
-                    accepted: false,
-                });
-            }
-        }
-    }
-    lines
-}
-
 /// A path as a URI reference (RFC 3986): what may not stand in one is in percent.
 fn uri(path: &str) -> String {
-    let mut uri = String::new();
+    let mut uri = String::from(if path.starts_with('/') { "file://" } else { "" });
     for byte in path.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'-' | b'.' | b'_' | b'~' => uri.push(byte.into()),
@@ -207,46 +158,34 @@ impl<'r> Rule<'r> {
     }
 }
 
-// === impl Line ===
+// === impl ResultOf ===
 
-impl<'r> Line<'r> {
-    fn of(file: &'r str, object: &str, told: &'r Told) -> Self {
-        let container = told.container.as_ref().map(|name| format!("container {name:?}: ")).unwrap_or_default();
-        Self {
-            file,
-            object: Some(told.object.as_ref().map_or_else(|| object.to_owned(), ToString::to_string)),
-            level: told.level,
-            code: &told.code,
-            message: format!("{container}{}", told.message),
-            position: told.position,
-            accepted: told.accepted,
-        }
-    }
-
-    fn result(&self, rule_index: usize) -> ResultOf<'r> {
-        let level = match self.level {
+impl<'r> ResultOf<'r> {
+    fn of(line: &Line<'r>, rule_index: usize) -> Self {
+        let level = match line.level {
             Level::Note => "note",
             Level::Warning => "warning",
             Level::Blocker | Level::Fatal | Level::Error => "error",
         };
-        let object = self.object.clone();
-        let region = |Position { line, column }| Region { start_line: line, start_column: column };
-        let physical_location = PhysicalLocation {
-            artifact_location: ArtifactLocation { uri: uri(self.file) },
-            region: self.position.map(region),
+        let logical =
+            |object: &ObjectName| LogicalLocation { fully_qualified_name: object.to_string(), kind: "resource" };
+        let location = |file| Location {
+            physical_location: PhysicalLocation {
+                artifact_location: ArtifactLocation { uri: uri(file) },
+                region: line
+                    .position
+                    .map(|Position { line, column }| Region { start_line: line, start_column: column }),
+            },
+            logical_locations: line.object.map(logical).into_iter().collect(),
         };
-        let logical = |object| LogicalLocation { fully_qualified_name: object, kind: "resource" };
         let accepted = Suppression { kind: "inSource", justification: "accepted by native-sidecar.io/accept" };
-        ResultOf {
-            rule_id: self.code,
+        Self {
+            rule_id: line.code,
             rule_index,
             level,
-            message: Text { text: self.message.clone() },
-            locations: vec![Location {
-                physical_location,
-                logical_locations: object.map(logical).into_iter().collect(),
-            }],
-            suppressions: if self.accepted { vec![accepted] } else { Vec::new() },
+            message: Text { text: line.message.clone() },
+            locations: line.file.map(location).into_iter().collect(),
+            suppressions: if line.accepted { vec![accepted] } else { Vec::new() },
         }
     }
 }
