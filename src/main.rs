@@ -1,8 +1,11 @@
 //! `native-sidecar`: parses the arguments and runs the command.
 
-use native_sidecar::{cli::Cli, server::logging};
+use native_sidecar::{
+    cli::{Cli, look::Look},
+    server::logging,
+};
 use native_sidecar_core::text::one_line;
-use std::process::ExitCode;
+use std::{io::stderr, process::ExitCode};
 
 fn main() -> ExitCode {
     let _written = logging::written_when_dropped();
@@ -20,7 +23,8 @@ fn main() -> ExitCode {
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
             // It may quote what it could not read.
-            logging::say_last(&one_line(&format!("native-sidecar: {error}")));
+            let line = one_line(&format!("native-sidecar: {error}")).into_owned();
+            logging::say_last(Look::of(&stderr()).lines(None, &line).trim_end());
             ExitCode::FAILURE
         }
     }

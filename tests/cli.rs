@@ -161,6 +161,12 @@ fn help_is_wrapped_where_there_is_no_terminal() {
 }
 
 #[test]
+fn explain_takes_several_codes() {
+    let both = stdout(&run(&["explain", "host-port", "unknown-kind"], ""));
+    assert!(both.starts_with("host-port (blocker)\n") && both.contains("\n\nunknown-kind (note)\n"), "{both}");
+}
+
+#[test]
 fn explain_knows_every_code_it_lists() {
     let list = stdout(&run(&["explain"], ""));
     let firsts = list.lines().filter(|line| !line.starts_with(' '));

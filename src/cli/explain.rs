@@ -14,7 +14,7 @@ use std::{
 /// Explain a finding: what it means, why it matters, and what to do.
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
-    /// The finding's code, for example host-port, in any case and with spaces too; all codes are listed when none is given.
+    /// Codes of findings, for example host-port, in any case and with spaces too; all codes are listed when none is given.
     #[arg(value_name = "CODE")]
     code: Vec<String>,
 
@@ -49,7 +49,7 @@ pub fn run(args: &ExplainArgs, stdout: &mut dyn Write) -> Result<ExitCode, Expla
     match &*args.code {
         [] if args.markdown => markdown(stdout)?,
         [] => list(stdout, columns)?,
-        words => explain(stdout, &words.join(" "), columns)?,
+        words => explain_all(stdout, words, columns)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -57,6 +57,20 @@ pub fn run(args: &ExplainArgs, stdout: &mut dyn Write) -> Result<ExitCode, Expla
 fn list(out: &mut dyn Write, columns: usize) -> io::Result<()> {
     for Described { code, severity, meaning, .. } in codes::all() {
         writeln!(out, "{}", terminal::hanging(&format!("{severity:<9}{code:<31}"), meaning, columns))?;
+    }
+    Ok(())
+}
+
+/// Several words are several codes, or one that was written with blanks.
+fn explain_all(out: &mut dyn Write, words: &[String], columns: usize) -> Result<(), ExplainError> {
+    if words.len() > 1 && words.iter().any(|word| codes::described(word).is_none()) {
+        return explain(out, &words.join(" "), columns);
+    }
+    for (number, word) in words.iter().enumerate() {
+        if number > 0 {
+            writeln!(out)?;
+        }
+        explain(out, word, columns)?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use super::{
     input::{self, InputError},
+    look::Look,
     offline::{Offline, OfflineError, Surroundings},
 };
 use clap::{Args, ValueEnum};
@@ -133,8 +134,13 @@ fn json_of_yaml(file: &Path, body: &[u8], error: NotAReview) -> Result<String, R
 
 /// What the answer says besides the patch.
 fn tell(reviewed: &Reviewed, stderr: &mut dyn Write) -> std::io::Result<()> {
+    let look = Look::of(&std::io::stderr());
     for finding in &reviewed.findings {
-        writeln!(stderr, "{} {finding}", finding.severity())?;
+        write!(
+            stderr,
+            "{}",
+            look.lines(Some(finding.severity().into()), &format!("{} {finding}", finding.severity()))
+        )?;
     }
     writeln!(stderr, "decision: {}", reviewed.decision)
 }

@@ -1,5 +1,6 @@
 //! `native-sidecar workloads`: the kinds whose pod templates are known.
 
+use super::terminal;
 use clap::Args;
 use native_sidecar_manifest::{Engine, Place, TABLE, Treatment};
 use std::{
@@ -37,10 +38,25 @@ struct Row {
 pub fn run(args: &WorkloadsArgs, stdout: &mut dyn Write) -> Result<ExitCode, ListError> {
     if args.markdown {
         write_markdown(stdout)?;
+    } else if let Some(columns) = terminal::columns(&io::stdout()) {
+        write_blocks(stdout, columns)?;
     } else {
         write_columns(stdout)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// For a terminal, which is narrower than any row.
+fn write_blocks(stdout: &mut dyn Write, columns: usize) -> io::Result<()> {
+    for row in of_kinds() {
+        let kinds =
+            terminal::continued(&format!("{} ({})", row.kinds.join(", "), groups(row.engine, ", ")), "    ", columns);
+        let why = row.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let places = if row.paths == [""] { String::new() } else { format!(" {}", row.paths.join(", ")) };
+        let what = format!("{}{places}{why}", row.treatment.name());
+        writeln!(stdout, "{kinds}\n{}", terminal::hanging("    ", &what, columns))?;
+    }
+    Ok(())
 }
 
 fn write_columns(stdout: &mut dyn Write) -> io::Result<()> {

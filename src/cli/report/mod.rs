@@ -118,7 +118,11 @@ impl Target {
     ///
     /// When it cannot be made.
     pub fn open(&self) -> Result<Opened<'_>, ReportError> {
-        let file = if self.is_stdout() { None } else { Some(File::create(&self.path).map_err(|error| self.unwritten(error))?) };
+        let file = if self.is_stdout() {
+            None
+        } else {
+            Some(File::create(&self.path).map_err(|error| self.unwritten(error))?)
+        };
         Ok(Opened { target: self, file })
     }
 
