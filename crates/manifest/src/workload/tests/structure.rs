@@ -188,3 +188,16 @@ fn depth_is_bounded() {
 fn documents_for_other_commands(#[case] document: Value, #[case] special: Option<Special>) {
     assert_eq!(Special::of(&document), special);
 }
+
+/// Whatever stands in the fields of an object that is not known is no fault of the document.
+#[rstest]
+#[case(json!(["{{x}}"]), 0)]
+#[case(json!([1, {"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": {"native-sidecar.io/containers": "b"}}}]), 1)]
+#[case(json!([{"apiVersion": "v1", "kind": "List", "items": [null]}]), 0)]
+fn a_list_in_an_object_that_is_not_known_may_have_anything_in_it(#[case] items: Value, #[case] templates: usize) {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+    let foo = json!({"apiVersion": "example.com/v1", "kind": "Foo", "spec": {"template": list}});
+    assert_eq!(Search::default().templates(&foo).map(|found| found.len()), Ok(templates));
+    let outer = json!({"apiVersion": "v1", "kind": "List", "items": [foo, "x"]});
+    assert_eq!(Search::default().templates(&outer), Err(2));
+}
