@@ -2,7 +2,7 @@
 
 use super::{
     Basis, ObjectName, Owner, Search, Special, Template, Treatment, below, group,
-    kinds::{self, PodOwner},
+    kinds::{self, Place, PodOwner},
     path, structure,
 };
 use json_patch::jsonptr::PointerBuf;
@@ -10,6 +10,8 @@ use serde_json::{Map, Value};
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
+    convert::Infallible,
+    ops::ControlFlow,
     ptr,
 };
 
@@ -17,8 +19,12 @@ use std::{
 const MOST_HOLDERS: usize = 4;
 /// How deep the fields of kinds that are not known are looked into.
 const MOST_FIELDS: usize = 32;
-/// No field of any API has a longer name.
+/// No field of any API has a longer name, and no object.
 pub(super) const LONGEST_FIELD: usize = 253;
+/// No API has a longer `apiVersion` or `kind`: a group and a version.
+const LONGEST_KIND: usize = LONGEST_FIELD + 1 + 63;
+/// How long the way to what stands in the fields of kinds that are not known may be: each template has its own.
+const LONGEST_WAY: usize = 1024;
 
 /// What a document consists of.
 pub(super) struct Survey<'d> {
@@ -39,10 +45,22 @@ pub(super) struct Object<'d> {
     pub(super) version: &'d str,
     pub(super) kind: &'d str,
     pub(super) standing: Standing,
-    /// Templates in it that nobody asked to convert: they only look like one.
-    pub(super) unasked: Vec<PointerBuf>,
-    /// The ways of [`Search::paths`] that end in it where there is no template, and the values there.
-    pub(super) unreadable: Vec<(usize, PointerBuf)>,
+    /// The first template in it that nobody asked to convert: it only looks like one.
+    pub(super) unasked: Option<PointerBuf>,
+    /// The ways of [`Search::paths`] that end in it where there is no template.
+    pub(super) unreadable: Vec<Unreadable>,
+}
+
+/// A way that does not end at a template. Each has one place at most in an object, so that what is kept does not grow with
+/// the places.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    /// Which way it is.
+    pub(super) number: usize,
+    /// The first place without a template to which it leads.
+    pub(super) first: PointerBuf,
+    /// How many more there are.
+    pub(super) more: usize,
 }
 
 /// What is known of an object's kind.
@@ -81,6 +99,8 @@ struct Fields<'d> {
     object: usize,
     tokens: Vec<Cow<'d, str>>,
     depth: usize,
+    /// How many bytes longer the way may become.
+    room: usize,
 }
 
 // === impl Survey ===
@@ -133,7 +153,7 @@ impl<'d> Survey<'d> {
             version: met.version,
             kind: met.kind,
             standing,
-            unasked: Vec::new(),
+            unasked: None,
             unreadable: Vec::new(),
         });
         if let Some(items) = items {
@@ -147,7 +167,8 @@ impl<'d> Survey<'d> {
         if standing == Standing::Unknown {
             let fields = met.value.as_object().into_iter().flatten();
             for (name, value) in fields.filter(|(name, _)| !matches!(name.as_str(), "metadata" | "status")) {
-                let mut walk = Fields { object: index, tokens: Vec::new(), depth: MOST_FIELDS };
+                let room = LONGEST_WAY.saturating_sub(met.path.as_str().len());
+                let mut walk = Fields { object: index, tokens: Vec::new(), depth: MOST_FIELDS, room };
                 self.field(met, &mut walk, name.into(), value, met.value.as_object())?;
             }
         }
@@ -189,15 +210,17 @@ impl<'d> Survey<'d> {
             if !way.is_for(group, met.kind) || is_known && !way.is_bound() {
                 continue;
             }
-            for (path, value) in path::find(met.value, met.path, way.steps()) {
+            path::find(met.value, way.steps(), |tokens, value| {
                 if structure::is_pod(value) {
+                    let path = below(met.path, tokens);
                     let beside = path.parent().and_then(|beside| self.document.pointer(beside.as_str()));
                     let owner = met.owner_of_template(beside.and_then(Value::as_object));
                     self.take(met, path, value, Some(owner), Basis::Path(number));
                 } else if let Some(object) = self.objects.get_mut(object) {
-                    object.unreadable.push((number, path));
+                    object.add_unreadable(number, || below(met.path, tokens));
                 }
-            }
+                ControlFlow::<Infallible>::Continue(())
+            });
         }
     }
 
@@ -208,24 +231,36 @@ impl<'d> Survey<'d> {
                 Treatment::Pod => None,
                 Treatment::Converted(owner) => Some(owner.into()),
                 Treatment::Holds => {
-                    for (path, value) in path::find(met.value, met.path, &place.steps()) {
-                        if value.is_object() && met.depth > 0 {
-                            self.object(&Met::at(value, &path, met.depth - 1, met.is_embedded))?;
-                        }
-                    }
+                    self.held(met, place)?;
                     continue;
                 }
                 Treatment::Left(_) | Treatment::Merged(_) => continue,
             };
-            for (path, value) in path::find(met.value, met.path, &place.steps()) {
+            path::find(met.value, &place.steps(), |tokens, value| {
                 let counts = value.is_object() && (!met.is_embedded || structure::asks(value));
                 if counts {
                     let basis = if met.is_embedded { Basis::Annotation } else { Basis::Kind };
-                    self.take(met, path, value, owner.clone(), basis);
+                    self.take(met, below(met.path, tokens), value, owner.clone(), basis);
                 }
-            }
+                ControlFlow::<Infallible>::Continue(())
+            });
         }
         Ok(())
+    }
+
+    /// Looks into the whole objects that stand in a place.
+    fn held(&mut self, met: &Met<'d, '_>, place: &Place) -> Result<(), usize> {
+        let Some(depth) = met.depth.checked_sub(1) else { return Ok(()) };
+        let failed = path::find(met.value, &place.steps(), |tokens, value| {
+            if !value.is_object() {
+                return ControlFlow::Continue(());
+            }
+            match self.object(&Met::at(value, &below(met.path, tokens), depth, met.is_embedded)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(item) => ControlFlow::Break(item),
+            }
+        });
+        failed.map_or(Ok(()), Err)
     }
 
     /// Looks for templates in one field of an object whose kind is not known.
@@ -237,15 +272,18 @@ impl<'d> Survey<'d> {
         value: &'d Value,
         beside: Option<&'d Map<String, Value>>,
     ) -> Result<(), usize> {
-        let is_in_reach = walk.depth > 0 && token.len() <= LONGEST_FIELD;
+        // With the slash in front.
+        let length = token.len() + 1;
+        let is_in_reach = walk.depth > 0 && token.len() <= LONGEST_FIELD && length <= walk.room;
         if !is_in_reach || self.taken.contains(&ptr::from_ref(value)) {
             return Ok(());
         }
         walk.tokens.push(token);
         walk.depth -= 1;
+        walk.room -= length;
         if structure::is_object(value) {
             if met.depth > 0 {
-                self.object(&Met::at(value, &walk.path(met.path), met.depth - 1, true))?;
+                self.object(&Met::at(value, &below(met.path, &walk.tokens), met.depth - 1, true))?;
             }
         } else if structure::is_pod(value) {
             self.resemblance(met, walk, value, beside);
@@ -264,6 +302,7 @@ impl<'d> Survey<'d> {
                 _ => {}
             }
         }
+        walk.room += length;
         walk.depth += 1;
         walk.tokens.pop();
         Ok(())
@@ -277,11 +316,11 @@ impl<'d> Survey<'d> {
         value: &'d Value,
         beside: Option<&Map<String, Value>>,
     ) {
-        let path = walk.path(met.path);
+        let path = || below(met.path, &walk.tokens);
         if structure::asks(value) {
-            self.take(met, path, value, Some(met.owner_of_template(beside)), Basis::Annotation);
+            self.take(met, path(), value, Some(met.owner_of_template(beside)), Basis::Annotation);
         } else if let Some(object) = self.objects.get_mut(walk.object) {
-            object.unasked.push(path);
+            object.unasked.get_or_insert_with(path);
         }
     }
 
@@ -298,7 +337,7 @@ impl<'d> Survey<'d> {
 
 impl<'d, 'p> Met<'d, 'p> {
     fn at(value: &'d Value, path: &'p PointerBuf, depth: usize, is_embedded: bool) -> Self {
-        let text = |field: &str| value[field].as_str().unwrap_or_default();
+        let text = |field: &str| value[field].as_str().filter(|text| text.len() <= LONGEST_KIND).unwrap_or_default();
         Self { value, path, version: text("apiVersion"), kind: text("kind"), depth, is_embedded }
     }
 
@@ -333,15 +372,15 @@ impl<'d, 'p> Met<'d, 'p> {
     }
 }
 
-// === impl Fields ===
+// === impl Object ===
 
-impl Fields<'_> {
-    fn path(&self, of_object: &PointerBuf) -> PointerBuf {
-        let mut path = of_object.clone();
-        for token in &self.tokens {
-            path.push_back(token.as_ref());
+impl Object<'_> {
+    fn add_unreadable(&mut self, number: usize, place: impl FnOnce() -> PointerBuf) {
+        // The ways are followed one after the other.
+        match self.unreadable.last_mut().filter(|last| last.number == number) {
+            Some(last) => last.more += 1,
+            None => self.unreadable.push(Unreadable { number, first: place(), more: 0 }),
         }
-        path
     }
 }
 

@@ -165,6 +165,11 @@ fn depth_is_bounded() {
     assert_eq!(places(&nest(28)).len(), 1);
     assert_eq!(places(&nest(120)).len(), 0);
     assert_eq!(places(&custom(&json!({"n".repeat(254): asking()}))).len(), 0);
+    let long = |levels: usize| {
+        custom(&(0..levels).fold(json!({"template": asking()}), |inner, _| json!({"n".repeat(99): inner})))
+    };
+    assert_eq!(places(&long(10)).len(), 1);
+    assert_eq!(places(&long(11)).len(), 0);
     let hold = |levels: usize| {
         (0..levels).fold(custom(&json!({"template": asking()})), |inner, _| custom(&json!({"n": inner})))
     };
