@@ -92,6 +92,13 @@ fn objects_below_a_long_way(bytes: usize) -> Value {
     object("Foo", &deep(bytes, |bytes| many(bytes, &json!({"apiVersion": "a", "kind": "b"}))))
 }
 
+fn items_below_a_long_way(bytes: usize) -> Value {
+    object(
+        "Foo",
+        &deep(bytes, |bytes| json!({"apiVersion": "v1", "kind": "PodList", "items": many(bytes, &json!({}))})),
+    )
+}
+
 fn a_long_name_of_a_list(bytes: usize) -> Value {
     object("Foo", &Value::Object(Map::from_iter([("k".repeat(bytes / 2), many(bytes / 2, &json!(0)))])))
 }
@@ -140,12 +147,13 @@ fn what_is_held_grows_with_the_bytes_of_the_document_and_no_faster(
         paths: Some(way).filter(|way| !way.is_empty()).map(|way| way.parse().unwrap()).into_iter().collect(),
         resource_list: false,
     };
-    let documents: [Writer; 15] = [
+    let documents: [Writer; 16] = [
         ("numbers below a long way", numbers_below_a_long_way),
         ("jobs below a long way", jobs_below_a_long_way),
         ("templates below a long way", templates_below_a_long_way),
         ("templates that do not ask", templates_that_do_not_ask),
         ("objects below a long way", objects_below_a_long_way),
+        ("items below a long way", items_below_a_long_way),
         ("a long name of a list", a_long_name_of_a_list),
         ("an object with a long name", an_object_with_a_long_name),
         ("an object of a long kind", an_object_of_a_long_kind),

@@ -96,14 +96,14 @@ fn untold(object: &Object<'_>) -> Option<Remark> {
             let reason = place.reason()?;
             let at = path::find(object.value, &place.steps(), |tokens, value| {
                 let is_pod = structure::is_pod(value);
-                if is_pod { ControlFlow::Break(below(&object.path, tokens)) } else { ControlFlow::Continue(()) }
+                if is_pod { ControlFlow::Break(below(&object.way.path(), tokens)) } else { ControlFlow::Continue(()) }
             })?;
             Some(object.remark(place.remark_kind()?, Severity::Note, at, &format!("left: {reason}")))
         }),
         Standing::Unsaid if structure::is_pod(object.value) => Some(object.remark(
             RemarkKind::IncompleteObject,
             Severity::Warning,
-            object.path.clone(),
+            object.way.path().as_ref().clone(),
             &object.incomplete(),
         )),
         Standing::Unsaid | Standing::List => None,
@@ -397,7 +397,7 @@ impl Object<'_> {
 
     /// A place in the object, as people write it.
     fn written(&self, place: &PointerBuf) -> String {
-        let depth = self.path.count();
+        let depth = self.way.count();
         path::written(self.value, place.tokens().skip(depth).map(|token| token.decoded().into_owned().into()))
     }
 

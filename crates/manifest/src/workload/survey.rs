@@ -13,6 +13,7 @@ use std::{
     convert::Infallible,
     ops::ControlFlow,
     ptr,
+    rc::Rc,
 };
 
 /// How deep objects are looked into that hold others: a list of lists is odd enough.
@@ -41,7 +42,7 @@ pub(super) struct Survey<'d> {
 #[derive(Debug)]
 pub(super) struct Object<'d> {
     pub(super) value: &'d Value,
-    pub(super) path: PointerBuf,
+    pub(super) way: Way,
     pub(super) version: &'d str,
     pub(super) kind: &'d str,
     pub(super) standing: Standing,
@@ -61,6 +62,13 @@ pub(super) struct Unreadable {
     pub(super) first: PointerBuf,
     /// How many more there are.
     pub(super) more: usize,
+}
+
+/// The way to an object in its document. The items of a list share the way to it, which may be far longer than they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Way {
+    around: Rc<PointerBuf>,
+    rest: PointerBuf,
 }
 
 /// What is known of an object's kind.
@@ -85,7 +93,9 @@ struct Found<'d> {
 /// Where an object is met.
 struct Met<'d, 'p> {
     value: &'d Value,
-    path: &'p PointerBuf,
+    path: &'p Rc<PointerBuf>,
+    /// The same, as it is kept.
+    way: Way,
     version: &'d str,
     kind: &'d str,
     /// How many levels of other objects may still stand in it.
@@ -123,8 +133,8 @@ impl<'d> Survey<'d> {
         if special.is_some() && !(search.resource_list && special == Some(Special::ResourceList)) {
             return Ok(survey);
         }
-        let root = PointerBuf::new();
-        survey.object(&Met::at(document, &root, MOST_HOLDERS, false))?;
+        let way = Way::default();
+        survey.object(&Met::at(document, &way.path(), way, MOST_HOLDERS, false))?;
         Ok(survey)
     }
 
@@ -149,7 +159,7 @@ impl<'d> Survey<'d> {
         self.by_value.insert(ptr::from_ref(met.value), index);
         self.objects.push(Object {
             value: met.value,
-            path: met.path.clone(),
+            way: met.way.clone(),
             version: met.version,
             kind: met.kind,
             standing,
@@ -186,8 +196,9 @@ impl<'d> Survey<'d> {
                 }
                 return Err(index + 1);
             }
-            let path = below(met.path, &["items", &index.to_string()]);
-            let item = Met::at(item, &path, met.depth - 1, met.is_embedded);
+            let way = Way::below(met.path, &["items", &index.to_string()]);
+            let path = way.path();
+            let item = Met::at(item, &path, way, met.depth - 1, met.is_embedded);
             self.object(&item.or_of(met.version, of_kind))?;
         }
         Ok(())
@@ -255,7 +266,8 @@ impl<'d> Survey<'d> {
             if !value.is_object() {
                 return ControlFlow::Continue(());
             }
-            match self.object(&Met::at(value, &below(met.path, tokens), depth, met.is_embedded)) {
+            let way = Way::below(met.path, tokens);
+            match self.object(&Met::at(value, &way.path(), way, depth, met.is_embedded)) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(item) => ControlFlow::Break(item),
             }
@@ -283,7 +295,8 @@ impl<'d> Survey<'d> {
         walk.room -= length;
         if structure::is_object(value) {
             if met.depth > 0 {
-                self.object(&Met::at(value, &below(met.path, &walk.tokens), met.depth - 1, true))?;
+                let way = Way::below(met.path, &walk.tokens);
+                self.object(&Met::at(value, &way.path(), way, met.depth - 1, true))?;
             }
         } else if structure::is_pod(value) {
             self.resemblance(met, walk, value, beside);
@@ -327,18 +340,37 @@ impl<'d> Survey<'d> {
     fn take(&mut self, met: &Met<'d, '_>, path: PointerBuf, value: &'d Value, owner: Option<Owner>, basis: Basis) {
         if self.taken.insert(ptr::from_ref(value)) {
             let object = ObjectName::of(met.value, met.kind);
-            let template = Template { object, path, object_path: met.path.clone(), owner, basis };
+            let template = Template { object, path, object_path: met.path.as_ref().clone(), owner, basis };
             self.found.push(Found { template, value });
         }
+    }
+}
+
+// === impl Way ===
+
+impl Way {
+    fn below(around: &Rc<PointerBuf>, tokens: &[impl AsRef<str>]) -> Self {
+        Self { around: Rc::clone(around), rest: below(&PointerBuf::new(), tokens) }
+    }
+
+    pub(super) fn path(&self) -> Rc<PointerBuf> {
+        let mut path = self.around.as_ref().clone();
+        path.append(&self.rest);
+        path.into()
+    }
+
+    /// How many names it has.
+    pub(super) fn count(&self) -> usize {
+        self.around.count() + self.rest.count()
     }
 }
 
 // === impl Met ===
 
 impl<'d, 'p> Met<'d, 'p> {
-    fn at(value: &'d Value, path: &'p PointerBuf, depth: usize, is_embedded: bool) -> Self {
+    fn at(value: &'d Value, path: &'p Rc<PointerBuf>, way: Way, depth: usize, is_embedded: bool) -> Self {
         let text = |field: &str| value[field].as_str().filter(|text| text.len() <= LONGEST_KIND).unwrap_or_default();
-        Self { value, path, version: text("apiVersion"), kind: text("kind"), depth, is_embedded }
+        Self { value, path, way, version: text("apiVersion"), kind: text("kind"), depth, is_embedded }
     }
 
     /// The same, of this kind where it does not say of which it is.
