@@ -22,7 +22,7 @@ use json_patch::jsonptr::PointerBuf;
 use native_sidecar_core::text::one_line;
 use serde_json::Value;
 use std::fmt;
-use survey::Survey;
+use survey::{LONGEST_FIELD, Survey};
 
 /// What an object is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,12 +49,20 @@ fn group(version: &str) -> &str {
     version.split_once('/').map_or("", |(group, _)| group)
 }
 
-fn below(path: &PointerBuf, tokens: &[&str]) -> PointerBuf {
+fn below(path: &PointerBuf, tokens: &[impl AsRef<str>]) -> PointerBuf {
     let mut path = path.clone();
     for token in tokens {
-        path.push_back(*token);
+        path.push_back(token.as_ref());
     }
     path
+}
+
+/// `name` on one line, as it is told, and copied for each template. The API server takes no longer one than what is left here.
+fn short(name: &str) -> String {
+    match name.char_indices().nth(LONGEST_FIELD) {
+        Some((end, _)) => format!("{}…", one_line(&name[..end])),
+        None => one_line(name).into_owned(),
+    }
 }
 
 // === impl Search ===
@@ -84,11 +92,11 @@ impl ObjectName {
     /// What `object`, which is a `kind`, is called.
     fn of(object: &Value, kind: &str) -> Self {
         let metadata = &object["metadata"];
-        let text = |field: &str| metadata[field].as_str().map(one_line).unwrap_or_default().into_owned();
-        let generated = || metadata["generateName"].as_str().map(|name| format!("{}*", one_line(name)));
+        let text = |field: &str| metadata[field].as_str().map(short).unwrap_or_default();
+        let generated = || metadata["generateName"].as_str().map(|name| format!("{}*", short(name)));
         let name = Some(text("name")).filter(|name| !name.is_empty()).or_else(generated);
         Self {
-            kind: one_line(kind).into_owned(),
+            kind: short(kind),
             namespace: text("namespace"),
             name: name.unwrap_or_else(|| "(without a name)".to_owned()),
         }

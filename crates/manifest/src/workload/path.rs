@@ -1,8 +1,8 @@
 //! Ways to pod templates, as people write them.
 
-use jsonptr::PointerBuf;
+use super::survey::LONGEST_FIELD;
 use serde_json::Value;
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, fmt, ops::ControlFlow, str::FromStr};
 
 /// A way to pod templates in objects whose kind is not known, such as `spec.workers[].template`.
 ///
@@ -50,21 +50,30 @@ pub(super) fn steps(path: &'static str) -> Vec<Step<'static>> {
     steps.flatten().collect()
 }
 
-/// Everything that `steps` lead to in `value`, which is at `path` itself.
-pub(super) fn find<'v>(value: &'v Value, path: &PointerBuf, steps: &[Step<'_>]) -> Vec<(PointerBuf, &'v Value)> {
-    let mut found = vec![(path.clone(), value)];
-    for step in steps {
-        let mut below = Vec::new();
-        for (path, value) in found {
-            below.extend(step.take(value).map(|(token, value)| {
-                let mut path = path.clone();
-                path.push_back(token.as_ref());
-                (path, value)
-            }));
-        }
-        found = below;
+/// Shows everything that `steps` lead to in `value` to `visit`, with the names on the way there, until it breaks off.
+///
+/// Whoever wants a path makes it of the names: most of what is found is of no use, and a path may be long.
+pub(super) fn find<'v, B>(
+    value: &'v Value,
+    steps: &[Step<'_>],
+    mut visit: impl FnMut(&[Cow<'_, str>], &'v Value) -> ControlFlow<B>,
+) -> Option<B> {
+    find_below(value, steps, &mut Vec::new(), &mut visit).break_value()
+}
+
+fn find_below<'v: 's, 's, B>(
+    value: &'v Value,
+    steps: &'s [Step<'_>],
+    tokens: &mut Vec<Cow<'s, str>>,
+    visit: &mut impl FnMut(&[Cow<'_, str>], &'v Value) -> ControlFlow<B>,
+) -> ControlFlow<B> {
+    let Some((step, rest)) = steps.split_first() else { return visit(tokens, value) };
+    for (token, inner) in step.take(value) {
+        tokens.push(token);
+        find_below(inner, rest, tokens, visit)?;
+        tokens.pop();
     }
-    found
+    ControlFlow::Continue(())
 }
 
 /// The way of a JSON pointer below an object, as people write it: `spec.workers[].template`.
@@ -155,7 +164,9 @@ impl Step<'_> {
             (Self::Items, Value::Array(items)) => {
                 Box::new(items.iter().enumerate().map(|(index, value)| (index.to_string().into(), value)))
             }
-            (Self::Entries, Value::Object(map)) => Box::new(map.iter().map(|(name, value)| (name.into(), value))),
+            (Self::Entries, Value::Object(map)) => Box::new(
+                map.iter().filter(|(name, _)| name.len() <= LONGEST_FIELD).map(|(name, value)| (name.into(), value)),
+            ),
             _ => Box::new(std::iter::empty()),
         }
     }

@@ -2,10 +2,10 @@
 //! are left.
 
 use super::{
-    ObjectName, Template, Treatment, group,
+    ObjectName, Template, Treatment, below, group,
     kinds::{self, Place},
     path, structure,
-    survey::{LONGEST_FIELD, Object, Standing, Survey},
+    survey::{LONGEST_FIELD, Object, Standing, Survey, Unreadable},
 };
 use json_patch::jsonptr::PointerBuf;
 use native_sidecar_core::{findings::Severity, intent, text::one_line};
@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
+    ops::ControlFlow,
     ptr,
 };
 
@@ -68,11 +69,13 @@ pub(super) fn remarks(survey: &Survey<'_>) -> Vec<Remark> {
     let mut walk = Walk::new(survey);
     walk.value(survey.document);
     let mut remarks = walk.remarks;
-    for object in &survey.objects {
-        let is_told = walk.told.contains(&ptr::from_ref(object.value));
-        remarks.extend(unreadable(survey, object).into_iter().chain(untold(object).filter(|_| !is_told)));
-    }
-    remarks.truncate(MOST_REMARKS);
+    let room = MOST_REMARKS.saturating_sub(remarks.len());
+    let told = walk.told;
+    let of_objects = survey.objects.iter().flat_map(|object| {
+        let is_told = told.contains(&ptr::from_ref(object.value));
+        unreadable(survey, object).chain((!is_told).then(|| untold(object)).flatten())
+    });
+    remarks.extend(of_objects.take(room));
     remarks
 }
 
@@ -80,7 +83,7 @@ pub(super) fn remarks(survey: &Survey<'_>) -> Vec<Remark> {
 fn untold(object: &Object<'_>) -> Option<Remark> {
     match object.standing {
         Standing::Unknown => {
-            let place = object.unasked.first()?;
+            let place = object.unasked.as_ref()?;
             let path = object.written(place);
             let message = format!(
                 "the pod template at {path} is left, since {kind} is not known; annotate the template, or give --template-path \
@@ -91,30 +94,35 @@ fn untold(object: &Object<'_>) -> Option<Remark> {
         }
         Standing::Known => object.places().find_map(|place| {
             let reason = place.reason()?;
-            let has_containers = |value: &Value| structure::is_pod(value);
-            let found = path::find(object.value, &object.path, &place.steps());
-            let (at, _) = found.into_iter().find(|(_, value)| has_containers(value))?;
+            let at = path::find(object.value, &place.steps(), |tokens, value| {
+                let is_pod = structure::is_pod(value);
+                if is_pod { ControlFlow::Break(below(&object.way.path(), tokens)) } else { ControlFlow::Continue(()) }
+            })?;
             Some(object.remark(place.remark_kind()?, Severity::Note, at, &format!("left: {reason}")))
         }),
         Standing::Unsaid if structure::is_pod(object.value) => Some(object.remark(
             RemarkKind::IncompleteObject,
             Severity::Warning,
-            object.path.clone(),
+            object.way.path().as_ref().clone(),
             &object.incomplete(),
         )),
         Standing::Unsaid | Standing::List => None,
     }
 }
 
-fn unreadable(survey: &Survey<'_>, object: &Object<'_>) -> Vec<Remark> {
-    let remark = |(number, place): &(usize, PointerBuf)| {
+fn unreadable<'o>(survey: &'o Survey<'_>, object: &'o Object<'_>) -> impl Iterator<Item = Remark> + 'o {
+    object.unreadable.iter().filter_map(|Unreadable { number, first, more }| {
         let path = survey.search.paths.get(*number)?;
+        let places = match more {
+            0 => "there".to_owned(),
+            1 => "there and at 1 more place".to_owned(),
+            more => format!("there and at {more} more places"),
+        };
         let message = format!(
-            "--template-path {path} leads to no pod template: spec.containers is missing there; name what stands around spec"
+            "--template-path {path} leads to no pod template: spec.containers is missing {places}; name what stands around spec"
         );
-        Some(object.remark(RemarkKind::UnreadableTemplate, Severity::Warning, place.clone(), &message))
-    };
-    object.unreadable.iter().filter_map(remark).collect()
+        Some(object.remark(RemarkKind::UnreadableTemplate, Severity::Warning, first.clone(), &message))
+    })
 }
 
 /// A walk through a document, past every key in it.
@@ -126,6 +134,8 @@ struct Walk<'s, 'd> {
     tokens: Vec<Cow<'d, str>>,
     /// The objects around, the innermost last, with the depth at which each begins.
     around: Vec<(&'s Object<'d>, usize)>,
+    /// How many of the fields around, in the innermost object, are called after namespaces.
+    of_namespaces: usize,
     /// The template around.
     inside: Option<&'s Template>,
     /// Objects about which something was said.
@@ -144,6 +154,7 @@ impl<'s, 'd> Walk<'s, 'd> {
             templates: survey.found().map(|(template, value)| (ptr::from_ref(value), template)).collect(),
             tokens: Vec::new(),
             around: Vec::new(),
+            of_namespaces: 0,
             inside: None,
             told: HashSet::new(),
             remarks: Vec::new(),
@@ -151,11 +162,12 @@ impl<'s, 'd> Walk<'s, 'd> {
     }
 
     fn value(&mut self, value: &'d Value) {
-        let outside = self.inside;
+        let (outside, of_namespaces) = (self.inside, self.of_namespaces);
         let object = self.survey.object_at(value);
         if let Some(object) = object {
             self.around.push((object, self.tokens.len()));
             self.inside = None;
+            self.of_namespaces = 0;
         }
         self.inside = self.templates.get(&ptr::from_ref(value)).copied().or(self.inside);
         match value {
@@ -168,6 +180,7 @@ impl<'s, 'd> Walk<'s, 'd> {
             _ => {}
         }
         self.inside = outside;
+        self.of_namespaces = of_namespaces;
         if object.is_some() {
             self.around.pop();
         }
@@ -186,9 +199,12 @@ impl<'s, 'd> Walk<'s, 'd> {
     }
 
     fn below(&mut self, token: Cow<'d, str>, value: &'d Value) {
+        let of_namespaces = usize::from(token.contains("amespace"));
+        self.of_namespaces += of_namespaces;
         self.tokens.push(token);
         self.value(value);
         self.tokens.pop();
+        self.of_namespaces -= of_namespaces;
     }
 
     /// Whether the key has its effect here, or none is looked for.
@@ -199,7 +215,7 @@ impl<'s, 'd> Walk<'s, 'd> {
         let is_label_of_namespaces = key == intent::KNOWN
             && (object.is_namespace() && tokens == ["metadata", "labels"]
                 // Objects that make namespaces, such as those of Argo CD.
-                || !object.is_namespace() && last == "labels" && tokens.iter().any(|token| token.contains("amespace")));
+                || !object.is_namespace() && last == "labels" && self.of_namespaces > 0);
         is_label_of_namespaces || SELECTORS.contains(&last) || POLICIES.contains(&group(object.version))
     }
 
@@ -211,16 +227,17 @@ impl<'s, 'd> Walk<'s, 'd> {
             return;
         }
         let tokens = self.tokens.get(begin..).unwrap_or_default();
-        let at = path::written(object.value, tokens.iter().map(|token| Cow::Borrowed(token.as_ref())));
-        let wish = Wish { keys, object, inside: self.inside, at, last: tokens.last().map(Cow::as_ref) };
-        let (kind, severity, message) = wish.remark(tokens);
+        let engine = self.inside.is_none().then(|| object.engine_owned(tokens)).flatten();
         // What is said of an object as a whole is said once.
-        let is_of_object =
-            matches!(kind, RemarkKind::EngineOwned | RemarkKind::MergedTemplate | RemarkKind::IncompleteObject);
-        if is_first || !is_of_object {
-            let place = PointerBuf::from_tokens(self.tokens.iter().map(Cow::as_ref));
-            self.remarks.push(object.remark(kind, severity, place, &message));
+        let is_of_object = object.standing == Standing::Unsaid || engine.is_some();
+        if is_of_object && !is_first {
+            return;
         }
+        let at = path::written(object.value, tokens.iter().map(|token| Cow::Borrowed(token.as_ref())));
+        let wish = Wish { keys, object, inside: self.inside, engine, at, last: tokens.last().map(Cow::as_ref) };
+        let (kind, severity, message) = wish.remark();
+        let place = PointerBuf::from_tokens(self.tokens.iter().map(Cow::as_ref));
+        self.remarks.push(object.remark(kind, severity, place, &message));
     }
 }
 
@@ -229,6 +246,8 @@ struct Wish<'w, 's, 'd> {
     keys: &'w [&'w str],
     object: &'s Object<'d>,
     inside: Option<&'s Template>,
+    /// The place of the table that explains why nothing is done here.
+    engine: Option<&'static Place>,
     /// The place in the object, as people write it.
     at: String,
     last: Option<&'w str>,
@@ -246,7 +265,7 @@ fn is_wish(key: &str) -> bool {
 // === impl Wish ===
 
 impl Wish<'_, '_, '_> {
-    fn remark(&self, tokens: &[Cow<'_, str>]) -> (RemarkKind, Severity, String) {
+    fn remark(&self) -> (RemarkKind, Severity, String) {
         let object = self.object;
         let warning = |kind, message| (kind, Severity::Warning, message);
         if object.standing == Standing::Unsaid {
@@ -255,7 +274,7 @@ impl Wish<'_, '_, '_> {
         if object.is_namespace() {
             return self.of_namespace();
         }
-        if let Some(place) = self.inside.is_none().then(|| self.engine_owned(tokens)).flatten() {
+        if let Some(place) = self.engine {
             let kind = place.remark_kind().unwrap_or(RemarkKind::EngineOwned);
             let message =
                 format!("{} not carried out here: {}", self.that("is", "are"), place.reason().unwrap_or_default());
@@ -291,14 +310,6 @@ impl Wish<'_, '_, '_> {
         (kind, Severity::Warning, format!("{} no effect here; {to}", self.that("has", "have")))
     }
 
-    /// The place of the table that explains why nothing is done here.
-    fn engine_owned(&self, tokens: &[Cow<'_, str>]) -> Option<&'static Place> {
-        let is_around = |place: &&Place| path::is_below(tokens, &place.steps());
-        let mut places = self.object.places();
-        let makes_pods = self.object.places().any(|place| place.reason().is_none());
-        places.find(|place| place.reason().is_some() && (!makes_pods || is_around(place)))
-    }
-
     /// Where the annotations belong.
     fn targets(&self) -> Option<String> {
         let object = self.object;
@@ -318,7 +329,7 @@ impl Wish<'_, '_, '_> {
                 let paths: Vec<_> = places.map(|place| annotations(place.path)).collect();
                 (!paths.is_empty()).then(|| paths.join(" or "))
             }
-            Standing::Unknown => object.unasked.first().map(|path| annotations(&object.written(path))),
+            Standing::Unknown => object.unasked.as_ref().map(|path| annotations(&object.written(path))),
             Standing::Unsaid => None,
         }
     }
@@ -364,6 +375,14 @@ impl Object<'_> {
         kinds::places(group(self.version), self.kind)
     }
 
+    /// The place of the table that explains why nothing is done at `tokens`.
+    fn engine_owned(&self, tokens: &[Cow<'_, str>]) -> Option<&'static Place> {
+        let is_around = |place: &&Place| path::is_below(tokens, &place.steps());
+        let mut places = self.places();
+        let makes_pods = self.places().any(|place| place.reason().is_none());
+        places.find(|place| place.reason().is_some() && (!makes_pods || is_around(place)))
+    }
+
     fn is_namespace(&self) -> bool {
         self.kind == "Namespace" && self.version == "v1"
     }
@@ -378,7 +397,7 @@ impl Object<'_> {
 
     /// A place in the object, as people write it.
     fn written(&self, place: &PointerBuf) -> String {
-        let depth = self.path.count();
+        let depth = self.way.count();
         path::written(self.value, place.tokens().skip(depth).map(|token| token.decoded().into_owned().into()))
     }
 

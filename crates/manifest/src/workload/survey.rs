@@ -2,7 +2,7 @@
 
 use super::{
     Basis, ObjectName, Owner, Search, Special, Template, Treatment, below, group,
-    kinds::{self, PodOwner},
+    kinds::{self, Place, PodOwner},
     path, structure,
 };
 use json_patch::jsonptr::PointerBuf;
@@ -10,15 +10,22 @@ use serde_json::{Map, Value};
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
+    convert::Infallible,
+    ops::ControlFlow,
     ptr,
+    rc::Rc,
 };
 
 /// How deep objects are looked into that hold others: a list of lists is odd enough.
 const MOST_HOLDERS: usize = 4;
 /// How deep the fields of kinds that are not known are looked into.
 const MOST_FIELDS: usize = 32;
-/// No field of any API has a longer name.
+/// No field of any API has a longer name, and no object.
 pub(super) const LONGEST_FIELD: usize = 253;
+/// No API has a longer `apiVersion` or `kind`: a group and a version.
+const LONGEST_KIND: usize = LONGEST_FIELD + 1 + 63;
+/// How long the way to what stands in the fields of kinds that are not known may be: each template has its own.
+const LONGEST_WAY: usize = 1024;
 
 /// What a document consists of.
 pub(super) struct Survey<'d> {
@@ -35,14 +42,33 @@ pub(super) struct Survey<'d> {
 #[derive(Debug)]
 pub(super) struct Object<'d> {
     pub(super) value: &'d Value,
-    pub(super) path: PointerBuf,
+    pub(super) way: Way,
     pub(super) version: &'d str,
     pub(super) kind: &'d str,
     pub(super) standing: Standing,
-    /// Templates in it that nobody asked to convert: they only look like one.
-    pub(super) unasked: Vec<PointerBuf>,
-    /// The ways of [`Search::paths`] that end in it where there is no template, and the values there.
-    pub(super) unreadable: Vec<(usize, PointerBuf)>,
+    /// The first template in it that nobody asked to convert: it only looks like one.
+    pub(super) unasked: Option<PointerBuf>,
+    /// The ways of [`Search::paths`] that end in it where there is no template.
+    pub(super) unreadable: Vec<Unreadable>,
+}
+
+/// A way that does not end at a template. Each has one place at most in an object, so that what is kept does not grow with
+/// the places.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    /// Which way it is.
+    pub(super) number: usize,
+    /// The first place without a template to which it leads.
+    pub(super) first: PointerBuf,
+    /// How many more there are.
+    pub(super) more: usize,
+}
+
+/// The way to an object in its document. The items of a list share the way to it, which may be far longer than they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Way {
+    around: Rc<PointerBuf>,
+    rest: PointerBuf,
 }
 
 /// What is known of an object's kind.
@@ -67,7 +93,9 @@ struct Found<'d> {
 /// Where an object is met.
 struct Met<'d, 'p> {
     value: &'d Value,
-    path: &'p PointerBuf,
+    path: &'p Rc<PointerBuf>,
+    /// The same, as it is kept.
+    way: Way,
     version: &'d str,
     kind: &'d str,
     /// How many levels of other objects may still stand in it.
@@ -81,6 +109,8 @@ struct Fields<'d> {
     object: usize,
     tokens: Vec<Cow<'d, str>>,
     depth: usize,
+    /// How many bytes longer the way may become.
+    room: usize,
 }
 
 // === impl Survey ===
@@ -103,8 +133,8 @@ impl<'d> Survey<'d> {
         if special.is_some() && !(search.resource_list && special == Some(Special::ResourceList)) {
             return Ok(survey);
         }
-        let root = PointerBuf::new();
-        survey.object(&Met::at(document, &root, MOST_HOLDERS, false))?;
+        let way = Way::default();
+        survey.object(&Met::at(document, &way.path(), way, MOST_HOLDERS, false))?;
         Ok(survey)
     }
 
@@ -129,11 +159,11 @@ impl<'d> Survey<'d> {
         self.by_value.insert(ptr::from_ref(met.value), index);
         self.objects.push(Object {
             value: met.value,
-            path: met.path.clone(),
+            way: met.way.clone(),
             version: met.version,
             kind: met.kind,
             standing,
-            unasked: Vec::new(),
+            unasked: None,
             unreadable: Vec::new(),
         });
         if let Some(items) = items {
@@ -147,7 +177,8 @@ impl<'d> Survey<'d> {
         if standing == Standing::Unknown {
             let fields = met.value.as_object().into_iter().flatten();
             for (name, value) in fields.filter(|(name, _)| !matches!(name.as_str(), "metadata" | "status")) {
-                let mut walk = Fields { object: index, tokens: Vec::new(), depth: MOST_FIELDS };
+                let room = LONGEST_WAY.saturating_sub(met.path.as_str().len());
+                let mut walk = Fields { object: index, tokens: Vec::new(), depth: MOST_FIELDS, room };
                 self.field(met, &mut walk, name.into(), value, met.value.as_object())?;
             }
         }
@@ -159,10 +190,15 @@ impl<'d> Survey<'d> {
         let of_kind = met.kind.strip_suffix("List").unwrap_or_default();
         for (index, item) in items.iter().enumerate() {
             if !item.is_object() {
+                // What stands in a field of a kind that is not known may be anything, whatever it looks like.
+                if met.is_embedded {
+                    continue;
+                }
                 return Err(index + 1);
             }
-            let path = below(met.path, &["items", &index.to_string()]);
-            let item = Met::at(item, &path, met.depth - 1, met.is_embedded);
+            let way = Way::below(met.path, &["items", &index.to_string()]);
+            let path = way.path();
+            let item = Met::at(item, &path, way, met.depth - 1, met.is_embedded);
             self.object(&item.or_of(met.version, of_kind))?;
         }
         Ok(())
@@ -185,15 +221,17 @@ impl<'d> Survey<'d> {
             if !way.is_for(group, met.kind) || is_known && !way.is_bound() {
                 continue;
             }
-            for (path, value) in path::find(met.value, met.path, way.steps()) {
+            path::find(met.value, way.steps(), |tokens, value| {
                 if structure::is_pod(value) {
+                    let path = below(met.path, tokens);
                     let beside = path.parent().and_then(|beside| self.document.pointer(beside.as_str()));
                     let owner = met.owner_of_template(beside.and_then(Value::as_object));
                     self.take(met, path, value, Some(owner), Basis::Path(number));
                 } else if let Some(object) = self.objects.get_mut(object) {
-                    object.unreadable.push((number, path));
+                    object.add_unreadable(number, || below(met.path, tokens));
                 }
-            }
+                ControlFlow::<Infallible>::Continue(())
+            });
         }
     }
 
@@ -204,24 +242,37 @@ impl<'d> Survey<'d> {
                 Treatment::Pod => None,
                 Treatment::Converted(owner) => Some(owner.into()),
                 Treatment::Holds => {
-                    for (path, value) in path::find(met.value, met.path, &place.steps()) {
-                        if value.is_object() && met.depth > 0 {
-                            self.object(&Met::at(value, &path, met.depth - 1, met.is_embedded))?;
-                        }
-                    }
+                    self.held(met, place)?;
                     continue;
                 }
                 Treatment::Left(_) | Treatment::Merged(_) => continue,
             };
-            for (path, value) in path::find(met.value, met.path, &place.steps()) {
+            path::find(met.value, &place.steps(), |tokens, value| {
                 let counts = value.is_object() && (!met.is_embedded || structure::asks(value));
                 if counts {
                     let basis = if met.is_embedded { Basis::Annotation } else { Basis::Kind };
-                    self.take(met, path, value, owner.clone(), basis);
+                    self.take(met, below(met.path, tokens), value, owner.clone(), basis);
                 }
-            }
+                ControlFlow::<Infallible>::Continue(())
+            });
         }
         Ok(())
+    }
+
+    /// Looks into the whole objects that stand in a place.
+    fn held(&mut self, met: &Met<'d, '_>, place: &Place) -> Result<(), usize> {
+        let Some(depth) = met.depth.checked_sub(1) else { return Ok(()) };
+        let failed = path::find(met.value, &place.steps(), |tokens, value| {
+            if !value.is_object() {
+                return ControlFlow::Continue(());
+            }
+            let way = Way::below(met.path, tokens);
+            match self.object(&Met::at(value, &way.path(), way, depth, met.is_embedded)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(item) => ControlFlow::Break(item),
+            }
+        });
+        failed.map_or(Ok(()), Err)
     }
 
     /// Looks for templates in one field of an object whose kind is not known.
@@ -233,15 +284,19 @@ impl<'d> Survey<'d> {
         value: &'d Value,
         beside: Option<&'d Map<String, Value>>,
     ) -> Result<(), usize> {
-        let is_in_reach = walk.depth > 0 && token.len() <= LONGEST_FIELD;
+        // With the slash in front.
+        let length = token.len() + 1;
+        let is_in_reach = walk.depth > 0 && token.len() <= LONGEST_FIELD && length <= walk.room;
         if !is_in_reach || self.taken.contains(&ptr::from_ref(value)) {
             return Ok(());
         }
         walk.tokens.push(token);
         walk.depth -= 1;
+        walk.room -= length;
         if structure::is_object(value) {
             if met.depth > 0 {
-                self.object(&Met::at(value, &walk.path(met.path), met.depth - 1, true))?;
+                let way = Way::below(met.path, &walk.tokens);
+                self.object(&Met::at(value, &way.path(), way, met.depth - 1, true))?;
             }
         } else if structure::is_pod(value) {
             self.resemblance(met, walk, value, beside);
@@ -260,6 +315,7 @@ impl<'d> Survey<'d> {
                 _ => {}
             }
         }
+        walk.room += length;
         walk.depth += 1;
         walk.tokens.pop();
         Ok(())
@@ -273,29 +329,48 @@ impl<'d> Survey<'d> {
         value: &'d Value,
         beside: Option<&Map<String, Value>>,
     ) {
-        let path = walk.path(met.path);
+        let path = || below(met.path, &walk.tokens);
         if structure::asks(value) {
-            self.take(met, path, value, Some(met.owner_of_template(beside)), Basis::Annotation);
+            self.take(met, path(), value, Some(met.owner_of_template(beside)), Basis::Annotation);
         } else if let Some(object) = self.objects.get_mut(walk.object) {
-            object.unasked.push(path);
+            object.unasked.get_or_insert_with(path);
         }
     }
 
     fn take(&mut self, met: &Met<'d, '_>, path: PointerBuf, value: &'d Value, owner: Option<Owner>, basis: Basis) {
         if self.taken.insert(ptr::from_ref(value)) {
             let object = ObjectName::of(met.value, met.kind);
-            let template = Template { object, path, object_path: met.path.clone(), owner, basis };
+            let template = Template { object, path, object_path: met.path.as_ref().clone(), owner, basis };
             self.found.push(Found { template, value });
         }
+    }
+}
+
+// === impl Way ===
+
+impl Way {
+    fn below(around: &Rc<PointerBuf>, tokens: &[impl AsRef<str>]) -> Self {
+        Self { around: Rc::clone(around), rest: below(&PointerBuf::new(), tokens) }
+    }
+
+    pub(super) fn path(&self) -> Rc<PointerBuf> {
+        let mut path = self.around.as_ref().clone();
+        path.append(&self.rest);
+        path.into()
+    }
+
+    /// How many names it has.
+    pub(super) fn count(&self) -> usize {
+        self.around.count() + self.rest.count()
     }
 }
 
 // === impl Met ===
 
 impl<'d, 'p> Met<'d, 'p> {
-    fn at(value: &'d Value, path: &'p PointerBuf, depth: usize, is_embedded: bool) -> Self {
-        let text = |field: &str| value[field].as_str().unwrap_or_default();
-        Self { value, path, version: text("apiVersion"), kind: text("kind"), depth, is_embedded }
+    fn at(value: &'d Value, path: &'p Rc<PointerBuf>, way: Way, depth: usize, is_embedded: bool) -> Self {
+        let text = |field: &str| value[field].as_str().filter(|text| text.len() <= LONGEST_KIND).unwrap_or_default();
+        Self { value, path, way, version: text("apiVersion"), kind: text("kind"), depth, is_embedded }
     }
 
     /// The same, of this kind where it does not say of which it is.
@@ -329,15 +404,15 @@ impl<'d, 'p> Met<'d, 'p> {
     }
 }
 
-// === impl Fields ===
+// === impl Object ===
 
-impl Fields<'_> {
-    fn path(&self, of_object: &PointerBuf) -> PointerBuf {
-        let mut path = of_object.clone();
-        for token in &self.tokens {
-            path.push_back(token.as_ref());
+impl Object<'_> {
+    fn add_unreadable(&mut self, number: usize, place: impl FnOnce() -> PointerBuf) {
+        // The ways are followed one after the other.
+        match self.unreadable.last_mut().filter(|last| last.number == number) {
+            Some(last) => last.more += 1,
+            None => self.unreadable.push(Unreadable { number, first: place(), more: 0 }),
         }
-        path
     }
 }
 

@@ -47,6 +47,17 @@ fn others(#[case] object: Value) {
     assert_eq!(places(&object), []);
 }
 
+#[rstest]
+#[case("n".repeat(253), "n".repeat(253))]
+#[case("ä".repeat(254), "ä".repeat(253) + "…")]
+#[case("a\nb".to_owned(), "a b".to_owned())]
+fn names_are_told_as_long_as_the_api_server_takes_them(#[case] name: String, #[case] told: String) {
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}});
+    assert_eq!(ObjectName::of_document(&pod).to_string(), format!("Pod/{told}"));
+    let generated = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": name}});
+    assert_eq!(places(&generated)[0].0, format!("Pod/{told}*"));
+}
+
 #[test]
 fn lists() {
     let pod = json!({"metadata": {"generateName": "p-", "namespace": "n"}});

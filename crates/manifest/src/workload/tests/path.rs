@@ -4,6 +4,7 @@ use super::super::{path, *};
 use json_patch::jsonptr::PointerBuf;
 use rstest::rstest;
 use serde_json::json;
+use std::ops::ControlFlow;
 
 /// Where the way leads in an object with much in it.
 fn found(way: &str) -> Vec<String> {
@@ -17,7 +18,12 @@ fn found(way: &str) -> Vec<String> {
         }
     });
     let way: TemplatePath = way.parse().unwrap();
-    path::find(&object, &PointerBuf::new(), way.steps()).into_iter().map(|(path, _)| path.to_string()).collect()
+    let mut found = Vec::new();
+    path::find(&object, way.steps(), |tokens, _| {
+        found.push(PointerBuf::from_tokens(tokens.iter().map(AsRef::as_ref)).to_string());
+        ControlFlow::<()>::Continue(())
+    });
+    found
 }
 
 #[rstest]
@@ -127,4 +133,32 @@ fn a_place_without_containers_is_told() {
         remarks[0].message,
         "--template-path spec.template leads to no pod template: spec.containers is missing there; name what stands around spec"
     );
+}
+
+/// The same mistake at each place of a list is told once.
+#[test]
+fn places_without_containers_are_counted() {
+    let document = worker(&json!({"a": [{}, 1, {"spec": {"containers": [{"name": "a"}]}}, null], "b": [{}, {}]}));
+    let paths = ["spec.a[]", "spec.b[]", "spec.a"].map(|way| way.parse().unwrap());
+    let remarks = Search { paths: paths.into(), resource_list: false }.remarks(&document);
+    let told: Vec<_> = remarks.iter().map(|remark| (remark.place.as_str(), remark.message.as_str())).collect();
+    let missing = |way: &str, places: &str| {
+        format!(
+            "--template-path {way} leads to no pod template: spec.containers is missing {places}; name what stands around spec"
+        )
+    };
+    let expected = [
+        ("/spec/a/0", missing("spec.a[]", "there and at 2 more places")),
+        ("/spec/b/0", missing("spec.b[]", "there and at 1 more place")),
+        ("/spec/a", missing("spec.a", "there")),
+    ];
+    assert_eq!(told, expected.each_ref().map(|(place, message)| (*place, message.as_str())));
+}
+
+/// A name longer than that of any field is no field.
+#[test]
+fn a_way_does_not_go_past_a_name_that_is_too_long() {
+    let pod = json!({"spec": {"containers": [{"name": "a"}]}});
+    let document = worker(&json!({"n".repeat(253): pod, "m".repeat(254): pod}));
+    assert_eq!(searched(&["spec.*"], &document).len(), 1);
 }

@@ -165,6 +165,11 @@ fn depth_is_bounded() {
     assert_eq!(places(&nest(28)).len(), 1);
     assert_eq!(places(&nest(120)).len(), 0);
     assert_eq!(places(&custom(&json!({"n".repeat(254): asking()}))).len(), 0);
+    let long = |levels: usize| {
+        custom(&(0..levels).fold(json!({"template": asking()}), |inner, _| json!({"n".repeat(99): inner})))
+    };
+    assert_eq!(places(&long(10)).len(), 1);
+    assert_eq!(places(&long(11)).len(), 0);
     let hold = |levels: usize| {
         (0..levels).fold(custom(&json!({"template": asking()})), |inner, _| custom(&json!({"n": inner})))
     };
@@ -187,4 +192,17 @@ fn depth_is_bounded() {
 #[case(json!({"apiVersion": "v1", "kind": "Pod"}), None)]
 fn documents_for_other_commands(#[case] document: Value, #[case] special: Option<Special>) {
     assert_eq!(Special::of(&document), special);
+}
+
+/// Whatever stands in the fields of an object that is not known is no fault of the document.
+#[rstest]
+#[case(json!(["{{x}}"]), 0)]
+#[case(json!([1, {"apiVersion": "v1", "kind": "Pod", "metadata": {"annotations": {"native-sidecar.io/containers": "b"}}}]), 1)]
+#[case(json!([{"apiVersion": "v1", "kind": "List", "items": [null]}]), 0)]
+fn a_list_in_an_object_that_is_not_known_may_have_anything_in_it(#[case] items: Value, #[case] templates: usize) {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+    let foo = json!({"apiVersion": "example.com/v1", "kind": "Foo", "spec": {"template": list}});
+    assert_eq!(Search::default().templates(&foo).map(|found| found.len()), Ok(templates));
+    let outer = json!({"apiVersion": "v1", "kind": "List", "items": [foo, "x"]});
+    assert_eq!(Search::default().templates(&outer), Err(2));
 }
