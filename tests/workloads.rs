@@ -117,7 +117,7 @@ fn flags_are_for_kinds_that_are_known() {
     let (code, out, err) = convert(&["--containers", "proxy", "-v"], &all);
     assert_eq!((code, out.matches("restartPolicy: Always").count()), (0, 1), "{err}");
     assert!(out.ends_with(&format!("{unknown}---\n{service}")), "{out}");
-    assert!(err.contains("Thing/b: note unknown-kind: the pod template at spec.template is left"), "{err}");
+    assert!(err.contains("Thing/b: warning unknown-kind: the pod template at spec.template is left"), "{err}");
     assert!(err.contains("Service/c: note engine-owned: left: Knative refuses restartPolicy"), "{err}");
 }
 

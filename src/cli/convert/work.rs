@@ -132,17 +132,20 @@ impl<'m> Desk<'m> {
             templates: Vec::new(),
             patch: Patch::default(),
         };
-        for template in self.manifest.templates_with(self.index, search)? {
-            let workload = template.workload(self.value);
+        let templates = self.manifest.templates_with(self.index, search)?;
+        let mut before = None;
+        for template in &templates {
+            let workload = template.workload_after(self.value, before.take());
             let settings = template.settings(Settings { workload: Some(&workload), ..settings });
             let conversion = convert(&template.pod(self.value), settings);
-            outcome.templates.push(self.template(&template, &conversion, settings));
+            outcome.templates.push(self.template(template, &conversion, settings));
             // The webhook notes on the pod why it was left; a manifest is left as it is, and the report tells.
             if conversion.decision == Decision::Converted {
                 let patch = template.patch_of_document(&conversion.patch, self.value);
                 let object = || template.object.clone();
                 outcome.patch.0.append(&mut patch.map_err(|source| WorkError::Unfit { object: object(), source })?.0);
             }
+            before = Some((template, workload));
         }
         match self.manifest.documents()[self.index].tolerated() {
             Some(error) if !outcome.patch.0.is_empty() => Err(error.clone().into()),

@@ -171,10 +171,13 @@ pub fn drawn(manifests: &[Manifest], settings: Settings<'_>) -> Result<Vec<Drawn
                 add(ObjectName::of_document(pod), &pod.to_string(), settings);
                 continue;
             }
-            for template in manifest.templates(index)? {
-                let workload = template.workload(value);
+            let templates = manifest.templates(index)?;
+            let mut before = None;
+            for template in &templates {
+                let workload = template.workload_after(value, before.take());
                 let settings = template.settings(Settings { workload: Some(&workload), ..settings });
                 add(template.object.clone(), &template.pod(value), settings);
+                before = Some((template, workload));
             }
         }
     }

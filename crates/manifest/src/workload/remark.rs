@@ -329,7 +329,10 @@ impl Wish<'_, '_, '_> {
                 let paths: Vec<_> = places.map(|place| annotations(place.path)).collect();
                 (!paths.is_empty()).then(|| paths.join(" or "))
             }
-            Standing::Unknown => object.unasked.as_ref().map(|path| annotations(&object.written(path))),
+            Standing::Unknown => object.unasked.as_ref().map(|path| {
+                let to = annotations(&object.written(path));
+                format!("{to} if its operator keeps what stands there (docs/workloads.md says how to find out)")
+            }),
             Standing::Unsaid => None,
         }
     }
@@ -343,6 +346,9 @@ impl Wish<'_, '_, '_> {
                 "{none} not read, since {kind} is not known; if its spec.containers are all containers of its pods, give \
                  --template-path {kind}=."
             );
+        }
+        if group(object.version).is_empty() {
+            return format!("{none} not read, since a {kind} has no pods; write it on the pod template");
         }
         format!(
             "{none} not read, since {kind} is not known and no pod template was found in it; give its place with --template-path \

@@ -7,6 +7,7 @@ use json_patch::{
 };
 use native_sidecar_core::conversion::{ExitCodes, Known, Settings, Workload};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// A pod template, and where it is in its document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,14 +130,28 @@ impl Template {
         let object = document.pointer(self.object_path.as_str()).filter(|_| self.path != self.object_path);
         let annotations = object.and_then(|object| object["metadata"]["annotations"].as_object()).into_iter().flatten();
         let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
+        self.workload_of(document, annotations.filter_map(text).collect())
+    }
+
+    /// The same with the annotations of the object, which `before`, another template of the document, may have read already: an
+    /// object may have many of both.
+    #[must_use]
+    pub fn workload_after(&self, document: &Value, before: Option<(&Self, Workload)>) -> Workload {
+        let is_whole = |template: &Self| template.path == template.object_path;
+        match before {
+            Some((other, workload)) if other.object_path == self.object_path && is_whole(other) == is_whole(self) => {
+                self.workload_of(document, workload.annotations)
+            }
+            _ => self.workload(document),
+        }
+    }
+
+    fn workload_of(&self, document: &Value, annotations: BTreeMap<String, String>) -> Workload {
         // Beside the template stands what the object says about its pods.
         let spec = self.path.parent().and_then(|spec| document.pointer(spec.as_str()));
         let is_job = self.owner.as_ref().is_some_and(Owner::is_job);
         let rules = spec.filter(|_| is_job).and_then(|spec| spec["podFailurePolicy"]["rules"].as_array());
-        Workload {
-            annotations: annotations.filter_map(text).collect(),
-            exit_codes: rules.into_iter().flatten().enumerate().filter_map(exit_codes).collect(),
-        }
+        Workload { annotations, exit_codes: rules.into_iter().flatten().enumerate().filter_map(exit_codes).collect() }
     }
 
     /// The settings for the template, of those that were given for all.

@@ -50,6 +50,8 @@ const RUNNER_LISTENER: &str = "the controller lays it over a pod of its own; wri
      with restartPolicy: Always";
 const FURIKO: &str = "Furiko's types are older than native sidecars and drop restartPolicy, so that the pod would \
      wait for the sidecar's end; let the webhook convert the pods";
+const NOTEBOOK: &str = "the definition of notebooks has no annotations in the template and drops restartPolicy of init \
+     containers, so that the pod would wait for the sidecar's end; let the webhook convert the pods";
 const DASK: &str = "Dask's definition drops restartPolicy of init containers, so that the pod would wait for the \
      sidecar's end; let the webhook convert the pods";
 const GROVE: &str = "its pod specs stand in no template with annotations; write the sidecar under initContainers with \
@@ -364,6 +366,12 @@ pub const TABLE: &[Engine] = &[
         groups: &["extensions.agents.x-k8s.io"],
         places: &[makes("SandboxTemplate", "spec.podTemplate", SANDBOX)],
         source: "kubernetes-sigs/agent-sandbox 2fd412d, helm/crds",
+    },
+    Engine {
+        product: "Kubeflow Notebooks",
+        groups: &["kubeflow.org"],
+        places: &[left("Notebook", "spec.template", NOTEBOOK)],
+        source: "kubeflow/manifests 009c880, experimental/helm/charts/notebook-controller/crds",
     },
     Engine {
         product: "Furiko",

@@ -151,13 +151,21 @@ fn in_an_unknown_kind_without_a_template_the_way_is_asked_for() {
 }
 
 #[test]
+fn a_kind_of_kubernetes_without_pods_has_none() {
+    let service =
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "annotations": ours()}, "spec": {}});
+    let (_, _, message) = warned(&service);
+    assert!(message.ends_with("is not read, since a Service has no pods; write it on the pod template"), "{message}");
+}
+
+#[test]
 fn in_an_unknown_kind_with_a_template_that_one_is_named() {
     let spec = json!({"workers": [{"template": {"spec": pod_spec()}}]});
     let document = custom(&json!({"annotations": ours()}), &spec);
     assert_eq!(
         warned(&document).2,
         "annotation native-sidecar.io/containers at metadata.annotations has no effect here; move it to \
-         spec.workers[].template.metadata.annotations"
+         spec.workers[].template.metadata.annotations if its operator keeps what stands there (docs/workloads.md says how to find out)"
     );
     let all = said(&custom(&json!({}), &spec));
     assert_eq!((all.len(), all[0].0, all[0].1), (1, "unknown-kind", Severity::Note));
