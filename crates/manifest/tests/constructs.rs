@@ -262,6 +262,27 @@ fn documents_are_edited_in_place(#[case] text: &str, #[case] changed: usize) {
     assert_edited(text, changed);
 }
 
+/// What stands behind `#` is there afterwards.
+#[rstest]
+#[case::null_init("metadata: {}\nspec:\n  initContainers: ~ # keep\n  containers:\n  - name: app\n  - name: proxy\n")]
+#[case::no_init("spec:\n  initContainers: # keep\n  containers:\n  - name: app\n  - name: proxy\n")]
+#[case::no_metadata("metadata: # keep\nspec:\n  containers:\n  - name: app\n  - name: proxy\n")]
+#[case::no_annotations(
+    "metadata:\n  annotations: # keep\n    # keep\nspec:\n  containers:\n  - name: app\n  - name: proxy\n"
+)]
+#[case::no_restart_policy(
+    "spec:\n  containers:\n  - name: app\n  - name: proxy\n    restartPolicy: # keep\n    a: 1\n"
+)]
+#[case::restart_policy_last("spec:\n  containers:\n  - name: app\n  - name: proxy\n    restartPolicy: # keep\n")]
+fn comments_stay_where_nothing_stood(#[case] text: &str) {
+    for line_end in ["\n", "\r\n"] {
+        let text = format!("apiVersion: v1\nkind: Pod\n{text}").replace('\n', line_end);
+        let (after, written) = converted(&text);
+        assert_eq!(written, Written::Edited, "{text}");
+        assert_eq!(after.matches("# keep").count(), text.matches("# keep").count(), "{after}");
+    }
+}
+
 #[rstest]
 #[case::question_key(&pod("  - ? name\n    : proxy\n    ? image\n    : i\n"), "a key behind a question mark", 10)]
 #[case::flow_list_multi(
@@ -278,6 +299,16 @@ fn documents_are_edited_in_place(#[case] text: &str, #[case] changed: usize) {
     "apiVersion: v1\nkind: Pod\n? spec\n: ? containers\n  : - name: app\n    - name: proxy\n",
     "a key behind a question mark",
     3
+)]
+#[case::comment_that_would_be_lost(
+    "apiVersion: v1\nkind: Pod\nmetadata:\n  annotations: # one\n    ~ # two\nspec:\n  containers:\n  - name: app\n  - name: proxy\n",
+    "a comment",
+    4
+)]
+#[case::comment_in_empty_brackets(
+    "apiVersion: v1\nkind: Pod\nspec:\n  initContainers: [ # c\n    ]\n  containers:\n  - name: app\n  - name: proxy\n",
+    "a list in brackets",
+    4
 )]
 #[case::single("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: proxy\n", "what stands", 5)]
 fn what_cannot_be_edited_is_named(#[case] text: &str, #[case] what: &str, #[case] line: usize) {

@@ -29,7 +29,7 @@ const NOT_IN_FLOW: [char; 7] = [',', '[', ']', '{', '}', '"', '\''];
 #[derive(Clone, Copy)]
 pub(super) struct Found<'n> {
     pub(super) node: &'n Node,
-    key: Option<&'n Node>,
+    pub(super) key: Option<&'n Node>,
     /// Whether it stands between brackets or braces.
     in_flow: bool,
 }
@@ -336,10 +336,58 @@ fn replace_entry(
     if flow {
         return None;
     }
+    let comment = comment_beside(text, key, value).ok()?;
     let end = line_end(text, value.end.max(key.end));
     let mut lines = String::new();
     writer.entry(&mut lines, name, wanted, column(text, key.begin));
+    if let Some(comment) = comment {
+        lines.insert_str(lines.find('\n')?, &format!(" {comment}"));
+    }
     Some(spliced(text, key.begin, end, &lines))
+}
+
+/// The comment on the line of `key`, whose entry is replaced with all of its lines; where there are comments that would be
+/// lost, the error is the offset of the first one.
+pub(super) fn comment_beside<'t>(text: &'t str, key: &Node, value: &Node) -> Result<Option<&'t str>, usize> {
+    let end = line_end(text, value.end.max(key.end));
+    let comments = comments(text, key.end..end, value);
+    let on_line_of_key = |at: &usize| *at < line_end(text, key.end);
+    let comment = |at: usize| text[at..line_end(text, at)].trim_end();
+    match comments.as_slice() {
+        [] => Ok(None),
+        [at] if on_line_of_key(at) || !is_in_lines(value) => Ok(Some(comment(*at))),
+        [first, ..] => Err(*first),
+    }
+}
+
+fn is_in_lines(node: &Node) -> bool {
+    matches!(node.content, Content::Sequence { flow: false, .. } | Content::Mapping { flow: false, .. })
+}
+
+/// Where in `range` comments begin; all nodes in it are `node` or below it.
+pub(super) fn comments(text: &str, range: Range<usize>, node: &Node) -> Vec<usize> {
+    let mut content = Vec::new();
+    node.walk(&mut |node| {
+        if matches!(node.content, Content::Scalar { .. } | Content::Alias(_)) {
+            content.push(node.start..node.end);
+        }
+    });
+    let (mut found, mut at) = (Vec::new(), range.start);
+    let ends = content.iter().map(|content| (content.start, content.end)).chain([(range.end, range.end)]);
+    for (start, next) in ends {
+        while let Some(hash) = comment_in(text, at..start) {
+            found.push(hash);
+            at = line_end(text, hash);
+        }
+        at = at.max(next);
+    }
+    found
+}
+
+/// Where the first comment begins in `range`, in which there is no content.
+fn comment_in(text: &str, range: Range<usize>) -> Option<usize> {
+    let is_comment = |at: &usize| text[..*at].is_empty() || text[..*at].ends_with([' ', '\t', '\n']);
+    text.get(range.clone())?.match_indices('#').map(|(at, _)| range.start + at).find(is_comment)
 }
 
 fn insert_entry(text: &str, entries: &[(Node, Node)], name: &str, value: &Value, writer: Writer) -> Option<String> {
@@ -383,7 +431,7 @@ fn below_key(text: &str, empty: &Node, key: &Node, lines: &str) -> Option<Splice
     let rest = &text[empty.end..end];
     let alone = rest.trim().is_empty() || rest.trim_start().starts_with('#');
     let on_line_of_key = line_start(text, head.len()) == line_start(text, key.begin);
-    if !alone || !on_line_of_key {
+    if !alone || !on_line_of_key || !comments(text, empty.begin..empty.end, empty).is_empty() {
         return None;
     }
     Some(Splice { range: head.len()..end, text: format!("{}\n{lines}", rest.trim_end()) })
@@ -633,6 +681,21 @@ spec:
     #[case("a:\n", "/a", json!({"k": 1}), Some("a:\n  k: 1\n"))]
     #[case("a: {\"b\": 1}\n", "/a/k", json!("v"), Some("a: {\"b\": 1, \"k\": \"v\"}\n"))]
     #[case("a: {b: 1}\n", "/a/k", json!("x, y"), Some("a: {b: 1, k: \"x, y\"}\n"))]
+    #[case("a: # none\n", "/a", json!({"k": 1}), Some("a: # none\n  k: 1\n"))]
+    #[case("a: # none\n", "/a", json!([]), Some("a: [] # none\n"))]
+    #[case("a: # none\n  # to do\nb: 1\n", "/a", json!("x"), Some("a: x # none\n  # to do\nb: 1\n"))]
+    #[case("a: # none\n  ~\n", "/a", json!([1]), Some("a: # none\n- 1\n"))]
+    #[case("a: ~\t# none", "/a", json!([1]), Some("a: # none\n- 1\n"))]
+    #[case("a: ~#none\n", "/a", json!([1]), Some("a:\n- 1\n"))]
+    #[case("a: \"x # y\n  # z\" # none\n", "/a", json!([1]), Some("a: # none\n- 1\n"))]
+    #[case("a: | # text\n  # x\n", "/a", json!("v"), Some("a: v # text\n"))]
+    #[case("a: # one\n  ~ # two\n", "/a", json!([1]), None)]
+    #[case("a:\n  b: 1 # b\n", "/a", json!("y"), None)]
+    #[case("a:\n  # b\n  b: 1\n", "/a", json!("y"), None)]
+    #[case("a: [ # one\n  1 ] # two\n", "/a", json!("y"), None)]
+    #[case("a: { # c\n  }\n", "/a/k", json!("v"), Some("a: {\"k\": \"v\" # c\n  }\n"))]
+    #[case("a: &x {b: 1}\nc: # c\n  *x\n", "/c/k", json!("v"), None)]
+    #[case("x: &x {b: {}}\na:\n  <<: # c\n    *x\n", "/a/b/k", json!("v"), None)]
     #[case("a: &x {b: 1}\nc: *x\n", "/c/k", json!("v"), Some("a: &x {b: 1}\nc:\n  b: 1\n  k: v\n"))]
     #[case("a: &x\n  b: 1\nc: *x\n", "/a/k", json!("v"), Some("a: &x\n  b: 1\n  k: v\nc:\n  b: 1\n"))]
     #[case("? a\n: b: 1\n", "/a/k", json!("v"), Some("? a\n: b: 1\n  k: v\n"))]
@@ -645,6 +708,17 @@ spec:
     fn additions(#[case] text: &str, #[case] path: &str, #[case] value: Value, #[case] expected: Option<&str>) {
         let operations = json!([{"op": "add", "path": path, "value": value}]);
         assert_eq!(edit(text, &operations).as_deref(), expected);
+    }
+
+    /// Whoever compared each of them with each would not come to an end.
+    #[test]
+    fn many_keys_are_brought_to_many_keys() {
+        let keys = |from: usize, indent: &str| {
+            (from..from + 20_000).map(|n| format!("{indent}key-{n:06}: 1\n")).collect::<Vec<_>>().concat()
+        };
+        let text = format!("x: &x\n  m: {{}}\n{}a:\n  <<: *x\n{}", keys(0, "  "), keys(20_000, "  "));
+        let edited = edit(&text, &json!([{"op": "add", "path": "/a/m/k", "value": "v"}])).unwrap();
+        assert_eq!(edited.matches("  key-0").count(), 60_000);
     }
 
     #[test]

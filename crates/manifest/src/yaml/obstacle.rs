@@ -1,7 +1,7 @@
 //! Why a document was written anew.
 
 use super::{
-    edit::{WORK_LIMIT, find},
+    edit::{Found, WORK_LIMIT, comment_beside, find},
     node::{Content, Node, code_before, is_block, parse},
 };
 use crate::{Position, error::Obstacle};
@@ -24,6 +24,10 @@ pub(super) fn of(text: &str, patch: &Patch) -> Obstacle {
             PatchOperation::Move(shift) => find(&root, &shift.from).map(|found| found.node),
             _ => None,
         };
+        let replaced = find(&root, operation.path()).filter(|_| !matches!(operation, PatchOperation::Remove(_)));
+        if let Some(comment) = replaced.and_then(|found| lost_comment(text, found)) {
+            return comment;
+        }
         let way = [Some(operation.path()), from(operation)].into_iter().flatten().flat_map(|path| way(&root, path));
         for node in way.chain(moved) {
             if let Some(obstacle) = at(text, node) {
@@ -58,6 +62,12 @@ fn way<'n>(root: &'n Node, path: &Pointer) -> Vec<&'n Node> {
         way.extend(find(root, &above).map(|found| found.node));
     }
     way
+}
+
+/// A comment that would be lost with the value that it stands in or beside.
+fn lost_comment(text: &str, replaced: Found<'_>) -> Option<Obstacle> {
+    let at = comment_beside(text, replaced.key?, replaced.node).err()?;
+    Some(Obstacle { what: "a comment", position: Position::of(text, at) })
 }
 
 /// What is odd about `node` itself.
