@@ -350,3 +350,51 @@ fn more_aliases_than_can_be_written_out() {
     let few = text.replace(&aliases, "z: *a\n");
     assert_eq!(converted(&few).1, Written::Edited);
 }
+
+/// A pod template with `containers` behind the first one, as an item of a list of templates.
+fn template(containers: &str) -> String {
+    let indented = |line: &str| format!("      {line}");
+    let containers: String = containers.split_inclusive('\n').map(indented).collect();
+    format!("  - template:\n      # one of many\n      spec:\n        containers:\n        - name: app\n{containers}")
+}
+
+/// The operations that make the second container of each of `count` templates a sidecar.
+fn conversions(count: usize) -> Vec<Value> {
+    let conversion = |n| {
+        let at = |path: &str| format!("/spec/templates/{n}/template/{path}");
+        [
+            add(&at("spec/containers/1/restartPolicy"), &json!("Always")),
+            add(&at("spec/initContainers"), &json!([])),
+            json!({"op": "move", "from": at("spec/containers/1"), "path": at("spec/initContainers/-")}),
+            add(&at("metadata"), &json!({"annotations": {"a": "b"}})),
+        ]
+    };
+    (0..count).flat_map(conversion).collect()
+}
+
+fn with_templates(templates: &str, count: usize) -> (String, Written) {
+    let text = format!("apiVersion: example.com/v1\nkind: Many\nspec:\n  templates: # all\n{templates}");
+    let mut manifest = Manifest::read("f", text.as_bytes()).unwrap();
+    let written = manifest.apply(0, &serde_json::from_value(conversions(count).into()).unwrap()).unwrap();
+    (manifest.text(Side::After), written)
+}
+
+/// Whoever read all of the document for each change would not come to an end, or give up.
+#[test]
+fn many_templates_in_one_object() {
+    let (after, written) = with_templates(&template("  - name: proxy # helps\n").repeat(3_000), 3_000);
+    assert_eq!(written, Written::Edited);
+    let expected = "  - template:\n      # one of many\n      spec:\n        initContainers:\n        - name: proxy # helps\n          \
+                    restartPolicy: Always\n        containers:\n        - name: app\n      metadata:\n        annotations:\n          \
+                    a: b\n";
+    assert!(after.ends_with(&expected.repeat(3_000)), "{}", &after[..1_000]);
+}
+
+/// What is in the way is named, also where there is much else.
+#[test]
+fn many_templates_and_an_obstacle() {
+    let odd = template("  - ? name\n    : proxy\n");
+    let (_, written) = with_templates(&(odd + &template("  - name: proxy\n").repeat(1_000)), 1_001);
+    let Written::Anew(obstacle) = written else { panic!("{written}") };
+    assert_eq!((obstacle.what, obstacle.position.line), ("a key behind a question mark", 10));
+}

@@ -17,7 +17,10 @@ use json_patch::{
     jsonptr::{Pointer, PointerBuf},
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 /// How much may be read, in bytes: each operation reads the text anew.
 pub(super) const WORK_LIMIT: usize = 32 << 20;
@@ -40,6 +43,12 @@ pub(super) struct Splice {
     pub(super) text: String,
 }
 
+/// Lines that are YAML by themselves, a mapping of one entry or a list of one item, and what is done in them.
+struct Part {
+    lines: Range<usize>,
+    operations: Vec<PatchOperation>,
+}
+
 /// A list item on its way to another list.
 enum Item {
     /// Lines, and the column of their dash.
@@ -52,7 +61,10 @@ enum Item {
 pub(super) fn patched(text: &str, patch: &Patch, wanted: &Value) -> Option<String> {
     let plain = text.replace("\r\n", "\n");
     let means = |edited: &String| matches!(super::value_of(edited), Ok(Some(value)) if value == *wanted);
-    let try_on = |text: &str| item_by_item(text, patch).or_else(|| apply_all(text, &patch.0)).filter(means);
+    let try_on = |text: &str| {
+        let in_parts = in_parts(text, &patch.0, None).filter(means);
+        in_parts.or_else(|| apply_all(text, &patch.0, None).filter(means))
+    };
     let edited = try_on(&plain).or_else(|| try_on(&stripped_at_end(&plain)?))?;
     Some(if plain.len() < text.len() { with_line_ends_of(text, &edited) } else { edited })
 }
@@ -85,29 +97,19 @@ fn with_line_ends_of(text: &str, edited: &str) -> String {
     [old[..above].concat(), between, old[old.len() - below..].concat()].concat()
 }
 
-/// Carries out `patch` on a `List`, each item by itself: its lines are YAML too, a list of one.
-fn item_by_item(text: &str, patch: &Patch) -> Option<String> {
-    let mut of_items: BTreeMap<usize, Vec<PatchOperation>> = BTreeMap::new();
-    for operation in &patch.0 {
-        let (item, _) = item_of(operation.path())?;
-        let mut stays = true;
-        let inner = with_paths(operation, |path| match item_of(path) {
-            Some((index, below)) if index == item => *path = below,
-            _ => stays = false,
-        });
-        of_items.entry(item).or_default().push(Some(inner).filter(|_| stays)?);
-    }
+/// Carries out `operations` on the document in `text`, those that stay in a part of it on the lines of this part alone: so
+/// the whole text is not read anew for each of them.
+///
+/// `style` is that of what stands around: whether lists stand further right than their keys.
+fn in_parts(text: &str, operations: &[PatchOperation], style: Option<bool>) -> Option<String> {
     let root = parse(text).ok()??;
-    let Content::Sequence { items, flow: false } = &find(&root, Pointer::parse("/items").ok()?)?.node.content else {
-        return None;
-    };
+    let style = list_style(text, &root).or(style);
+    let Some(parts) = parts(text, &root, operations) else { return apply_all(text, operations, style) };
     let (mut edited, mut copied) = (String::new(), 0);
-    for (index, operations) in &of_items {
-        let item = items.get(*index)?;
-        let (start, end) = (line_start(text, dash(text, item)?), line_end(text, item.end));
-        edited.push_str(text.get(copied..start)?);
-        edited.push_str(&apply_all(&text[start..end], operations)?);
-        copied = end;
+    for Part { lines, operations } in parts {
+        edited.push_str(text.get(copied..lines.start)?);
+        edited.push_str(&in_parts(text.get(lines.clone())?, &operations, style)?);
+        copied = lines.end;
         if copied < text.len() && !edited.ends_with('\n') {
             edited.push('\n');
         }
@@ -116,36 +118,129 @@ fn item_by_item(text: &str, patch: &Patch) -> Option<String> {
     Some(edited)
 }
 
-/// The number of the item in `/items/7/spec`, and the way in it as `/0/spec`.
-fn item_of(path: &Pointer) -> Option<(usize, PointerBuf)> {
-    let (index, below) = path.as_str().strip_prefix("/items/")?.split_once('/')?;
-    Some((index.parse().ok()?, PointerBuf::parse(format!("/0/{below}")).ok()?))
+/// The smallest parts of the document in `text` that each have all that `operations` do in them, in the order of their
+/// lines; `None` where they do something to the document as a whole.
+fn parts(text: &str, root: &Node, operations: &[PatchOperation]) -> Option<Vec<Part>> {
+    let (mut place, mut found) = (root, None);
+    for depth in 0.. {
+        let Some(children) = children(place, operations, depth) else { break };
+        let parts = children.iter().map(|(child, operations)| part(text, place, *child, operations, depth));
+        found = parts.collect::<Option<Vec<_>>>().filter(|parts| !is_whole(text, parts)).or(found);
+        match children.first_key_value() {
+            Some((child, _)) if children.len() == 1 => place = nth(place, *child)?,
+            _ => break,
+        }
+    }
+    found
 }
 
-fn apply_all(text: &str, operations: &[PatchOperation]) -> Option<String> {
+/// Whether the text would be cut into nothing smaller than itself.
+fn is_whole(text: &str, parts: &[Part]) -> bool {
+    parts.iter().any(|part| part.lines.len() == text.len())
+}
+
+/// The numbers of the nodes right below `place` that `operations` do something in, which is at `depth` in their paths.
+/// `None` where one of them does something to `place` itself, or to two of the nodes.
+fn children<'o>(
+    place: &Node,
+    operations: &'o [PatchOperation],
+    depth: usize,
+) -> Option<BTreeMap<usize, Vec<&'o PatchOperation>>> {
+    let names: HashMap<String, usize> = match &place.content {
+        Content::Mapping { entries, .. } => {
+            let names = entries.iter().enumerate().filter(|(_, (key, _))| !is_merge(key));
+            // Of two keys that are the same, the first one counts.
+            names.rev().filter_map(|(number, (key, _))| Some((key_text(key)?, number))).collect()
+        }
+        _ => HashMap::new(),
+    };
+    let mut children: BTreeMap<usize, Vec<&PatchOperation>> = BTreeMap::new();
+    for operation in operations {
+        let (token, _) = cut_path(operation.path(), depth)?;
+        let from = match operation {
+            PatchOperation::Move(shift) => cut_path(&shift.from, depth)?.0,
+            PatchOperation::Copy(copy) => cut_path(&copy.from, depth)?.0,
+            _ => token,
+        };
+        let name = PointerBuf::parse(format!("/{token}")).ok()?.first()?.decoded().into_owned();
+        let child = match &place.content {
+            Content::Mapping { .. } => *names.get(&name)?,
+            Content::Sequence { .. } => name.parse().ok()?,
+            Content::Scalar { .. } | Content::Alias(_) => return None,
+        };
+        children.entry(child).or_default().push(Some(operation).filter(|_| from == token)?);
+    }
+    Some(children)
+}
+
+/// The token of `path` at `depth`, and the tokens below it, which are one at least: `7` and `spec/x` of `/items/7/spec/x`.
+fn cut_path(path: &Pointer, depth: usize) -> Option<(&str, &str)> {
+    let below = path.as_str().strip_prefix('/')?;
+    let below = (0..depth).try_fold(below, |below, _| below.split_once('/').map(|(_, below)| below))?;
+    below.split_once('/')
+}
+
+fn nth(place: &Node, number: usize) -> Option<&Node> {
+    match &place.content {
+        Content::Sequence { items, .. } => items.get(number),
+        Content::Mapping { entries, .. } => entries.get(number).map(|(_, value)| value),
+        Content::Scalar { .. } | Content::Alias(_) => None,
+    }
+}
+
+/// The entry or item `number` of `place` as a document of its own; `None` where other things stand on its lines too.
+fn part(text: &str, place: &Node, number: usize, operations: &[&PatchOperation], depth: usize) -> Option<Part> {
+    let (at, last) = match &place.content {
+        Content::Mapping { entries, flow: false } => {
+            let entry = entries.get(number)?;
+            (entry.0.begin, last(entry))
+        }
+        Content::Sequence { items, flow: false } => (dash(text, items.get(number)?)?, items.get(number)?),
+        _ => return None,
+    };
+    if !is_first_on_line(text, at) {
+        return None;
+    }
+    let lines = line_start(text, at)..end_of_lines(text, last, column(text, at));
+    let is_item = matches!(place.content, Content::Sequence { .. });
+    let within = |path: &Pointer| {
+        let (token, below) = cut_path(path, depth)?;
+        PointerBuf::parse(format!("/{}/{below}", if is_item { "0" } else { token })).ok()
+    };
+    let mut all_are = true;
+    let mut shorten = |path: &mut PointerBuf| match within(path) {
+        Some(short) => *path = short,
+        None => all_are = false,
+    };
+    let operations = operations.iter().map(|operation| with_paths(operation, &mut shorten)).collect();
+    all_are.then_some(Part { lines, operations })
+}
+
+fn apply_all(text: &str, operations: &[PatchOperation], style: Option<bool>) -> Option<String> {
     if text.len().saturating_mul(operations.len()) > WORK_LIMIT {
         return None;
     }
     let mut edited = text.to_owned();
     for operation in operations {
-        edited = apply(&edited, operation)?;
+        edited = apply(&edited, operation, style)?;
     }
     Some(edited)
 }
 
-fn apply(text: &str, operation: &PatchOperation) -> Option<String> {
+fn apply(text: &str, operation: &PatchOperation, style: Option<bool>) -> Option<String> {
     // Without an asterisk there is no alias.
     let unfolded = if text.contains('*') { Some(without_aliases(text, operation)?) } else { None };
     let text = unfolded.as_deref().unwrap_or(text);
     let root = parse(text).ok()??;
+    let writer = Writer { indent_lists: list_style(text, &root).or(style).unwrap_or_default() };
     match operation {
-        PatchOperation::Add(add) => insert(text, &root, &add.path, &add.value),
-        PatchOperation::Replace(replace) => insert(text, &root, &replace.path, &replace.value),
+        PatchOperation::Add(add) => insert(text, &root, &add.path, &add.value, writer),
+        PatchOperation::Replace(replace) => insert(text, &root, &replace.path, &replace.value, writer),
         PatchOperation::Remove(remove) => delete(text, &root, &remove.path),
         PatchOperation::Move(shift) => {
             // An anchor and its alias may stand in both places: between cutting and pasting the text might not be YAML.
             let (cut, item) = cut_item(text, &root, &shift.from)?;
-            let paste = paste_item(text, &root, &shift.path, &item)?;
+            let paste = paste_item(text, &root, &shift.path, &item, writer)?;
             both(text, cut, paste)
         }
         PatchOperation::Copy(_) | PatchOperation::Test(_) => None,
@@ -244,6 +339,11 @@ fn last((key, value): &(Node, Node)) -> &Node {
 
 /// Whether the document's lists stand further right than their keys.
 pub(super) fn indents_lists(text: &str, root: &Node) -> bool {
+    list_style(text, root).unwrap_or_default()
+}
+
+/// Whether the document's first list stands further right than its key; `None` where it has no list.
+fn list_style(text: &str, root: &Node) -> Option<bool> {
     let mut style = None;
     root.walk(&mut |node| {
         let Content::Mapping { entries, flow: false } = &node.content else { return };
@@ -253,7 +353,7 @@ pub(super) fn indents_lists(text: &str, root: &Node) -> bool {
             style = style.or_else(|| dash.map(|dash| dash > column(text, key.begin)));
         }
     });
-    style.unwrap_or_default()
+    style
 }
 
 fn spliced(text: &str, start: usize, end: usize, replacement: &str) -> String {
@@ -268,10 +368,9 @@ fn with_lines(text: &str, at: usize, lines: &str) -> String {
 
 // --- Adding and replacing
 
-fn insert(text: &str, root: &Node, path: &Pointer, value: &Value) -> Option<String> {
+fn insert(text: &str, root: &Node, path: &Pointer, value: &Value, writer: Writer) -> Option<String> {
     let (parent, token) = path.split_back()?;
     let (place, token) = (find(root, parent)?, token.decoded());
-    let writer = Writer { indent_lists: indents_lists(text, root) };
     match &place.node.content {
         Content::Mapping { entries, flow } => match entries.iter().find(|(key, _)| is_key(key, &token)) {
             Some(entry) => replace_entry(text, entry, &token, value, *flow, writer),
@@ -505,7 +604,7 @@ fn cut_item(text: &str, root: &Node, path: &Pointer) -> Option<(Splice, Item)> {
     Some((Splice { range: start..end, text: String::new() }, Item::Lines { lines, dash }))
 }
 
-fn paste_item(text: &str, root: &Node, path: &Pointer, item: &Item) -> Option<Splice> {
+fn paste_item(text: &str, root: &Node, path: &Pointer, item: &Item, writer: Writer) -> Option<Splice> {
     let (parent, token) = path.split_back()?;
     let place = find(root, parent)?;
     let Content::Sequence { items, flow } = &place.node.content else { return None };
@@ -520,7 +619,7 @@ fn paste_item(text: &str, root: &Node, path: &Pointer, item: &Item) -> Option<Sp
             Some(Splice { range: inside..inside, text: written.clone() })
         }
         (None, Some(key), Item::Lines { .. }) if !place.in_flow => {
-            let indent = if indents_lists(text, root) { 2 } else { 0 };
+            let indent = if writer.indent_lists { 2 } else { 0 };
             let lines = item.at(column(text, key.begin) + indent);
             below_key(text, place.node, key, &lines)
         }
@@ -738,6 +837,32 @@ spec:
         assert_eq!(there, "i:\n    - b: |\n        x\n      z: 1\n    - a: 1\nc:\n- d: 2\n");
         let back = json!([{"op": "move", "from": "/i/0", "path": "/c/0"}]);
         assert_eq!(edit(&there, &back).unwrap(), text);
+    }
+
+    #[test]
+    fn templates_in_one_object_are_edited_each_by_itself() {
+        let count = 2_000;
+        let item = |n: usize, rest: &str| {
+            format!("  - name: a\n    t:\n      m: {{}} # {n}\n      c:\n      - n: a\n{rest}    # end of {n}\n")
+        };
+        let text = (0..count).map(|n| item(n, "      - n: b\n")).collect::<Vec<_>>().concat();
+        let text = format!("k:\n  x: &x 1\n  l: # all\n{text}o: *x\nm:\n  z/~: 1\n");
+        let operations: Vec<_> = (0..count)
+            .flat_map(|n| {
+                let at = |path: &str| format!("/k/l/{n}/t/{path}");
+                [
+                    json!({"op": "add", "path": at("i"), "value": []}),
+                    json!({"op": "move", "from": at("c/1"), "path": at("i/-")}),
+                    json!({"op": "add", "path": at("m/k"), "value": "v"}),
+                ]
+            })
+            .chain([json!({"op": "replace", "path": "/m/z~1~0", "value": 2})])
+            .collect();
+        let edited = edit(&text, &operations.into()).unwrap();
+        assert!(edited.ends_with("m:\n  z/~: 2\n"));
+        assert_eq!(edited.matches("      m: # ").count(), count);
+        assert_eq!(edited.matches("      i:\n      - n: b\n    # end of ").count(), count);
+        assert_eq!(edited.matches("        k: v\n").count(), count);
     }
 
     #[test]
