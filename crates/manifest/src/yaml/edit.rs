@@ -104,7 +104,7 @@ fn with_line_ends_of(text: &str, edited: &str) -> String {
 fn in_parts(text: &str, operations: &[PatchOperation], style: Option<bool>) -> Option<String> {
     let root = parse(text).ok()??;
     let style = list_style(text, &root).or(style);
-    let Some(parts) = parts(text, &root, operations) else { return apply_all(text, operations, style) };
+    let Some(parts) = parts(text, &root, operations) else { return in_runs(text, &root, operations, style) };
     let (mut edited, mut copied) = (String::new(), 0);
     for Part { lines, operations } in parts {
         edited.push_str(text.get(copied..lines.start)?);
@@ -116,6 +116,29 @@ fn in_parts(text: &str, operations: &[PatchOperation], style: Option<bool>) -> O
     }
     edited.push_str(&text[copied..]);
     Some(edited)
+}
+
+/// Carries out `operations`, of which some do something to a node that the others do something below: those that follow each
+/// other are carried out together.
+fn in_runs(text: &str, root: &Node, operations: &[PatchOperation], style: Option<bool>) -> Option<String> {
+    let (mut place, mut depth) = (root, 0);
+    while let Some(children) = children(place, operations, depth) {
+        match children.first_key_value() {
+            Some((child, _)) if children.len() == 1 => place = nth(place, *child)?,
+            _ => return apply_all(text, operations, style),
+        }
+        depth += 1;
+    }
+    let names = names(place);
+    let is_below = |operation: &PatchOperation| child(place, &names, operation, depth).is_some();
+    let runs: Vec<_> = operations.chunk_by(|one, next| is_below(one) == is_below(next)).collect();
+    if text.len().saturating_mul(runs.len()) > WORK_LIMIT {
+        return None;
+    }
+    runs.into_iter().try_fold(text.to_owned(), |text, run| match run {
+        [first, _, ..] if is_below(first) => in_parts(&text, run, style),
+        _ => apply_all(&text, run, style),
+    })
 }
 
 /// The smallest parts of the document in `text` that each have all that `operations` do in them, in the order of their
@@ -146,31 +169,39 @@ fn children<'o>(
     operations: &'o [PatchOperation],
     depth: usize,
 ) -> Option<BTreeMap<usize, Vec<&'o PatchOperation>>> {
-    let names: HashMap<String, usize> = match &place.content {
-        Content::Mapping { entries, .. } => {
-            let names = entries.iter().enumerate().filter(|(_, (key, _))| !is_merge(key));
-            // Of two keys that are the same, the first one counts.
-            names.rev().filter_map(|(number, (key, _))| Some((key_text(key)?, number))).collect()
-        }
-        _ => HashMap::new(),
-    };
+    let names = names(place);
     let mut children: BTreeMap<usize, Vec<&PatchOperation>> = BTreeMap::new();
     for operation in operations {
-        let (token, _) = cut_path(operation.path(), depth)?;
-        let from = match operation {
-            PatchOperation::Move(shift) => cut_path(&shift.from, depth)?.0,
-            PatchOperation::Copy(copy) => cut_path(&copy.from, depth)?.0,
-            _ => token,
-        };
-        let name = PointerBuf::parse(format!("/{token}")).ok()?.first()?.decoded().into_owned();
-        let child = match &place.content {
-            Content::Mapping { .. } => *names.get(&name)?,
-            Content::Sequence { .. } => name.parse().ok()?,
-            Content::Scalar { .. } | Content::Alias(_) => return None,
-        };
-        children.entry(child).or_default().push(Some(operation).filter(|_| from == token)?);
+        children.entry(child(place, &names, operation, depth)?).or_default().push(operation);
     }
     Some(children)
+}
+
+/// The numbers of the entries of `place`, by their keys.
+fn names(place: &Node) -> HashMap<String, usize> {
+    let Content::Mapping { entries, .. } = &place.content else { return HashMap::new() };
+    let own = entries.iter().enumerate().filter(|(_, (key, _))| !is_merge(key));
+    // Of two keys that are the same, the first one counts.
+    own.rev().filter_map(|(number, (key, _))| Some((key_text(key)?, number))).collect()
+}
+
+/// The number of the one node right below `place` that `operation` does something in.
+fn child(place: &Node, names: &HashMap<String, usize>, operation: &PatchOperation, depth: usize) -> Option<usize> {
+    let (token, _) = cut_path(operation.path(), depth)?;
+    let from = match operation {
+        PatchOperation::Move(shift) => cut_path(&shift.from, depth)?.0,
+        PatchOperation::Copy(copy) => cut_path(&copy.from, depth)?.0,
+        _ => token,
+    };
+    if from != token {
+        return None;
+    }
+    let name = PointerBuf::parse(format!("/{token}")).ok()?.first()?.decoded().into_owned();
+    match &place.content {
+        Content::Mapping { .. } => names.get(&name).copied(),
+        Content::Sequence { .. } => name.parse().ok(),
+        Content::Scalar { .. } | Content::Alias(_) => None,
+    }
 }
 
 /// The token of `path` at `depth`, and the tokens below it, which are one at least: `7` and `spec/x` of `/items/7/spec/x`.
@@ -217,14 +248,76 @@ fn part(text: &str, place: &Node, number: usize, operations: &[&PatchOperation],
 }
 
 fn apply_all(text: &str, operations: &[PatchOperation], style: Option<bool>) -> Option<String> {
-    if text.len().saturating_mul(operations.len()) > WORK_LIMIT {
-        return None;
-    }
+    let steps: Vec<_> = operations.chunk_by(go_together).collect();
+    let mut work = text.len().saturating_mul(steps.len());
     let mut edited = text.to_owned();
-    for operation in operations {
-        edited = apply(&edited, operation, style)?;
+    for step in steps {
+        if work > WORK_LIMIT {
+            return None;
+        }
+        if let Some(together) = Some(step).filter(|step| step.len() > 1).and_then(|step| move_all(&edited, step, style))
+        {
+            edited = together;
+            continue;
+        }
+        work = work.saturating_add(text.len().saturating_mul(step.len() - 1));
+        if work > WORK_LIMIT {
+            return None;
+        }
+        for operation in step {
+            edited = apply(&edited, operation, style)?;
+        }
     }
     Some(edited)
+}
+
+/// Whether both operations take an item out of the same list and put it at the end of the same other list.
+fn go_together(one: &PatchOperation, next: &PatchOperation) -> bool {
+    let (PatchOperation::Move(one), PatchOperation::Move(next)) = (one, next) else { return false };
+    one.path == next.path
+        && one.path.as_str().ends_with("/-")
+        && one.from.parent() == next.from.parent()
+        && one.path.parent() != one.from.parent()
+}
+
+/// Carries out moves that go together, of items with lines of their own.
+fn move_all(text: &str, moves: &[PatchOperation], style: Option<bool>) -> Option<String> {
+    let root = parse(text).ok()?.filter(|_| !text.contains('*'))?;
+    let writer = Writer { indent_lists: list_style(text, &root).or(style).unwrap_or_default() };
+    let (list, _) = moves.iter().find_map(from)?.split_back()?;
+    let Content::Sequence { items, flow: false } = &find(&root, list)?.node.content else { return None };
+    let mut left: Vec<usize> = (0..items.len()).collect();
+    let (mut splices, mut all, mut column) = (Vec::new(), String::new(), None);
+    for from in moves.iter().map(from) {
+        let index = from?.split_back()?.1.decoded().parse::<usize>().ok()?;
+        let original = if index < left.len() { left.remove(index) } else { return None };
+        let (cut, Item::Lines { lines, dash }) = cut_item(text, &root, &list.with_trailing_token(original))? else {
+            return None;
+        };
+        all.push_str(&lines);
+        splices.push(cut);
+        if left.is_empty() || *column.get_or_insert(dash) != dash {
+            return None;
+        }
+    }
+    let item = Item::Lines { lines: all, dash: column? };
+    splices.push(paste_item(text, &root, moves.first()?.path(), &item, writer)?);
+    splices.sort_by_key(|splice| (splice.range.start, splice.range.end));
+    let (mut edited, mut copied) = (String::new(), 0);
+    for splice in splices {
+        edited.push_str(text.get(copied..splice.range.start)?);
+        edited.push_str(&splice.text);
+        copied = splice.range.end;
+    }
+    edited.push_str(text.get(copied..)?);
+    Some(edited)
+}
+
+fn from(operation: &PatchOperation) -> Option<&Pointer> {
+    match operation {
+        PatchOperation::Move(shift) => Some(&shift.from),
+        _ => None,
+    }
 }
 
 fn apply(text: &str, operation: &PatchOperation, style: Option<bool>) -> Option<String> {
@@ -837,6 +930,28 @@ spec:
         assert_eq!(there, "i:\n    - b: |\n        x\n      z: 1\n    - a: 1\nc:\n- d: 2\n");
         let back = json!([{"op": "move", "from": "/i/0", "path": "/c/0"}]);
         assert_eq!(edit(&there, &back).unwrap(), text);
+    }
+
+    /// Whoever read all of the text for each change would not come to an end, or give up.
+    #[rstest]
+    #[case::no_list("")]
+    #[case::empty("  i: [] # i\n")]
+    #[case::items("  i:\n    - n: a\n")]
+    fn many_items_move_from_one_list_to_another(#[case] list: &str) {
+        let count = 3_000;
+        let item = |n: usize| format!("  # above {n}\n  - n: {n} # beside\n    t: |\n      x\n    # below {n}\n");
+        let text = format!("s:\n{list}  c:\n  - n: b\n{}\nz: 1\n", (0..count).map(item).collect::<Vec<_>>().concat());
+        let kept = (0..count).map(|n| json!({"op": "add", "path": format!("/s/c/{}/r", n + 1), "value": "v"}));
+        let new = list.is_empty().then(|| json!({"op": "add", "path": "/s/i", "value": []}));
+        let moves = (0..count).map(|_| json!({"op": "move", "from": "/s/c/1", "path": "/s/i/-"}));
+        let operations: Vec<_> = kept.chain(new).chain(moves).collect();
+        let edited = edit(&text, &operations.into()).unwrap();
+        let there = if list.contains("    -") { "    " } else { "  " };
+        let moved = |n: usize| {
+            let item = format!("# above {n}\n- n: {n} # beside\n  t: |\n    x\n  r: v\n  # below {n}\n");
+            item.split_inclusive('\n').map(|line| format!("{there}{line}")).collect::<Vec<_>>().concat()
+        };
+        assert!(edited.contains(&(0..count).map(moved).collect::<Vec<_>>().concat()), "{}", &edited[..500]);
     }
 
     #[test]
