@@ -120,7 +120,7 @@ fn windows_line_ends_stay() {
 #[test]
 fn a_byte_order_mark_is_no_content() {
     let run = run(&[], format!("\u{feff}{DEPLOYMENT}"));
-    assert_eq!(run.out, CONVERTED);
+    assert_eq!(run.out, format!("\u{feff}{CONVERTED}"));
 }
 
 #[test]

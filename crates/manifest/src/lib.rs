@@ -25,6 +25,9 @@ use json_patch::{Patch, PatchError, PatchOperation};
 use serde_json::Value;
 use std::ops::Range;
 
+/// A byte order mark.
+const MARK: char = '\u{feff}';
+
 /// How a manifest is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -41,6 +44,8 @@ pub struct Manifest {
     pub name: String,
     /// How it is written.
     pub format: Format,
+    /// The byte order mark that the input begins with, which is no part of its text.
+    mark: String,
     text: String,
     pieces: Vec<Piece>,
     documents: Vec<Document>,
@@ -117,10 +122,15 @@ impl Manifest {
     /// is no text at all cannot be cut into documents: the manifest is then empty, and the error says [`Fault::Encoding`].
     #[must_use]
     pub fn read_all(name: &str, bytes: &[u8]) -> (Self, Vec<ManifestError>) {
-        let text = match decode(name, bytes) {
-            Ok(text) => text,
+        let (mark, text) = match decode(name, bytes) {
+            Ok(whole) => whole.split_at(whole.len() - whole.trim_start_matches(MARK).len()),
             Err(error) => return (Self::empty(name, Format::Yaml, ""), vec![error]),
         };
+        let (manifest, errors) = Self::of_text(name, text);
+        (Self { mark: mark.to_owned(), ..manifest }, errors)
+    }
+
+    fn of_text(name: &str, text: &str) -> (Self, Vec<ManifestError>) {
         let may_be_json = text.trim_start().starts_with(['{', '[']) && !yaml::begins_as_template(text);
         match may_be_json.then(|| json::read(text)) {
             Some((documents, None)) => Self::of_json(name, text, documents, None),
@@ -167,7 +177,8 @@ impl Manifest {
     }
 
     fn empty(name: &str, format: Format, text: &str) -> Self {
-        Self { name: name.to_owned(), format, text: text.to_owned(), pieces: Vec::new(), documents: Vec::new() }
+        let (name, text) = (name.to_owned(), text.to_owned());
+        Self { name, format, mark: String::new(), text, pieces: Vec::new(), documents: Vec::new() }
     }
 
     /// Where the pieces end.
@@ -303,12 +314,18 @@ impl Manifest {
     /// The input's text in pieces, with the number of the document that each is.
     #[must_use]
     pub fn pieces(&self, side: Side) -> Vec<(Option<usize>, String)> {
-        match self.format {
+        let mut pieces = match self.format {
             Format::Yaml => self.yaml(side),
             Format::Json => {
                 self.pieces.iter().map(|piece| (piece.document, self.piece(piece, side).to_owned())).collect()
             }
+        };
+        match pieces.first_mut() {
+            Some((_, first)) => first.insert_str(0, &self.mark),
+            None if !self.mark.is_empty() => pieces.push((None, self.mark.clone())),
+            None => {}
         }
+        pieces
     }
 
     fn piece(&self, piece: &Piece, side: Side) -> &str {
@@ -316,7 +333,7 @@ impl Manifest {
         document.and_then(|document| document.text(side)).unwrap_or_else(|| &self.text[piece.range.clone()])
     }
 
-    /// The manifest as YAML, in pieces with the number of the document that each is.
+    /// The manifest as YAML, in pieces with the number of the document that each is, without a byte order mark.
     #[must_use]
     pub fn yaml(&self, side: Side) -> Vec<(Option<usize>, String)> {
         let mut pieces: Vec<(Option<usize>, String)> = Vec::new();
@@ -332,20 +349,21 @@ impl Manifest {
         pieces
     }
 
-    /// All of `manifests` as JSON, one object after the other. What came in as JSON stays as it was written; of YAML, a
-    /// document that could not be read is left out, for it has no form in JSON.
+    /// All of `manifests` as JSON, one object after the other. What came in as JSON stays as it was written, but for a byte
+    /// order mark inside; of YAML, a document that could not be read is left out, for it has no form in JSON.
     ///
     /// # Errors
     ///
     /// When a value cannot be written.
     pub fn all_as_json(manifests: &[Self], side: Side) -> Result<String, serde_json::Error> {
-        let mut all = String::new();
+        let mark = Self::first_mark(manifests, Format::Json);
+        let mut all = mark.to_owned();
         for manifest in manifests {
-            if !all.is_empty() && !all.ends_with('\n') {
+            if all.len() > mark.len() && !all.ends_with('\n') {
                 all.push('\n');
             }
             match manifest.format {
-                Format::Json => all.push_str(&manifest.text(side)),
+                Format::Json => all.extend(manifest.pieces.iter().map(|piece| manifest.piece(piece, side))),
                 Format::Yaml => {
                     for document in manifest.documents.iter().filter(|document| !document.is_opaque()) {
                         all.push_str(&serde_json::to_string_pretty(document.value(side))?);
@@ -357,7 +375,13 @@ impl Manifest {
         Ok(all)
     }
 
-    /// All of `manifests` as one YAML stream.
+    /// The byte order mark that all of `manifests` together begin with when they are written in `format`: that of the first
+    /// one, where its text comes out as it came in.
+    fn first_mark(manifests: &[Self], format: Format) -> &str {
+        manifests.first().filter(|first| first.format == format).map_or("", |first| &first.mark)
+    }
+
+    /// All of `manifests` as one YAML stream. A byte order mark stays at its beginning, and nowhere else.
     #[must_use]
     pub fn all_as_yaml(manifests: &[Self], side: Side) -> String {
         let mut all = Vec::new();
@@ -370,7 +394,8 @@ impl Manifest {
         for (number, text) in last.yaml(side) {
             push_document(&mut all, number, text);
         }
-        all.into_iter().map(|(_, text)| text).collect()
+        let mark = Self::first_mark(manifests, Format::Yaml).to_owned();
+        all.into_iter().fold(mark, |all, (_, text)| all + &text)
     }
 
     /// The text of a document so that more can follow: the line break that the file lacks at its end does not become part
@@ -407,7 +432,7 @@ fn as_object(value: Value, start: Position) -> Result<Value, Flaw> {
     Err(Flaw::at(start, Fault::NotAnObject, what))
 }
 
-/// The text of an input, without a byte order mark.
+/// The text of an input, with its byte order mark.
 fn decode<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str, ManifestError> {
     let error = |position, what: &str| ManifestError {
         file: name.to_owned(),
@@ -421,10 +446,11 @@ fn decode<'b>(name: &str, bytes: &'b [u8]) -> Result<&'b str, ManifestError> {
         return Err(error(None, "the file is UTF-16; save it as UTF-8"));
     }
     match std::str::from_utf8(bytes) {
-        Ok(text) => Ok(text.trim_start_matches('\u{feff}')),
+        Ok(text) => Ok(text),
         Err(flaw) => {
             let sound = String::from_utf8_lossy(&bytes[..flaw.valid_up_to()]);
-            Err(error(Some(Position::of(&sound, sound.len())), "this byte is not UTF-8; save the file as UTF-8"))
+            let sound = sound.trim_start_matches(MARK);
+            Err(error(Some(Position::of(sound, sound.len())), "this byte is not UTF-8; save the file as UTF-8"))
         }
     }
 }

@@ -262,6 +262,27 @@ fn documents_are_edited_in_place(#[case] text: &str, #[case] changed: usize) {
     assert_edited(text, changed);
 }
 
+/// What stands behind `#` is there afterwards.
+#[rstest]
+#[case::null_init("metadata: {}\nspec:\n  initContainers: ~ # keep\n  containers:\n  - name: app\n  - name: proxy\n")]
+#[case::no_init("spec:\n  initContainers: # keep\n  containers:\n  - name: app\n  - name: proxy\n")]
+#[case::no_metadata("metadata: # keep\nspec:\n  containers:\n  - name: app\n  - name: proxy\n")]
+#[case::no_annotations(
+    "metadata:\n  annotations: # keep\n    # keep\nspec:\n  containers:\n  - name: app\n  - name: proxy\n"
+)]
+#[case::no_restart_policy(
+    "spec:\n  containers:\n  - name: app\n  - name: proxy\n    restartPolicy: # keep\n    a: 1\n"
+)]
+#[case::restart_policy_last("spec:\n  containers:\n  - name: app\n  - name: proxy\n    restartPolicy: # keep\n")]
+fn comments_stay_where_nothing_stood(#[case] text: &str) {
+    for line_end in ["\n", "\r\n"] {
+        let text = format!("apiVersion: v1\nkind: Pod\n{text}").replace('\n', line_end);
+        let (after, written) = converted(&text);
+        assert_eq!(written, Written::Edited, "{text}");
+        assert_eq!(after.matches("# keep").count(), text.matches("# keep").count(), "{after}");
+    }
+}
+
 #[rstest]
 #[case::question_key(&pod("  - ? name\n    : proxy\n    ? image\n    : i\n"), "a key behind a question mark", 10)]
 #[case::flow_list_multi(
@@ -278,6 +299,16 @@ fn documents_are_edited_in_place(#[case] text: &str, #[case] changed: usize) {
     "apiVersion: v1\nkind: Pod\n? spec\n: ? containers\n  : - name: app\n    - name: proxy\n",
     "a key behind a question mark",
     3
+)]
+#[case::comment_that_would_be_lost(
+    "apiVersion: v1\nkind: Pod\nmetadata:\n  annotations: # one\n    ~ # two\nspec:\n  containers:\n  - name: app\n  - name: proxy\n",
+    "a comment",
+    4
+)]
+#[case::comment_in_empty_brackets(
+    "apiVersion: v1\nkind: Pod\nspec:\n  initContainers: [ # c\n    ]\n  containers:\n  - name: app\n  - name: proxy\n",
+    "a list in brackets",
+    4
 )]
 #[case::single("apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - name: proxy\n", "what stands", 5)]
 fn what_cannot_be_edited_is_named(#[case] text: &str, #[case] what: &str, #[case] line: usize) {
@@ -318,4 +349,52 @@ fn more_aliases_than_can_be_written_out() {
     assert_eq!((obstacle.what, obstacle.position.line), ("an anchor", 5));
     let few = text.replace(&aliases, "z: *a\n");
     assert_eq!(converted(&few).1, Written::Edited);
+}
+
+/// A pod template with `containers` behind the first one, as an item of a list of templates.
+fn template(containers: &str) -> String {
+    let indented = |line: &str| format!("      {line}");
+    let containers: String = containers.split_inclusive('\n').map(indented).collect();
+    format!("  - template:\n      # one of many\n      spec:\n        containers:\n        - name: app\n{containers}")
+}
+
+/// The operations that make the second container of each of `count` templates a sidecar.
+fn conversions(count: usize) -> Vec<Value> {
+    let conversion = |n| {
+        let at = |path: &str| format!("/spec/templates/{n}/template/{path}");
+        [
+            add(&at("spec/containers/1/restartPolicy"), &json!("Always")),
+            add(&at("spec/initContainers"), &json!([])),
+            json!({"op": "move", "from": at("spec/containers/1"), "path": at("spec/initContainers/-")}),
+            add(&at("metadata"), &json!({"annotations": {"a": "b"}})),
+        ]
+    };
+    (0..count).flat_map(conversion).collect()
+}
+
+fn with_templates(templates: &str, count: usize) -> (String, Written) {
+    let text = format!("apiVersion: example.com/v1\nkind: Many\nspec:\n  templates: # all\n{templates}");
+    let mut manifest = Manifest::read("f", text.as_bytes()).unwrap();
+    let written = manifest.apply(0, &serde_json::from_value(conversions(count).into()).unwrap()).unwrap();
+    (manifest.text(Side::After), written)
+}
+
+/// Whoever read all of the document for each change would not come to an end, or give up.
+#[test]
+fn many_templates_in_one_object() {
+    let (after, written) = with_templates(&template("  - name: proxy # helps\n").repeat(3_000), 3_000);
+    assert_eq!(written, Written::Edited);
+    let expected = "  - template:\n      # one of many\n      spec:\n        initContainers:\n        - name: proxy # helps\n          \
+                    restartPolicy: Always\n        containers:\n        - name: app\n      metadata:\n        annotations:\n          \
+                    a: b\n";
+    assert!(after.ends_with(&expected.repeat(3_000)), "{}", &after[..1_000]);
+}
+
+/// What is in the way is named, also where there is much else.
+#[test]
+fn many_templates_and_an_obstacle() {
+    let odd = template("  - ? name\n    : proxy\n");
+    let (_, written) = with_templates(&(odd + &template("  - name: proxy\n").repeat(1_000)), 1_001);
+    let Written::Anew(obstacle) = written else { panic!("{written}") };
+    assert_eq!((obstacle.what, obstacle.position.line), ("a key behind a question mark", 10));
 }

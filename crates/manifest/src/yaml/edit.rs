@@ -17,7 +17,10 @@ use json_patch::{
     jsonptr::{Pointer, PointerBuf},
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 /// How much may be read, in bytes: each operation reads the text anew.
 pub(super) const WORK_LIMIT: usize = 32 << 20;
@@ -29,7 +32,7 @@ const NOT_IN_FLOW: [char; 7] = [',', '[', ']', '{', '}', '"', '\''];
 #[derive(Clone, Copy)]
 pub(super) struct Found<'n> {
     pub(super) node: &'n Node,
-    key: Option<&'n Node>,
+    pub(super) key: Option<&'n Node>,
     /// Whether it stands between brackets or braces.
     in_flow: bool,
 }
@@ -38,6 +41,12 @@ pub(super) struct Found<'n> {
 pub(super) struct Splice {
     pub(super) range: Range<usize>,
     pub(super) text: String,
+}
+
+/// Lines that are YAML by themselves, a mapping of one entry or a list of one item, and what is done in them.
+struct Part {
+    lines: Range<usize>,
+    operations: Vec<PatchOperation>,
 }
 
 /// A list item on its way to another list.
@@ -52,7 +61,10 @@ enum Item {
 pub(super) fn patched(text: &str, patch: &Patch, wanted: &Value) -> Option<String> {
     let plain = text.replace("\r\n", "\n");
     let means = |edited: &String| matches!(super::value_of(edited), Ok(Some(value)) if value == *wanted);
-    let try_on = |text: &str| item_by_item(text, patch).or_else(|| apply_all(text, &patch.0)).filter(means);
+    let try_on = |text: &str| {
+        let in_parts = in_parts(text, &patch.0, None).filter(means);
+        in_parts.or_else(|| apply_all(text, &patch.0, None).filter(means))
+    };
     let edited = try_on(&plain).or_else(|| try_on(&stripped_at_end(&plain)?))?;
     Some(if plain.len() < text.len() { with_line_ends_of(text, &edited) } else { edited })
 }
@@ -85,29 +97,19 @@ fn with_line_ends_of(text: &str, edited: &str) -> String {
     [old[..above].concat(), between, old[old.len() - below..].concat()].concat()
 }
 
-/// Carries out `patch` on a `List`, each item by itself: its lines are YAML too, a list of one.
-fn item_by_item(text: &str, patch: &Patch) -> Option<String> {
-    let mut of_items: BTreeMap<usize, Vec<PatchOperation>> = BTreeMap::new();
-    for operation in &patch.0 {
-        let (item, _) = item_of(operation.path())?;
-        let mut stays = true;
-        let inner = with_paths(operation, |path| match item_of(path) {
-            Some((index, below)) if index == item => *path = below,
-            _ => stays = false,
-        });
-        of_items.entry(item).or_default().push(Some(inner).filter(|_| stays)?);
-    }
+/// Carries out `operations` on the document in `text`, those that stay in a part of it on the lines of this part alone: so
+/// the whole text is not read anew for each of them.
+///
+/// `style` is that of what stands around: whether lists stand further right than their keys.
+fn in_parts(text: &str, operations: &[PatchOperation], style: Option<bool>) -> Option<String> {
     let root = parse(text).ok()??;
-    let Content::Sequence { items, flow: false } = &find(&root, Pointer::parse("/items").ok()?)?.node.content else {
-        return None;
-    };
+    let style = list_style(text, &root).or(style);
+    let Some(parts) = parts(text, &root, operations) else { return in_runs(text, &root, operations, style) };
     let (mut edited, mut copied) = (String::new(), 0);
-    for (index, operations) in &of_items {
-        let item = items.get(*index)?;
-        let (start, end) = (line_start(text, dash(text, item)?), line_end(text, item.end));
-        edited.push_str(text.get(copied..start)?);
-        edited.push_str(&apply_all(&text[start..end], operations)?);
-        copied = end;
+    for Part { lines, operations } in parts {
+        edited.push_str(text.get(copied..lines.start)?);
+        edited.push_str(&in_parts(text.get(lines.clone())?, &operations, style)?);
+        copied = lines.end;
         if copied < text.len() && !edited.ends_with('\n') {
             edited.push('\n');
         }
@@ -116,36 +118,222 @@ fn item_by_item(text: &str, patch: &Patch) -> Option<String> {
     Some(edited)
 }
 
-/// The number of the item in `/items/7/spec`, and the way in it as `/0/spec`.
-fn item_of(path: &Pointer) -> Option<(usize, PointerBuf)> {
-    let (index, below) = path.as_str().strip_prefix("/items/")?.split_once('/')?;
-    Some((index.parse().ok()?, PointerBuf::parse(format!("/0/{below}")).ok()?))
-}
-
-fn apply_all(text: &str, operations: &[PatchOperation]) -> Option<String> {
-    if text.len().saturating_mul(operations.len()) > WORK_LIMIT {
+/// Carries out `operations`, of which some do something to a node that the others do something below: those that follow each
+/// other are carried out together.
+fn in_runs(text: &str, root: &Node, operations: &[PatchOperation], style: Option<bool>) -> Option<String> {
+    let (mut place, mut depth) = (root, 0);
+    while let Some(children) = children(place, operations, depth) {
+        match children.first_key_value() {
+            Some((child, _)) if children.len() == 1 => place = nth(place, *child)?,
+            _ => return apply_all(text, operations, style),
+        }
+        depth += 1;
+    }
+    let names = names(place);
+    let is_below = |operation: &PatchOperation| child(place, &names, operation, depth).is_some();
+    let runs: Vec<_> = operations.chunk_by(|one, next| is_below(one) == is_below(next)).collect();
+    if text.len().saturating_mul(runs.len()) > WORK_LIMIT {
         return None;
     }
-    let mut edited = text.to_owned();
+    runs.into_iter().try_fold(text.to_owned(), |text, run| match run {
+        [first, _, ..] if is_below(first) => in_parts(&text, run, style),
+        _ => apply_all(&text, run, style),
+    })
+}
+
+/// The smallest parts of the document in `text` that each have all that `operations` do in them, in the order of their
+/// lines; `None` where they do something to the document as a whole.
+fn parts(text: &str, root: &Node, operations: &[PatchOperation]) -> Option<Vec<Part>> {
+    let (mut place, mut found) = (root, None);
+    for depth in 0.. {
+        let Some(children) = children(place, operations, depth) else { break };
+        let parts = children.iter().map(|(child, operations)| part(text, place, *child, operations, depth));
+        found = parts.collect::<Option<Vec<_>>>().filter(|parts| !is_whole(text, parts)).or(found);
+        match children.first_key_value() {
+            Some((child, _)) if children.len() == 1 => place = nth(place, *child)?,
+            _ => break,
+        }
+    }
+    found
+}
+
+/// Whether the text would be cut into nothing smaller than itself.
+fn is_whole(text: &str, parts: &[Part]) -> bool {
+    parts.iter().any(|part| part.lines.len() == text.len())
+}
+
+/// The numbers of the nodes right below `place` that `operations` do something in, which is at `depth` in their paths.
+/// `None` where one of them does something to `place` itself, or to two of the nodes.
+fn children<'o>(
+    place: &Node,
+    operations: &'o [PatchOperation],
+    depth: usize,
+) -> Option<BTreeMap<usize, Vec<&'o PatchOperation>>> {
+    let names = names(place);
+    let mut children: BTreeMap<usize, Vec<&PatchOperation>> = BTreeMap::new();
     for operation in operations {
-        edited = apply(&edited, operation)?;
+        children.entry(child(place, &names, operation, depth)?).or_default().push(operation);
+    }
+    Some(children)
+}
+
+/// The numbers of the entries of `place`, by their keys.
+fn names(place: &Node) -> HashMap<String, usize> {
+    let Content::Mapping { entries, .. } = &place.content else { return HashMap::new() };
+    let own = entries.iter().enumerate().filter(|(_, (key, _))| !is_merge(key));
+    // Of two keys that are the same, the first one counts.
+    own.rev().filter_map(|(number, (key, _))| Some((key_text(key)?, number))).collect()
+}
+
+/// The number of the one node right below `place` that `operation` does something in.
+fn child(place: &Node, names: &HashMap<String, usize>, operation: &PatchOperation, depth: usize) -> Option<usize> {
+    let (token, _) = cut_path(operation.path(), depth)?;
+    let from = match operation {
+        PatchOperation::Move(shift) => cut_path(&shift.from, depth)?.0,
+        PatchOperation::Copy(copy) => cut_path(&copy.from, depth)?.0,
+        _ => token,
+    };
+    if from != token {
+        return None;
+    }
+    let name = PointerBuf::parse(format!("/{token}")).ok()?.first()?.decoded().into_owned();
+    match &place.content {
+        Content::Mapping { .. } => names.get(&name).copied(),
+        Content::Sequence { .. } => name.parse().ok(),
+        Content::Scalar { .. } | Content::Alias(_) => None,
+    }
+}
+
+/// The token of `path` at `depth`, and the tokens below it, which are one at least: `7` and `spec/x` of `/items/7/spec/x`.
+fn cut_path(path: &Pointer, depth: usize) -> Option<(&str, &str)> {
+    let below = path.as_str().strip_prefix('/')?;
+    let below = (0..depth).try_fold(below, |below, _| below.split_once('/').map(|(_, below)| below))?;
+    below.split_once('/')
+}
+
+fn nth(place: &Node, number: usize) -> Option<&Node> {
+    match &place.content {
+        Content::Sequence { items, .. } => items.get(number),
+        Content::Mapping { entries, .. } => entries.get(number).map(|(_, value)| value),
+        Content::Scalar { .. } | Content::Alias(_) => None,
+    }
+}
+
+/// The entry or item `number` of `place` as a document of its own; `None` where other things stand on its lines too.
+fn part(text: &str, place: &Node, number: usize, operations: &[&PatchOperation], depth: usize) -> Option<Part> {
+    let (at, last) = match &place.content {
+        Content::Mapping { entries, flow: false } => {
+            let entry = entries.get(number)?;
+            (entry.0.begin, last(entry))
+        }
+        Content::Sequence { items, flow: false } => (dash(text, items.get(number)?)?, items.get(number)?),
+        _ => return None,
+    };
+    if !is_first_on_line(text, at) {
+        return None;
+    }
+    let lines = line_start(text, at)..end_of_lines(text, last, column(text, at));
+    let is_item = matches!(place.content, Content::Sequence { .. });
+    let within = |path: &Pointer| {
+        let (token, below) = cut_path(path, depth)?;
+        PointerBuf::parse(format!("/{}/{below}", if is_item { "0" } else { token })).ok()
+    };
+    let mut all_are = true;
+    let mut shorten = |path: &mut PointerBuf| match within(path) {
+        Some(short) => *path = short,
+        None => all_are = false,
+    };
+    let operations = operations.iter().map(|operation| with_paths(operation, &mut shorten)).collect();
+    all_are.then_some(Part { lines, operations })
+}
+
+fn apply_all(text: &str, operations: &[PatchOperation], style: Option<bool>) -> Option<String> {
+    let steps: Vec<_> = operations.chunk_by(go_together).collect();
+    let mut work = text.len().saturating_mul(steps.len());
+    let mut edited = text.to_owned();
+    for step in steps {
+        if work > WORK_LIMIT {
+            return None;
+        }
+        if let Some(together) = Some(step).filter(|step| step.len() > 1).and_then(|step| move_all(&edited, step, style))
+        {
+            edited = together;
+            continue;
+        }
+        work = work.saturating_add(text.len().saturating_mul(step.len() - 1));
+        if work > WORK_LIMIT {
+            return None;
+        }
+        for operation in step {
+            edited = apply(&edited, operation, style)?;
+        }
     }
     Some(edited)
 }
 
-fn apply(text: &str, operation: &PatchOperation) -> Option<String> {
+/// Whether both operations take an item out of the same list and put it at the end of the same other list.
+fn go_together(one: &PatchOperation, next: &PatchOperation) -> bool {
+    let (PatchOperation::Move(one), PatchOperation::Move(next)) = (one, next) else { return false };
+    one.path == next.path
+        && one.path.as_str().ends_with("/-")
+        && one.from.parent() == next.from.parent()
+        && one.path.parent() != one.from.parent()
+}
+
+/// Carries out moves that go together, of items with lines of their own.
+fn move_all(text: &str, moves: &[PatchOperation], style: Option<bool>) -> Option<String> {
+    let root = parse(text).ok()?.filter(|_| !text.contains('*'))?;
+    let writer = Writer { indent_lists: list_style(text, &root).or(style).unwrap_or_default() };
+    let (list, _) = moves.iter().find_map(from)?.split_back()?;
+    let Content::Sequence { items, flow: false } = &find(&root, list)?.node.content else { return None };
+    let mut left: Vec<usize> = (0..items.len()).collect();
+    let (mut splices, mut all, mut column) = (Vec::new(), String::new(), None);
+    for from in moves.iter().map(from) {
+        let index = from?.split_back()?.1.decoded().parse::<usize>().ok()?;
+        let original = if index < left.len() { left.remove(index) } else { return None };
+        let (cut, Item::Lines { lines, dash }) = cut_item(text, &root, &list.with_trailing_token(original))? else {
+            return None;
+        };
+        all.push_str(&lines);
+        splices.push(cut);
+        if left.is_empty() || *column.get_or_insert(dash) != dash {
+            return None;
+        }
+    }
+    let item = Item::Lines { lines: all, dash: column? };
+    splices.push(paste_item(text, &root, moves.first()?.path(), &item, writer)?);
+    splices.sort_by_key(|splice| (splice.range.start, splice.range.end));
+    let (mut edited, mut copied) = (String::new(), 0);
+    for splice in splices {
+        edited.push_str(text.get(copied..splice.range.start)?);
+        edited.push_str(&splice.text);
+        copied = splice.range.end;
+    }
+    edited.push_str(text.get(copied..)?);
+    Some(edited)
+}
+
+fn from(operation: &PatchOperation) -> Option<&Pointer> {
+    match operation {
+        PatchOperation::Move(shift) => Some(&shift.from),
+        _ => None,
+    }
+}
+
+fn apply(text: &str, operation: &PatchOperation, style: Option<bool>) -> Option<String> {
     // Without an asterisk there is no alias.
     let unfolded = if text.contains('*') { Some(without_aliases(text, operation)?) } else { None };
     let text = unfolded.as_deref().unwrap_or(text);
     let root = parse(text).ok()??;
+    let writer = Writer { indent_lists: list_style(text, &root).or(style).unwrap_or_default() };
     match operation {
-        PatchOperation::Add(add) => insert(text, &root, &add.path, &add.value),
-        PatchOperation::Replace(replace) => insert(text, &root, &replace.path, &replace.value),
+        PatchOperation::Add(add) => insert(text, &root, &add.path, &add.value, writer),
+        PatchOperation::Replace(replace) => insert(text, &root, &replace.path, &replace.value, writer),
         PatchOperation::Remove(remove) => delete(text, &root, &remove.path),
         PatchOperation::Move(shift) => {
             // An anchor and its alias may stand in both places: between cutting and pasting the text might not be YAML.
             let (cut, item) = cut_item(text, &root, &shift.from)?;
-            let paste = paste_item(text, &root, &shift.path, &item)?;
+            let paste = paste_item(text, &root, &shift.path, &item, writer)?;
             both(text, cut, paste)
         }
         PatchOperation::Copy(_) | PatchOperation::Test(_) => None,
@@ -244,6 +432,11 @@ fn last((key, value): &(Node, Node)) -> &Node {
 
 /// Whether the document's lists stand further right than their keys.
 pub(super) fn indents_lists(text: &str, root: &Node) -> bool {
+    list_style(text, root).unwrap_or_default()
+}
+
+/// Whether the document's first list stands further right than its key; `None` where it has no list.
+fn list_style(text: &str, root: &Node) -> Option<bool> {
     let mut style = None;
     root.walk(&mut |node| {
         let Content::Mapping { entries, flow: false } = &node.content else { return };
@@ -253,7 +446,7 @@ pub(super) fn indents_lists(text: &str, root: &Node) -> bool {
             style = style.or_else(|| dash.map(|dash| dash > column(text, key.begin)));
         }
     });
-    style.unwrap_or_default()
+    style
 }
 
 fn spliced(text: &str, start: usize, end: usize, replacement: &str) -> String {
@@ -268,10 +461,9 @@ fn with_lines(text: &str, at: usize, lines: &str) -> String {
 
 // --- Adding and replacing
 
-fn insert(text: &str, root: &Node, path: &Pointer, value: &Value) -> Option<String> {
+fn insert(text: &str, root: &Node, path: &Pointer, value: &Value, writer: Writer) -> Option<String> {
     let (parent, token) = path.split_back()?;
     let (place, token) = (find(root, parent)?, token.decoded());
-    let writer = Writer { indent_lists: indents_lists(text, root) };
     match &place.node.content {
         Content::Mapping { entries, flow } => match entries.iter().find(|(key, _)| is_key(key, &token)) {
             Some(entry) => replace_entry(text, entry, &token, value, *flow, writer),
@@ -336,10 +528,58 @@ fn replace_entry(
     if flow {
         return None;
     }
+    let comment = comment_beside(text, key, value).ok()?;
     let end = line_end(text, value.end.max(key.end));
     let mut lines = String::new();
     writer.entry(&mut lines, name, wanted, column(text, key.begin));
+    if let Some(comment) = comment {
+        lines.insert_str(lines.find('\n')?, &format!(" {comment}"));
+    }
     Some(spliced(text, key.begin, end, &lines))
+}
+
+/// The comment on the line of `key`, whose entry is replaced with all of its lines; where there are comments that would be
+/// lost, the error is the offset of the first one.
+pub(super) fn comment_beside<'t>(text: &'t str, key: &Node, value: &Node) -> Result<Option<&'t str>, usize> {
+    let end = line_end(text, value.end.max(key.end));
+    let comments = comments(text, key.end..end, value);
+    let on_line_of_key = |at: &usize| *at < line_end(text, key.end);
+    let comment = |at: usize| text[at..line_end(text, at)].trim_end();
+    match comments.as_slice() {
+        [] => Ok(None),
+        [at] if on_line_of_key(at) || !is_in_lines(value) => Ok(Some(comment(*at))),
+        [first, ..] => Err(*first),
+    }
+}
+
+fn is_in_lines(node: &Node) -> bool {
+    matches!(node.content, Content::Sequence { flow: false, .. } | Content::Mapping { flow: false, .. })
+}
+
+/// Where in `range` comments begin; all nodes in it are `node` or below it.
+pub(super) fn comments(text: &str, range: Range<usize>, node: &Node) -> Vec<usize> {
+    let mut content = Vec::new();
+    node.walk(&mut |node| {
+        if matches!(node.content, Content::Scalar { .. } | Content::Alias(_)) {
+            content.push(node.start..node.end);
+        }
+    });
+    let (mut found, mut at) = (Vec::new(), range.start);
+    let ends = content.iter().map(|content| (content.start, content.end)).chain([(range.end, range.end)]);
+    for (start, next) in ends {
+        while let Some(hash) = comment_in(text, at..start) {
+            found.push(hash);
+            at = line_end(text, hash);
+        }
+        at = at.max(next);
+    }
+    found
+}
+
+/// Where the first comment begins in `range`, in which there is no content.
+fn comment_in(text: &str, range: Range<usize>) -> Option<usize> {
+    let is_comment = |at: &usize| text[..*at].is_empty() || text[..*at].ends_with([' ', '\t', '\n']);
+    text.get(range.clone())?.match_indices('#').map(|(at, _)| range.start + at).find(is_comment)
 }
 
 fn insert_entry(text: &str, entries: &[(Node, Node)], name: &str, value: &Value, writer: Writer) -> Option<String> {
@@ -383,7 +623,7 @@ fn below_key(text: &str, empty: &Node, key: &Node, lines: &str) -> Option<Splice
     let rest = &text[empty.end..end];
     let alone = rest.trim().is_empty() || rest.trim_start().starts_with('#');
     let on_line_of_key = line_start(text, head.len()) == line_start(text, key.begin);
-    if !alone || !on_line_of_key {
+    if !alone || !on_line_of_key || !comments(text, empty.begin..empty.end, empty).is_empty() {
         return None;
     }
     Some(Splice { range: head.len()..end, text: format!("{}\n{lines}", rest.trim_end()) })
@@ -457,7 +697,7 @@ fn cut_item(text: &str, root: &Node, path: &Pointer) -> Option<(Splice, Item)> {
     Some((Splice { range: start..end, text: String::new() }, Item::Lines { lines, dash }))
 }
 
-fn paste_item(text: &str, root: &Node, path: &Pointer, item: &Item) -> Option<Splice> {
+fn paste_item(text: &str, root: &Node, path: &Pointer, item: &Item, writer: Writer) -> Option<Splice> {
     let (parent, token) = path.split_back()?;
     let place = find(root, parent)?;
     let Content::Sequence { items, flow } = &place.node.content else { return None };
@@ -472,7 +712,7 @@ fn paste_item(text: &str, root: &Node, path: &Pointer, item: &Item) -> Option<Sp
             Some(Splice { range: inside..inside, text: written.clone() })
         }
         (None, Some(key), Item::Lines { .. }) if !place.in_flow => {
-            let indent = if indents_lists(text, root) { 2 } else { 0 };
+            let indent = if writer.indent_lists { 2 } else { 0 };
             let lines = item.at(column(text, key.begin) + indent);
             below_key(text, place.node, key, &lines)
         }
@@ -633,6 +873,21 @@ spec:
     #[case("a:\n", "/a", json!({"k": 1}), Some("a:\n  k: 1\n"))]
     #[case("a: {\"b\": 1}\n", "/a/k", json!("v"), Some("a: {\"b\": 1, \"k\": \"v\"}\n"))]
     #[case("a: {b: 1}\n", "/a/k", json!("x, y"), Some("a: {b: 1, k: \"x, y\"}\n"))]
+    #[case("a: # none\n", "/a", json!({"k": 1}), Some("a: # none\n  k: 1\n"))]
+    #[case("a: # none\n", "/a", json!([]), Some("a: [] # none\n"))]
+    #[case("a: # none\n  # to do\nb: 1\n", "/a", json!("x"), Some("a: x # none\n  # to do\nb: 1\n"))]
+    #[case("a: # none\n  ~\n", "/a", json!([1]), Some("a: # none\n- 1\n"))]
+    #[case("a: ~\t# none", "/a", json!([1]), Some("a: # none\n- 1\n"))]
+    #[case("a: ~#none\n", "/a", json!([1]), Some("a:\n- 1\n"))]
+    #[case("a: \"x # y\n  # z\" # none\n", "/a", json!([1]), Some("a: # none\n- 1\n"))]
+    #[case("a: | # text\n  # x\n", "/a", json!("v"), Some("a: v # text\n"))]
+    #[case("a: # one\n  ~ # two\n", "/a", json!([1]), None)]
+    #[case("a:\n  b: 1 # b\n", "/a", json!("y"), None)]
+    #[case("a:\n  # b\n  b: 1\n", "/a", json!("y"), None)]
+    #[case("a: [ # one\n  1 ] # two\n", "/a", json!("y"), None)]
+    #[case("a: { # c\n  }\n", "/a/k", json!("v"), Some("a: {\"k\": \"v\" # c\n  }\n"))]
+    #[case("a: &x {b: 1}\nc: # c\n  *x\n", "/c/k", json!("v"), None)]
+    #[case("x: &x {b: {}}\na:\n  <<: # c\n    *x\n", "/a/b/k", json!("v"), None)]
     #[case("a: &x {b: 1}\nc: *x\n", "/c/k", json!("v"), Some("a: &x {b: 1}\nc:\n  b: 1\n  k: v\n"))]
     #[case("a: &x\n  b: 1\nc: *x\n", "/a/k", json!("v"), Some("a: &x\n  b: 1\n  k: v\nc:\n  b: 1\n"))]
     #[case("? a\n: b: 1\n", "/a/k", json!("v"), Some("? a\n: b: 1\n  k: v\n"))]
@@ -645,6 +900,17 @@ spec:
     fn additions(#[case] text: &str, #[case] path: &str, #[case] value: Value, #[case] expected: Option<&str>) {
         let operations = json!([{"op": "add", "path": path, "value": value}]);
         assert_eq!(edit(text, &operations).as_deref(), expected);
+    }
+
+    /// Whoever compared each of them with each would not come to an end.
+    #[test]
+    fn many_keys_are_brought_to_many_keys() {
+        let keys = |from: usize, indent: &str| {
+            (from..from + 20_000).map(|n| format!("{indent}key-{n:06}: 1\n")).collect::<Vec<_>>().concat()
+        };
+        let text = format!("x: &x\n  m: {{}}\n{}a:\n  <<: *x\n{}", keys(0, "  "), keys(20_000, "  "));
+        let edited = edit(&text, &json!([{"op": "add", "path": "/a/m/k", "value": "v"}])).unwrap();
+        assert_eq!(edited.matches("  key-0").count(), 60_000);
     }
 
     #[test]
@@ -664,6 +930,54 @@ spec:
         assert_eq!(there, "i:\n    - b: |\n        x\n      z: 1\n    - a: 1\nc:\n- d: 2\n");
         let back = json!([{"op": "move", "from": "/i/0", "path": "/c/0"}]);
         assert_eq!(edit(&there, &back).unwrap(), text);
+    }
+
+    /// Whoever read all of the text for each change would not come to an end, or give up.
+    #[rstest]
+    #[case::no_list("")]
+    #[case::empty("  i: [] # i\n")]
+    #[case::items("  i:\n    - n: a\n")]
+    fn many_items_move_from_one_list_to_another(#[case] list: &str) {
+        let count = 3_000;
+        let item = |n: usize| format!("  # above {n}\n  - n: {n} # beside\n    t: |\n      x\n    # below {n}\n");
+        let text = format!("s:\n{list}  c:\n  - n: b\n{}\nz: 1\n", (0..count).map(item).collect::<Vec<_>>().concat());
+        let kept = (0..count).map(|n| json!({"op": "add", "path": format!("/s/c/{}/r", n + 1), "value": "v"}));
+        let new = list.is_empty().then(|| json!({"op": "add", "path": "/s/i", "value": []}));
+        let moves = (0..count).map(|_| json!({"op": "move", "from": "/s/c/1", "path": "/s/i/-"}));
+        let operations: Vec<_> = kept.chain(new).chain(moves).collect();
+        let edited = edit(&text, &operations.into()).unwrap();
+        let there = if list.contains("    -") { "    " } else { "  " };
+        let moved = |n: usize| {
+            let item = format!("# above {n}\n- n: {n} # beside\n  t: |\n    x\n  r: v\n  # below {n}\n");
+            item.split_inclusive('\n').map(|line| format!("{there}{line}")).collect::<Vec<_>>().concat()
+        };
+        assert!(edited.contains(&(0..count).map(moved).collect::<Vec<_>>().concat()), "{}", &edited[..500]);
+    }
+
+    #[test]
+    fn templates_in_one_object_are_edited_each_by_itself() {
+        let count = 2_000;
+        let item = |n: usize, rest: &str| {
+            format!("  - name: a\n    t:\n      m: {{}} # {n}\n      c:\n      - n: a\n{rest}    # end of {n}\n")
+        };
+        let text = (0..count).map(|n| item(n, "      - n: b\n")).collect::<Vec<_>>().concat();
+        let text = format!("k:\n  x: &x 1\n  l: # all\n{text}o: *x\nm:\n  z/~: 1\n");
+        let operations: Vec<_> = (0..count)
+            .flat_map(|n| {
+                let at = |path: &str| format!("/k/l/{n}/t/{path}");
+                [
+                    json!({"op": "add", "path": at("i"), "value": []}),
+                    json!({"op": "move", "from": at("c/1"), "path": at("i/-")}),
+                    json!({"op": "add", "path": at("m/k"), "value": "v"}),
+                ]
+            })
+            .chain([json!({"op": "replace", "path": "/m/z~1~0", "value": 2})])
+            .collect();
+        let edited = edit(&text, &operations.into()).unwrap();
+        assert!(edited.ends_with("m:\n  z/~: 2\n"));
+        assert_eq!(edited.matches("      m: # ").count(), count);
+        assert_eq!(edited.matches("      i:\n      - n: b\n    # end of ").count(), count);
+        assert_eq!(edited.matches("        k: v\n").count(), count);
     }
 
     #[test]

@@ -48,6 +48,8 @@ struct Builder<'t> {
     text: &'t str,
     parser: Parser<'t, StrInput<'t>>,
     tolerated: Option<Flaw>,
+    /// Where the content ends that was read last: no anchor or tag of what comes next stands before it.
+    read: usize,
 }
 
 /// A document, as `kubectl` reads it.
@@ -82,7 +84,7 @@ pub(super) fn parse_tolerantly(text: &str) -> Result<Parsed, Flaw> {
         block_nesting_limit: DEPTH_LIMIT,
     };
     let parser = Parser::new_from_str_with_options(text, options);
-    let mut builder = Builder { text, parser, tolerated: None };
+    let mut builder = Builder { text, parser, tolerated: None, read: 0 };
     let mut root = None;
     while let Some((event, span)) = builder.next()? {
         if !event.is_node() {
@@ -103,35 +105,45 @@ pub(super) fn is_block(style: ScalarStyle) -> bool {
 }
 
 /// Offset behind the last byte before `at` that is neither white space nor in a comment.
-pub(super) fn code_before(text: &str, mut at: usize) -> usize {
+pub(super) fn code_before(text: &str, at: usize) -> usize {
+    code_between(text, 0..at)
+}
+
+/// Offset behind the last byte of `range` that is neither white space nor in a comment; its start where there is none.
+fn code_between(text: &str, Range { start, end: mut at }: Range<usize>) -> usize {
+    let is_comment = |hash: &usize| text[..*hash].is_empty() || text[..*hash].ends_with([' ', '\t', '\n']);
     loop {
-        let code = text[..at].trim_end();
-        let line = code.rfind('\n').map_or(0, |newline| newline + 1);
-        match code[line..]
-            .match_indices('#')
-            .find(|(hash, _)| code[line..line + hash].ends_with([' ', '\t']) || *hash == 0)
-        {
-            Some((hash, _)) => at = line + hash,
-            None => return code.len(),
+        let code = start + text.get(start..at).map_or(0, |between| between.trim_end().len());
+        let line = text[start..code].rfind('\n').map_or(start, |newline| start + newline + 1);
+        match text[line..code].match_indices('#').map(|(hash, _)| line + hash).find(is_comment) {
+            Some(hash) => at = hash,
+            None => return code,
         }
     }
 }
 
 /// Where the last word before `at` is, if it begins with one of `marks`.
 pub(super) fn word_before(text: &str, at: usize, marks: &[char]) -> Option<usize> {
-    let code = &text[..code_before(text, at)];
-    let word = code.rfind(|c: char| c.is_ascii_whitespace()).map_or(0, |blank| blank + 1);
-    code[word..].starts_with(marks).then_some(word)
+    word_between(text, 0..at, marks)
 }
 
-/// Where `node` begins with its anchor and tag; its content where that cannot be told.
-fn begin(text: &str, node: &Node) -> usize {
+/// Where the last word of `range` is, if it begins with one of `marks`.
+fn word_between(text: &str, range: Range<usize>, marks: &[char]) -> Option<usize> {
+    let start = range.start;
+    let code = &text[start..code_between(text, range)];
+    let word = code.rfind(|c: char| c.is_ascii_whitespace()).map_or(0, |blank| blank + 1);
+    code[word..].starts_with(marks).then_some(start + word)
+}
+
+/// Where `node` begins with its anchor and tag, which stand behind `floor`; its content where that cannot be told.
+fn begin(text: &str, node: &Node, floor: usize) -> usize {
     let mut at = node.start;
+    let before = |at: usize, marks| word_between(text, floor.min(at)..at, marks).unwrap_or(at);
     if matches!(node.content, Content::Scalar { style, .. } if is_block(style)) {
-        at = word_before(text, at, &['|', '>']).unwrap_or(at);
+        at = before(at, &['|', '>']);
     }
     for _ in 0..usize::from(node.anchor != 0) + usize::from(node.tag.is_some()) {
-        at = word_before(text, at, &['&', '!']).unwrap_or(at);
+        at = before(at, &['&', '!']);
     }
     at
 }
@@ -202,6 +214,13 @@ impl<'t> Builder<'t> {
         let range = span.byte_range().unwrap_or_default();
         let (start, anchor) = (range.start, event.anchor_id().unwrap_or_default());
         let tag = event.tag().map(tag_name);
+        let floor = self.read;
+        if matches!(
+            event,
+            Event::SequenceStart(StructureStyle::Flow, ..) | Event::MappingStart(StructureStyle::Flow, ..)
+        ) {
+            self.read = range.end;
+        }
         let (content, end) = match event {
             Event::Alias(target) => (Content::Alias(target), range.end),
             Event::Scalar(text, style, ..) => {
@@ -220,7 +239,8 @@ impl<'t> Builder<'t> {
         };
         let end = end.max(start);
         let mut node = Node { begin: start, start, end, position: position(&span), anchor, tag, content };
-        node.begin = begin(self.text, &node);
+        node.begin = begin(self.text, &node, floor);
+        self.read = self.read.max(end);
         Ok(node)
     }
 
@@ -341,5 +361,43 @@ impl Node {
             }),
             Content::Scalar { .. } | Content::Alias(_) => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    /// The text of each node that has an anchor or a tag, up to its content.
+    fn properties(text: &str) -> Vec<&str> {
+        let root = parse(text).unwrap().unwrap();
+        let mut found = Vec::new();
+        root.walk(&mut |node| {
+            if node.anchor != 0 || node.tag.is_some() {
+                found.push(&text[node.begin..node.start]);
+            }
+        });
+        found
+    }
+
+    #[rstest]
+    #[case::in_brackets("a: [&a 1, !!str &b x#, &c , &d [&e !!int 2]]\n", &["&a ", "!!str &b ", "&c", "&d ", "&e !!int "])]
+    #[case::right_behind_a_bracket("[&a ]\n", &["&a"])]
+    #[case::in_lines("&r\na: &b # c\n  # &d\n  &c k: &e\n", &["&r\n", "&b # c\n  # &d\n  ", "&c ", "&e"])]
+    #[case::behind_a_block("a: &a |+\n  &x\n\nb: &b !!str >-\n  y\n", &["&a |+\n  ", "&b !!str >-\n  "])]
+    #[case::behind_nothing("a:\n&b b: &c\nd: *c\n", &["&b ", "&c"])]
+    fn a_node_begins_with_its_anchor_and_tag(#[case] text: &str, #[case] expected: &[&str]) {
+        assert_eq!(properties(text), expected);
+    }
+
+    /// Whoever looked for each anchor from the beginning of its line would not come to an end.
+    #[rstest]
+    #[case::words("&a a, ")]
+    #[case::hashes("&a a#, ")]
+    #[case::nothing("&a , ")]
+    fn many_anchors_stand_on_one_line(#[case] item: &str) {
+        let text = format!("a: [{}]\n", item.repeat(50_000));
+        assert_eq!(properties(&text).len(), 50_000);
     }
 }

@@ -1,7 +1,7 @@
 //! Why a document was written anew.
 
 use super::{
-    edit::{WORK_LIMIT, find},
+    edit::{Found, WORK_LIMIT, comment_beside, find},
     node::{Content, Node, code_before, is_block, parse},
 };
 use crate::{Position, error::Obstacle};
@@ -9,23 +9,28 @@ use json_patch::{
     Patch, PatchOperation,
     jsonptr::{Pointer, PointerBuf},
 };
+use std::collections::HashSet;
+
+/// How many operations are looked at.
+const OPERATIONS_LIMIT: usize = 1000;
 
 /// What kept `patch` from being carried out on the document in `text`, as far as can be told: the first odd thing on the way
 /// to a change, or in what is moved; and else an anchor on the way, for what has one may be meant elsewhere too.
 pub(super) fn of(text: &str, patch: &Patch) -> Obstacle {
     let begin = Position::of(text, text.len() - text.trim_start().len());
     let Ok(Some(root)) = parse(text) else { return Obstacle { what: "this document", position: begin } };
-    if text.len().saturating_mul(patch.0.len()) > WORK_LIMIT {
-        return Obstacle { what: "a document of this size", position: root.position };
-    }
-    let (mut place, mut anchored) = (&root, None);
-    for operation in &patch.0 {
+    let (mut place, mut anchored, mut seen) = (&root, None, HashSet::new());
+    for operation in patch.0.iter().take(OPERATIONS_LIMIT) {
         let moved = match operation {
             PatchOperation::Move(shift) => find(&root, &shift.from).map(|found| found.node),
             _ => None,
         };
+        let replaced = find(&root, operation.path()).filter(|_| !matches!(operation, PatchOperation::Remove(_)));
+        if let Some(comment) = replaced.and_then(|found| lost_comment(text, found)) {
+            return comment;
+        }
         let way = [Some(operation.path()), from(operation)].into_iter().flatten().flat_map(|path| way(&root, path));
-        for node in way.chain(moved) {
+        for node in way.chain(moved).filter(|node| seen.insert(std::ptr::from_ref(*node))) {
             if let Some(obstacle) = at(text, node) {
                 return obstacle;
             }
@@ -35,6 +40,9 @@ pub(super) fn of(text: &str, patch: &Patch) -> Obstacle {
         if let Some(obstacle) = moved.and_then(|moved| below(text, moved)) {
             return obstacle;
         }
+    }
+    if anchored.is_none() && text.len().saturating_mul(patch.0.len()) > WORK_LIMIT {
+        return Obstacle { what: "a mapping with so many changes", position: root.position };
     }
     let what = if anchored.is_some() { "an anchor" } else { "what stands" };
     Obstacle { what, position: anchored.unwrap_or(place).position }
@@ -58,6 +66,12 @@ fn way<'n>(root: &'n Node, path: &Pointer) -> Vec<&'n Node> {
         way.extend(find(root, &above).map(|found| found.node));
     }
     way
+}
+
+/// A comment that would be lost with the value that it stands in or beside.
+fn lost_comment(text: &str, replaced: Found<'_>) -> Option<Obstacle> {
+    let at = comment_beside(text, replaced.key?, replaced.node).err()?;
+    Some(Obstacle { what: "a comment", position: Position::of(text, at) })
 }
 
 /// What is odd about `node` itself.

@@ -1,14 +1,14 @@
 //! Aliases written out where a change would otherwise reach further than it should, or could not be made.
 
 use super::{
-    edit::{Splice, WORK_LIMIT, dash, dash_column, find, indents_lists, is_key, line_start},
+    edit::{Splice, WORK_LIMIT, comments, dash, dash_column, find, indents_lists, is_key, line_start},
     node::{Content, Node, parse},
     value::{is_merge, key_text, value_in},
     write::{Writer, flow_scalar},
 };
 use json_patch::{PatchOperation, jsonptr::Pointer};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How many levels of aliases are written out for one change.
 const ALIAS_DEPTH: usize = 8;
@@ -153,6 +153,7 @@ impl<'n> Use<'n> {
             Place::Entry(key) => self.entry(text, &value_in(root, self.node).ok()?, key, writer),
             Place::Item => self.item(text, &value_in(root, self.node).ok()?, writer),
         }
+        .filter(|splice| comments(text, splice.range.clone(), self.node).is_empty())
     }
 
     fn entry(&self, text: &str, value: &Value, key: &Node, writer: Writer) -> Option<Splice> {
@@ -191,11 +192,11 @@ impl<'n> Use<'n> {
         else {
             return None;
         };
-        let own: Vec<String> =
+        let own: HashSet<String> =
             entries.iter().filter(|(key, _)| !is_merge(key)).filter_map(|(key, _)| key_text(key)).collect();
         let column = key.begin - line_start(text, key.begin);
         let mut lines = String::new();
-        for (name, value) in all.iter().filter(|(name, _)| !own.contains(name)) {
+        for (name, value) in all.iter().filter(|(name, _)| !own.contains(*name)) {
             if !lines.is_empty() {
                 lines.push_str(&" ".repeat(column));
             }
