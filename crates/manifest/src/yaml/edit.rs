@@ -5,22 +5,16 @@
 //! the caller then writes the document anew, and [`super::obstacle`] tells why.
 
 use super::{
-    super::workload::with_paths,
     node::{Content, Node, code_before, is_block, parse, word_before},
+    parts::in_parts,
     unfold::without_aliases,
     value::{is_merge, key_text},
     write::{Writer, flow_scalar},
 };
 use granit_parser::ScalarStyle;
-use json_patch::{
-    Patch, PatchOperation,
-    jsonptr::{Pointer, PointerBuf},
-};
+use json_patch::{Patch, PatchOperation, jsonptr::Pointer};
 use serde_json::Value;
-use std::{
-    collections::{BTreeMap, HashMap},
-    ops::Range,
-};
+use std::ops::Range;
 
 /// How much may be read, in bytes: each operation reads the text anew.
 pub(super) const WORK_LIMIT: usize = 32 << 20;
@@ -41,12 +35,6 @@ pub(super) struct Found<'n> {
 pub(super) struct Splice {
     pub(super) range: Range<usize>,
     pub(super) text: String,
-}
-
-/// Lines that are YAML by themselves, a mapping of one entry or a list of one item, and what is done in them.
-struct Part {
-    lines: Range<usize>,
-    operations: Vec<PatchOperation>,
 }
 
 /// A list item on its way to another list.
@@ -97,157 +85,8 @@ fn with_line_ends_of(text: &str, edited: &str) -> String {
     [old[..above].concat(), between, old[old.len() - below..].concat()].concat()
 }
 
-/// Carries out `operations` on the document in `text`, those that stay in a part of it on the lines of this part alone: so
-/// the whole text is not read anew for each of them.
-///
-/// `style` is that of what stands around: whether lists stand further right than their keys.
-fn in_parts(text: &str, operations: &[PatchOperation], style: Option<bool>) -> Option<String> {
-    let root = parse(text).ok()??;
-    let style = list_style(text, &root).or(style);
-    let Some(parts) = parts(text, &root, operations) else { return in_runs(text, &root, operations, style) };
-    let (mut edited, mut copied) = (String::new(), 0);
-    for Part { lines, operations } in parts {
-        edited.push_str(text.get(copied..lines.start)?);
-        edited.push_str(&in_parts(text.get(lines.clone())?, &operations, style)?);
-        copied = lines.end;
-        if copied < text.len() && !edited.ends_with('\n') {
-            edited.push('\n');
-        }
-    }
-    edited.push_str(&text[copied..]);
-    Some(edited)
-}
-
-/// Carries out `operations`, of which some do something to a node that the others do something below: those that follow each
-/// other are carried out together.
-fn in_runs(text: &str, root: &Node, operations: &[PatchOperation], style: Option<bool>) -> Option<String> {
-    let (mut place, mut depth) = (root, 0);
-    while let Some(children) = children(place, operations, depth) {
-        match children.first_key_value() {
-            Some((child, _)) if children.len() == 1 => place = nth(place, *child)?,
-            _ => return apply_all(text, operations, style),
-        }
-        depth += 1;
-    }
-    let names = names(place);
-    let is_below = |operation: &PatchOperation| child(place, &names, operation, depth).is_some();
-    let runs: Vec<_> = operations.chunk_by(|one, next| is_below(one) == is_below(next)).collect();
-    if text.len().saturating_mul(runs.len()) > WORK_LIMIT {
-        return None;
-    }
-    runs.into_iter().try_fold(text.to_owned(), |text, run| match run {
-        [first, _, ..] if is_below(first) => in_parts(&text, run, style),
-        _ => apply_all(&text, run, style),
-    })
-}
-
-/// The smallest parts of the document in `text` that each have all that `operations` do in them, in the order of their
-/// lines; `None` where they do something to the document as a whole.
-fn parts(text: &str, root: &Node, operations: &[PatchOperation]) -> Option<Vec<Part>> {
-    let (mut place, mut found) = (root, None);
-    for depth in 0.. {
-        let Some(children) = children(place, operations, depth) else { break };
-        let parts = children.iter().map(|(child, operations)| part(text, place, *child, operations, depth));
-        found = parts.collect::<Option<Vec<_>>>().filter(|parts| !is_whole(text, parts)).or(found);
-        match children.first_key_value() {
-            Some((child, _)) if children.len() == 1 => place = nth(place, *child)?,
-            _ => break,
-        }
-    }
-    found
-}
-
-/// Whether the text would be cut into nothing smaller than itself.
-fn is_whole(text: &str, parts: &[Part]) -> bool {
-    parts.iter().any(|part| part.lines.len() == text.len())
-}
-
-/// The numbers of the nodes right below `place` that `operations` do something in, which is at `depth` in their paths.
-/// `None` where one of them does something to `place` itself, or to two of the nodes.
-fn children<'o>(
-    place: &Node,
-    operations: &'o [PatchOperation],
-    depth: usize,
-) -> Option<BTreeMap<usize, Vec<&'o PatchOperation>>> {
-    let names = names(place);
-    let mut children: BTreeMap<usize, Vec<&PatchOperation>> = BTreeMap::new();
-    for operation in operations {
-        children.entry(child(place, &names, operation, depth)?).or_default().push(operation);
-    }
-    Some(children)
-}
-
-/// The numbers of the entries of `place`, by their keys.
-fn names(place: &Node) -> HashMap<String, usize> {
-    let Content::Mapping { entries, .. } = &place.content else { return HashMap::new() };
-    let own = entries.iter().enumerate().filter(|(_, (key, _))| !is_merge(key));
-    // Of two keys that are the same, the first one counts.
-    own.rev().filter_map(|(number, (key, _))| Some((key_text(key)?, number))).collect()
-}
-
-/// The number of the one node right below `place` that `operation` does something in.
-fn child(place: &Node, names: &HashMap<String, usize>, operation: &PatchOperation, depth: usize) -> Option<usize> {
-    let (token, _) = cut_path(operation.path(), depth)?;
-    let from = match operation {
-        PatchOperation::Move(shift) => cut_path(&shift.from, depth)?.0,
-        PatchOperation::Copy(copy) => cut_path(&copy.from, depth)?.0,
-        _ => token,
-    };
-    if from != token {
-        return None;
-    }
-    let name = PointerBuf::parse(format!("/{token}")).ok()?.first()?.decoded().into_owned();
-    match &place.content {
-        Content::Mapping { .. } => names.get(&name).copied(),
-        Content::Sequence { .. } => name.parse().ok(),
-        Content::Scalar { .. } | Content::Alias(_) => None,
-    }
-}
-
-/// The token of `path` at `depth`, and the tokens below it, which are one at least: `7` and `spec/x` of `/items/7/spec/x`.
-fn cut_path(path: &Pointer, depth: usize) -> Option<(&str, &str)> {
-    let below = path.as_str().strip_prefix('/')?;
-    let below = (0..depth).try_fold(below, |below, _| below.split_once('/').map(|(_, below)| below))?;
-    below.split_once('/')
-}
-
-fn nth(place: &Node, number: usize) -> Option<&Node> {
-    match &place.content {
-        Content::Sequence { items, .. } => items.get(number),
-        Content::Mapping { entries, .. } => entries.get(number).map(|(_, value)| value),
-        Content::Scalar { .. } | Content::Alias(_) => None,
-    }
-}
-
-/// The entry or item `number` of `place` as a document of its own; `None` where other things stand on its lines too.
-fn part(text: &str, place: &Node, number: usize, operations: &[&PatchOperation], depth: usize) -> Option<Part> {
-    let (at, last) = match &place.content {
-        Content::Mapping { entries, flow: false } => {
-            let entry = entries.get(number)?;
-            (entry.0.begin, last(entry))
-        }
-        Content::Sequence { items, flow: false } => (dash(text, items.get(number)?)?, items.get(number)?),
-        _ => return None,
-    };
-    if !is_first_on_line(text, at) {
-        return None;
-    }
-    let lines = line_start(text, at)..end_of_lines(text, last, column(text, at));
-    let is_item = matches!(place.content, Content::Sequence { .. });
-    let within = |path: &Pointer| {
-        let (token, below) = cut_path(path, depth)?;
-        PointerBuf::parse(format!("/{}/{below}", if is_item { "0" } else { token })).ok()
-    };
-    let mut all_are = true;
-    let mut shorten = |path: &mut PointerBuf| match within(path) {
-        Some(short) => *path = short,
-        None => all_are = false,
-    };
-    let operations = operations.iter().map(|operation| with_paths(operation, &mut shorten)).collect();
-    all_are.then_some(Part { lines, operations })
-}
-
-fn apply_all(text: &str, operations: &[PatchOperation], style: Option<bool>) -> Option<String> {
+/// Carries out `operations` one after the other, those that go together at once.
+pub(super) fn apply_all(text: &str, operations: &[PatchOperation], style: Option<bool>) -> Option<String> {
     let steps: Vec<_> = operations.chunk_by(go_together).collect();
     let mut work = text.len().saturating_mul(steps.len());
     let mut edited = text.to_owned();
@@ -375,12 +214,12 @@ fn line_end(text: &str, at: usize) -> usize {
     text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |newline| at + newline + 1)
 }
 
-fn column(text: &str, at: usize) -> usize {
+pub(super) fn column(text: &str, at: usize) -> usize {
     at - line_start(text, at)
 }
 
 /// Whether nothing but spaces stands before `at` on its line.
-fn is_first_on_line(text: &str, at: usize) -> bool {
+pub(super) fn is_first_on_line(text: &str, at: usize) -> bool {
     text[line_start(text, at)..at].bytes().all(|byte| byte == b' ')
 }
 
@@ -414,7 +253,7 @@ fn with_comments_above(text: &str, mut start: usize, column: usize) -> usize {
 }
 
 /// Where the lines of `node` end, with the comment lines below that stand further right than `column`.
-fn end_of_lines(text: &str, node: &Node, column: usize) -> usize {
+pub(super) fn end_of_lines(text: &str, node: &Node, column: usize) -> usize {
     let mut end = line_end(text, node.end);
     while let Some(line) = text.get(end..line_end(text, end)) {
         if comment_column(line).is_none_or(|found| found <= column) {
@@ -426,7 +265,7 @@ fn end_of_lines(text: &str, node: &Node, column: usize) -> usize {
 }
 
 /// An entry's last node: the value, or the key where there is no value.
-fn last((key, value): &(Node, Node)) -> &Node {
+pub(super) fn last((key, value): &(Node, Node)) -> &Node {
     if value.end > key.end { value } else { key }
 }
 
@@ -436,7 +275,7 @@ pub(super) fn indents_lists(text: &str, root: &Node) -> bool {
 }
 
 /// Whether the document's first list stands further right than its key; `None` where it has no list.
-fn list_style(text: &str, root: &Node) -> Option<bool> {
+pub(super) fn list_style(text: &str, root: &Node) -> Option<bool> {
     let mut style = None;
     root.walk(&mut |node| {
         let Content::Mapping { entries, flow: false } = &node.content else { return };

@@ -6,6 +6,7 @@
 mod edit;
 mod node;
 mod obstacle;
+mod parts;
 mod scalar;
 mod split;
 mod template;
