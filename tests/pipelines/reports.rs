@@ -170,6 +170,16 @@ fn a_report_on_standard_output_is_alone_there() {
 }
 
 #[test]
+fn what_an_object_does_not_say_is_null() {
+    let told = run(&["convert", "--report", "json"], "metadata: {annotations: {native-sidecar.io/known: \"true\"}}\n");
+    let report: Value = serde_json::from_str(&told.out).unwrap();
+    let document = &report["files"][0]["documents"][0];
+    for field in ["apiVersion", "kind", "namespace", "name"] {
+        assert_eq!(document[field], Value::Null, "{document}");
+    }
+}
+
+#[test]
 fn a_report_is_written_although_nothing_else_is() {
     let folder = Folder::with(&[]);
     let run = run(&["convert", "--report", &format!("json={}", folder.name("r.json"))], "a: b: c\n");

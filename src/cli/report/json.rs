@@ -106,8 +106,8 @@ struct DocumentReport<'r> {
     document: usize,
     #[serde(flatten)]
     place: Place<'r>,
-    /// `apiVersion`; empty where it has none.
-    api_version: &'r str,
+    /// `apiVersion`; `null` where it has none.
+    api_version: Option<&'r str>,
     #[serde(flatten)]
     object: Object<'r>,
     /// Whether it is another now, or would be.
@@ -140,12 +140,12 @@ struct Template<'r> {
 /// What an object is called.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Object<'r> {
-    /// `kind`.
-    kind: &'r str,
-    /// `metadata.namespace`; empty where the manifest leaves it open.
-    namespace: &'r str,
-    /// `metadata.name`, or `metadata.generateName` with a `*`.
-    name: &'r str,
+    /// `kind`; `null` where it has none.
+    kind: Option<&'r str>,
+    /// `metadata.namespace`; `null` where the manifest leaves it open.
+    namespace: Option<&'r str>,
+    /// `metadata.name`, or `metadata.generateName` with a `*`; `null` where it has neither.
+    name: Option<&'r str>,
 }
 
 /// A place in the source.
@@ -309,7 +309,7 @@ impl<'r> DocumentReport<'r> {
         Self {
             document: outcome.number,
             place: Place::of(file, outcome.position),
-            api_version: &outcome.api_version,
+            api_version: Some(outcome.api_version.as_str()).filter(|version| !version.is_empty()),
             object: Object::of(&outcome.object),
             changed: !outcome.patch.0.is_empty(),
             findings: outcome.findings.iter().map(|told| Finding::of(file, told)).collect(),
@@ -337,7 +337,9 @@ impl<'r> Template<'r> {
 
 impl<'r> Object<'r> {
     fn of(name: &'r native_sidecar_manifest::ObjectName) -> Self {
-        Self { kind: &name.kind, namespace: &name.namespace, name: &name.name }
+        // No kind and no name begins with a parenthesis; what people are told in their place does.
+        let known = |text: &'r str| Some(text).filter(|text| !text.is_empty() && !text.starts_with('('));
+        Self { kind: known(&name.kind), namespace: known(&name.namespace), name: known(&name.name) }
     }
 }
 
