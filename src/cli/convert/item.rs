@@ -70,11 +70,15 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// Whether a fault in a file that nobody named is none of a manifest: a template, or the configuration of something else in
-/// some dialect of JSON or YAML.
+/// Whether a fault in a file that nobody named is none of a manifest: a template, a list such as a JSON Patch, or the
+/// configuration of something else in some dialect of JSON or YAML.
 fn is_other(error: &ManifestError, manifest: &Manifest, bytes: &[u8]) -> bool {
     let none_is_read = manifest.documents().iter().all(Document::is_opaque);
-    error.fault == Fault::Template || none_is_read && !contains(bytes, API_VERSION)
+    match error.fault {
+        Fault::Template => true,
+        Fault::NotAnObject => none_is_read,
+        _ => none_is_read && !contains(bytes, API_VERSION),
+    }
 }
 
 /// Why a file that nobody named is none to convert, although it can be read.
