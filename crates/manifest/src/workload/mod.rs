@@ -20,9 +20,10 @@ pub use template::{Basis, Owner, Template, UnfitPatch};
 
 use json_patch::jsonptr::PointerBuf;
 use native_sidecar_core::text::one_line;
+use path::LONGEST_FIELD;
 use serde_json::Value;
 use std::fmt;
-use survey::{LONGEST_FIELD, Survey};
+use survey::Survey;
 
 /// What an object is called.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,8 +1,10 @@
 //! Ways to pod templates, as people write them.
 
-use super::survey::LONGEST_FIELD;
 use serde_json::Value;
 use std::{borrow::Cow, fmt, ops::ControlFlow, str::FromStr};
+
+/// No field of any API has a longer name, and no object.
+pub(super) const LONGEST_FIELD: usize = 253;
 
 /// A way to pod templates in objects whose kind is not known, such as `spec.workers[].template`.
 ///

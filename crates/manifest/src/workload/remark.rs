@@ -4,8 +4,9 @@
 use super::{
     ObjectName, Template, Treatment, below, group,
     kinds::{self, Place},
-    path, structure,
-    survey::{LONGEST_FIELD, Object, Standing, Survey, Unreadable},
+    path::{self, LONGEST_FIELD},
+    structure,
+    survey::{Object, Standing, Survey, Unreadable},
 };
 use json_patch::jsonptr::PointerBuf;
 use native_sidecar_core::{findings::Severity, intent, text::one_line};

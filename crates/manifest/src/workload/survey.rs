@@ -3,7 +3,8 @@
 use super::{
     Basis, ObjectName, Owner, Search, Special, Template, Treatment, below, group,
     kinds::{self, Place, PodOwner},
-    path, structure,
+    path::{self, LONGEST_FIELD},
+    structure,
 };
 use json_patch::jsonptr::PointerBuf;
 use serde_json::{Map, Value};
@@ -20,8 +21,6 @@ use std::{
 const MOST_HOLDERS: usize = 4;
 /// How deep the fields of kinds that are not known are looked into.
 const MOST_FIELDS: usize = 32;
-/// No field of any API has a longer name, and no object.
-pub(super) const LONGEST_FIELD: usize = 253;
 /// No API has a longer `apiVersion` or `kind`: a group and a version.
 const LONGEST_KIND: usize = LONGEST_FIELD + 1 + 63;
 /// How long the way to what stands in the fields of kinds that are not known may be: each template has its own.
