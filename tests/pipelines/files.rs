@@ -92,7 +92,8 @@ fn a_folder_is_read_as_kubectl_reads_it_less_what_is_ignored() {
 
 #[test]
 fn what_is_no_manifest_is_passed_over_in_a_folder_and_refused_by_name() {
-    let folder = Folder::with(&[CHART, &[("rendered.yaml", JOB), ("list.yaml", "- {op: add, path: /apiVersions}\n")]].concat());
+    let folder =
+        Folder::with(&[CHART, &[("rendered.yaml", JOB), ("list.yaml", "- {op: add, path: /apiVersions}\n")]].concat());
     let found = run(&["convert", "-R", "--check", "-v", &folder.name("")], "");
     assert_eq!(found.code, 2, "{}", found.err);
     assert!(

@@ -7,6 +7,8 @@ mod edit;
 mod node;
 mod obstacle;
 mod parts;
+mod patch;
+mod place;
 mod scalar;
 mod split;
 mod template;
@@ -95,7 +97,7 @@ pub(super) fn means(text: &str, value: &Value) -> bool {
 ///
 /// When that cannot be done: what is in the way.
 pub(super) fn edited(text: &str, patch: &Patch, wanted: &Value) -> Result<String, Obstacle> {
-    edit::patched(text, patch, wanted).ok_or_else(|| obstacle::of(text, patch))
+    patch::patched(text, patch, wanted).ok_or_else(|| obstacle::of(text, patch))
 }
 
 /// `text`, which is read as `value`, so that more can follow it: the line break that it lacks at its end does not become
@@ -105,7 +107,7 @@ pub(super) fn ended(text: String, value: &Value) -> String {
     if is_ended(&text) {
         return text;
     }
-    edit::stripped_at_end(&text).filter(|text| is_ended(text)).unwrap_or_else(|| rewritten(&text, value))
+    patch::stripped_at_end(&text).filter(|text| is_ended(text)).unwrap_or_else(|| rewritten(&text, value))
 }
 
 /// The document in `text` written anew: only what stands above and below it is kept.

@@ -1,8 +1,9 @@
 //! Why a document was written anew.
 
 use super::{
-    edit::{Found, WORK_LIMIT, comment_beside, find},
+    edit::comment_beside,
     node::{Content, Node, code_before, is_block, parse},
+    place::{Found, WORK_LIMIT, find},
 };
 use crate::{Position, error::Obstacle};
 use json_patch::{

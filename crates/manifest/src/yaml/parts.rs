@@ -1,8 +1,9 @@
 //! A patch carried out in parts of a document, each on its own lines.
 
 use super::{
-    edit::{WORK_LIMIT, apply_all, column, dash, end_of_lines, is_first_on_line, last, line_start, list_style},
+    edit::apply_all,
     node::{Content, Node, parse},
+    place::{WORK_LIMIT, column, dash, end_of_lines, is_first_on_line, last, line_start, list_style},
     value::{is_merge, key_text},
 };
 use crate::workload::with_paths;

@@ -1,8 +1,8 @@
 //! Aliases written out where a change would otherwise reach further than it should, or could not be made.
 
 use super::{
-    edit::{Splice, WORK_LIMIT, comments, dash, dash_column, find, indents_lists, is_key, line_start},
     node::{Content, Node, parse},
+    place::{Splice, WORK_LIMIT, comments, dash, dash_column, find, indents_lists, is_key, line_start},
     value::{is_merge, key_text, value_in},
     write::{Writer, flow_scalar},
 };
