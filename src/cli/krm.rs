@@ -168,8 +168,8 @@ pub fn run(
     }
     let run = RunOutcome::of(vec![outcome], &search, settings.containers);
     let fails = config.fail_on.unwrap_or(args.fail_on).fails(&run);
-    let list = manifest.documents()[0].value(Side::Before).clone();
-    let (text, anew) = with_results(&manifest, results(&run, &list, fails))?;
+    let results = results(&run, manifest.documents()[0].value(Side::Before), fails);
+    let (text, anew) = with_results(&manifest, results)?;
     let telling = Telling { verbosity: Verbosity::Normal, check: false, places: false, look: Look::of(&stderr()) };
     let anew = anew.map(|anew| telling.look.lines(None, &format!("{}: {anew}", input::STDIN))).unwrap_or_default();
     // Nobody is told when standard error itself is closed.
@@ -201,12 +201,12 @@ fn resource_list(manifest: &Manifest) -> Result<&Value, FnError> {
 /// The manifest's text with `results` behind those that are there, and how it was written where that cost its comments.
 fn with_results(manifest: &Manifest, results: Vec<KrmResult>) -> Result<(String, Option<Written>), FnError> {
     let text = manifest.text(Side::After);
-    let mut converted = Manifest::read(&manifest.name, text.as_bytes())?;
-    let Some(list) = converted.documents().first() else { return Ok((text, None)) };
     // What is not clear must not be written; standard error has the results then.
-    if results.is_empty() || list.tolerated().is_some() {
+    if results.is_empty() || manifest.documents().iter().any(|list| list.tolerated().is_some()) {
         return Ok((text, None));
     }
+    let mut converted = Manifest::read(&manifest.name, text.as_bytes())?;
+    let Some(list) = converted.documents().first() else { return Ok((text, None)) };
     let mut all = list.value(Side::Before)["results"].as_array().cloned().unwrap_or_default();
     all.extend(results.into_iter().map(|result| json!(result)));
     let path = PointerBuf::from_tokens(["results"]);

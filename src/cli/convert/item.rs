@@ -6,7 +6,7 @@ use super::{
     work::{WorkError, convert_manifest},
 };
 use crate::cli::{codes::OTHER_COMMAND, input::InputError};
-use json_patch::jsonptr::PointerBuf;
+use json_patch::jsonptr::Pointer;
 use native_sidecar_core::conversion::Settings;
 use native_sidecar_manifest::{Document, Fault, Manifest, ManifestError, Search, Side, Special};
 use std::path::PathBuf;
@@ -41,12 +41,19 @@ impl Item {
             Err(error) => return Ok(Self::unread(source.path.display().to_string(), Unread::from(&error))),
         };
         let (mut manifest, errors) = Manifest::read_all(&name, &bytes);
-        let (others, errors): (Vec<_>, Vec<_>) =
-            errors.into_iter().partition(|error| source.found && is_other(error, &manifest, &bytes));
+        let none_is_read = manifest.documents().iter().all(Document::is_opaque);
+        let says_nothing = none_is_read && !contains(&bytes, API_VERSION);
+        let is_other = |error: &ManifestError| match error.fault {
+            Fault::Template => true,
+            // A list such as a JSON Patch.
+            Fault::NotAnObject => none_is_read,
+            // The configuration of something else, in some dialect of JSON or YAML.
+            _ => says_nothing,
+        };
+        let (others, errors): (Vec<_>, Vec<_>) = errors.into_iter().partition(|error| source.found && is_other(error));
         let mut passed_over: Vec<_> = others.iter().map(Unread::from).collect();
         if source.found && errors.is_empty() {
             passed_over.extend(no_manifest(&manifest, &bytes));
-            let none_is_read = manifest.documents().iter().all(Document::is_opaque);
             if !passed_over.is_empty() && (others.is_empty() || none_is_read) {
                 let outcome = FileOutcome { name, passed_over, ..FileOutcome::default() };
                 return Ok(Self { manifest: None, outcome });
@@ -70,17 +77,6 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
-/// Whether a fault in a file that nobody named is none of a manifest: a template, a list such as a JSON Patch, or the
-/// configuration of something else in some dialect of JSON or YAML.
-fn is_other(error: &ManifestError, manifest: &Manifest, bytes: &[u8]) -> bool {
-    let none_is_read = manifest.documents().iter().all(Document::is_opaque);
-    match error.fault {
-        Fault::Template => true,
-        Fault::NotAnObject => none_is_read,
-        _ => none_is_read && !contains(bytes, API_VERSION),
-    }
-}
-
 /// Why a file that nobody named is none to convert, although it can be read.
 fn no_manifest(manifest: &Manifest, bytes: &[u8]) -> Option<Unread> {
     let readable = || manifest.documents().iter().enumerate().filter(|(_, document)| !document.is_opaque());
@@ -91,7 +87,7 @@ fn no_manifest(manifest: &Manifest, bytes: &[u8]) -> Option<Unread> {
     let (index, first) = readable().next()?;
     let unread = |message| Unread::of_document(&manifest.name, OTHER_COMMAND, index + 1, None, message);
     if let (Some(special), 1) = (Special::of(first.value(Side::Before)), readable().count()) {
-        return Some(unread(format!("this is {}; run {}", special.name(), special.command())));
+        return Some(unread(format!("this is {special}")));
     }
     let any_object = readable().any(|(_, document)| is_object(document));
     (!any_object && !contains(bytes, OURS)).then(|| unread("this is no Kubernetes object".to_owned()))
@@ -103,8 +99,8 @@ fn for_other_commands(manifest: &Manifest) -> Vec<Unread> {
     let unread = |(index, document): (usize, &Document)| {
         let special = Special::of(document.value(Side::Before))?;
         special.holds_objects().then(|| {
-            let message = format!("this is {}; run {}", special.name(), special.command());
-            let position = manifest.located(index).position(&PointerBuf::new());
+            let message = format!("this is {special}");
+            let position = manifest.located(index).position(Pointer::root());
             Unread::of_document(&manifest.name, OTHER_COMMAND, index + 1, position, message)
         })
     };

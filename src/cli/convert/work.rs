@@ -2,7 +2,10 @@
 
 use super::outcome::{DocumentOutcome, FileOutcome, Level, Moved, TemplateOutcome, Told, Unread};
 use crate::cli::codes::{OTHER_COMMAND, WRITTEN_ANEW};
-use json_patch::{Patch, PatchError, jsonptr::PointerBuf};
+use json_patch::{
+    Patch, PatchError,
+    jsonptr::{Pointer, PointerBuf},
+};
 use native_sidecar_core::{
     conversion::{Conversion, Decision, Settings, convert},
     findings::{Code, Finding, Severity},
@@ -127,7 +130,7 @@ impl<'m> Desk<'m> {
             number: self.index + 1,
             object: ObjectName::of_document(self.value),
             api_version: self.value["apiVersion"].as_str().unwrap_or_default().to_owned(),
-            position: self.located.position(&PointerBuf::new()),
+            position: self.located.position(Pointer::root()),
             findings: self.remarks(search, settings),
             templates: Vec::new(),
             patch: Patch::default(),
@@ -157,13 +160,8 @@ impl<'m> Desk<'m> {
     fn remarks(&self, search: &Search, settings: Settings<'_>) -> Vec<Told> {
         let mut told = Vec::new();
         if let Some(special) = Special::of(self.value).filter(|special| !special.holds_objects()) {
-            let message = format!("is {}; run {}", special.name(), special.command());
-            told.push(Told::warning(
-                OTHER_COMMAND,
-                message,
-                PointerBuf::new(),
-                self.located.position(&PointerBuf::new()),
-            ));
+            let (message, start) = (format!("is {special}"), self.located.position(Pointer::root()));
+            told.push(Told::warning(OTHER_COMMAND, message, PointerBuf::new(), start));
         }
         told.extend(search.remarks(self.value).into_iter().map(|remark| {
             let position = self.located.position(&remark.place);

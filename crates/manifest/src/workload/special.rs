@@ -2,6 +2,7 @@
 
 use super::group;
 use serde_json::Value;
+use std::fmt;
 
 /// A document that another command is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,5 +87,12 @@ impl Special {
             Self::ResourceList => "native-sidecar fn",
             Self::Chart => "helm template CHART | native-sidecar convert",
         }
+    }
+}
+
+/// `a kustomization; run kustomize build DIR | native-sidecar convert`.
+impl fmt::Display for Special {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; run {}", self.name(), self.command())
     }
 }
