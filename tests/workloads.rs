@@ -144,6 +144,19 @@ fn a_place_that_was_named_is_converted() {
     assert!(err.contains("write [] for every item of a list; single items cannot be chosen"), "{err}");
 }
 
+/// What is converted at a place that was named is drawn there too.
+#[test]
+fn a_named_place_counts_for_every_command_that_takes_one() {
+    let thing = "apiVersion: example.com/v1\nkind: Thing\nmetadata: {name: a}\nspec:\n  pods:\n    spec:\n      containers:\n      - \
+                 {name: app, image: app}\n      - {name: proxy, image: proxy}\n";
+    let arguments = ["--containers", "proxy", "--template-path", "spec.pods"];
+    let timeline = command::run(&[&["timeline"], &arguments[..]].concat(), thing);
+    let drawn = String::from_utf8(timeline.stdout).unwrap();
+    assert!(drawn.contains("Thing/a\nproxy becomes a native sidecar."), "{drawn}");
+    let (code, _, err) = convert(&[&["--explain"], &arguments[..]].concat(), thing);
+    assert!(code == 0 && err.contains("Thing/a\nproxy becomes a native sidecar."), "{err}");
+}
+
 #[test]
 fn the_page_of_workloads_shows_the_table() {
     let page = fs::read_to_string(format!("{ROOT}/docs/workloads.md")).unwrap();

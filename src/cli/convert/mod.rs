@@ -201,7 +201,7 @@ pub fn run(
     let refused = if args.keep_going { None } else { refused(&run) };
     // What is told comes first: whoever closes standard output early still gets it. Nobody is told when standard error
     // itself is closed.
-    let explained = if args.explain { explained(&manifests, settings)? } else { String::new() };
+    let explained = if args.explain { explained(&manifests, &search, settings)? } else { String::new() };
     let told = if refused.is_some() { args.told_unread(&run) } else { lines::lines(&run, args.telling(&run)) };
     let _ = write!(stderr, "{explained}{}{told}", prepared.left_out());
     let reports = args.report.iter().map(Target::open).collect::<Result<Vec<_>, _>>()?;
@@ -254,8 +254,8 @@ fn refused(run: &RunOutcome) -> Option<ConvertError> {
 }
 
 /// The lives of all pods, as they are drawn above what is told.
-fn explained(manifests: &[Manifest], settings: Settings<'_>) -> Result<String, ConvertError> {
-    let picture = timeline::text(&timeline::drawn(manifests, settings)?, Look::of(&stderr()));
+fn explained(manifests: &[Manifest], search: &Search, settings: Settings<'_>) -> Result<String, ConvertError> {
+    let picture = timeline::text(&timeline::drawn(manifests, search, settings)?, Look::of(&stderr()));
     Ok(if picture.is_empty() { picture } else { picture + "\n" })
 }
 

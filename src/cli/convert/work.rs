@@ -136,10 +136,7 @@ impl<'m> Desk<'m> {
             patch: Patch::default(),
         };
         let templates = self.manifest.templates_with(self.index, search)?;
-        let mut before = None;
-        for template in &templates {
-            let workload = template.workload_after(self.value, before.take());
-            let settings = template.settings(Settings { workload: Some(&workload), ..settings });
+        Template::each(&templates, self.value, settings, |template, settings| {
             let conversion = convert(&template.pod(self.value), settings);
             outcome.templates.push(self.template(template, &conversion, settings));
             // The webhook notes on the pod why it was left; a manifest is left as it is, and the report tells.
@@ -148,8 +145,8 @@ impl<'m> Desk<'m> {
                 let object = || template.object.clone();
                 outcome.patch.0.append(&mut patch.map_err(|source| WorkError::Unfit { object: object(), source })?.0);
             }
-            before = Some((template, workload));
-        }
+            Ok::<_, WorkError>(())
+        })?;
         match self.manifest.documents()[self.index].tolerated() {
             Some(error) if !outcome.patch.0.is_empty() => Err(error.clone().into()),
             _ => Ok(outcome),

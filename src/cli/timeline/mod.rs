@@ -26,7 +26,7 @@ use native_sidecar_core::{
     conversion::Settings,
     timeline::{FORMAT_VERSION, Timeline},
 };
-use native_sidecar_manifest::{Manifest, ManifestError, ObjectName, Side};
+use native_sidecar_manifest::{Manifest, ManifestError, ObjectName, Search, Side, Template};
 use serde::Serialize;
 use serde_json::Value;
 use std::{
@@ -130,7 +130,7 @@ pub fn run(
 ) -> Result<ExitCode, TimelineError> {
     let prepared = args.asked.prepare()?;
     let manifests = args.files.iter().map(|path| read(path, stdin)).collect::<Result<Vec<_>, _>>()?;
-    let drawn = drawn(&manifests, prepared.settings())?;
+    let drawn = drawn(&manifests, &args.asked.search(), prepared.settings())?;
     // Nobody is told when standard error itself is closed.
     let _ = write!(stderr, "{}", prepared.left_out());
     if drawn.is_empty() {
@@ -156,7 +156,7 @@ fn read(path: &Path, stdin: &mut dyn Read) -> Result<Manifest, TimelineError> {
 /// # Errors
 ///
 /// When a list in a manifest holds something else than objects.
-pub fn drawn(manifests: &[Manifest], settings: Settings<'_>) -> Result<Vec<Drawn>, ManifestError> {
+pub fn drawn(manifests: &[Manifest], search: &Search, settings: Settings<'_>) -> Result<Vec<Drawn>, ManifestError> {
     let mut drawn = Vec::new();
     for manifest in manifests {
         for (index, document) in manifest.documents().iter().enumerate() {
@@ -171,14 +171,11 @@ pub fn drawn(manifests: &[Manifest], settings: Settings<'_>) -> Result<Vec<Drawn
                 add(ObjectName::of_document(pod), &pod.to_string(), settings);
                 continue;
             }
-            let templates = manifest.templates(index)?;
-            let mut before = None;
-            for template in &templates {
-                let workload = template.workload_after(value, before.take());
-                let settings = template.settings(Settings { workload: Some(&workload), ..settings });
+            let templates = manifest.templates_with(index, search)?;
+            Template::each(&templates, value, settings, |template, settings| {
                 add(template.object.clone(), &template.pod(value), settings);
-                before = Some((template, workload));
-            }
+                Ok::<_, ManifestError>(())
+            })?;
         }
     }
     Ok(drawn)

@@ -133,17 +133,36 @@ impl Template {
         self.workload_of(document, annotations.filter_map(text).collect())
     }
 
-    /// The same with the annotations of the object, which `before`, another template of the document, may have read already: an
-    /// object may have many of both.
-    #[must_use]
-    pub fn workload_after(&self, document: &Value, before: Option<(&Self, Workload)>) -> Workload {
-        let is_whole = |template: &Self| template.path == template.object_path;
-        match before {
-            Some((other, workload)) if other.object_path == self.object_path && is_whole(other) == is_whole(self) => {
-                self.workload_of(document, workload.annotations)
-            }
-            _ => self.workload(document),
+    /// Shows each of `templates`, which are those of `document`, to `visit`, with the settings for it, of those that were given
+    /// for all: see [`Self::settings`] and [`Self::workload`].
+    ///
+    /// # Errors
+    ///
+    /// The first of `visit`.
+    pub fn each<'t, E>(
+        templates: &'t [Self],
+        document: &Value,
+        settings: Settings<'_>,
+        mut visit: impl FnMut(&'t Self, Settings<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut before: Option<(&Self, Workload)> = None;
+        for template in templates {
+            let workload = match before.take() {
+                // An object may have many templates and many annotations.
+                Some((other, workload)) if other.is_of_the_object_of(template) => {
+                    template.workload_of(document, workload.annotations)
+                }
+                _ => template.workload(document),
+            };
+            visit(template, template.settings(Settings { workload: Some(&workload), ..settings }))?;
+            before = Some((template, workload));
         }
+        Ok(())
+    }
+
+    fn is_of_the_object_of(&self, other: &Self) -> bool {
+        let is_whole = |template: &Self| template.path == template.object_path;
+        self.object_path == other.object_path && is_whole(self) == is_whole(other)
     }
 
     fn workload_of(&self, document: &Value, annotations: BTreeMap<String, String>) -> Workload {
