@@ -12,7 +12,7 @@ use json_patch::{
 };
 use std::collections::HashSet;
 
-/// How many operations are looked at.
+/// How many operations are looked at, and fewer in a long text: each may lead past all of it.
 const OPERATIONS_LIMIT: usize = 1000;
 
 /// What kept `patch` from being carried out on the document in `text`, as far as can be told: the first odd thing on the way
@@ -21,7 +21,8 @@ pub(super) fn of(text: &str, patch: &Patch) -> Obstacle {
     let begin = Position::of(text, text.len() - text.trim_start().len());
     let Ok(Some(root)) = parse(text) else { return Obstacle { what: "this document", position: begin } };
     let (mut place, mut anchored, mut seen) = (&root, None, HashSet::new());
-    for operation in patch.0.iter().take(OPERATIONS_LIMIT) {
+    let looked_at = OPERATIONS_LIMIT.min(1 + WORK_LIMIT / text.len().max(1));
+    for operation in patch.0.iter().take(looked_at) {
         let moved = match operation {
             PatchOperation::Move(shift) => find(&root, &shift.from).map(|found| found.node),
             _ => None,
