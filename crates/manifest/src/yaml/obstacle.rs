@@ -3,13 +3,10 @@
 use super::{
     edit::comment_beside,
     node::{Content, Node, code_before, is_block, parse},
-    place::{Found, WORK_LIMIT, find},
+    place::{Found, WORK_LIMIT, find, way},
 };
 use crate::{Position, error::Obstacle};
-use json_patch::{
-    Patch, PatchOperation,
-    jsonptr::{Pointer, PointerBuf},
-};
+use json_patch::{Patch, PatchOperation, jsonptr::Pointer};
 use std::collections::HashSet;
 
 /// How many operations are looked at, and fewer in a long text: each may lead past all of it.
@@ -31,7 +28,7 @@ pub(super) fn of(text: &str, patch: &Patch) -> Obstacle {
         if let Some(comment) = replaced.and_then(|found| lost_comment(text, found)) {
             return comment;
         }
-        let way = [Some(operation.path()), from(operation)].into_iter().flatten().flat_map(|path| way(&root, path));
+        let way = [Some(operation.path()), from(operation)].into_iter().flatten().flat_map(|path| above(&root, path));
         for node in way.chain(moved).filter(|node| seen.insert(std::ptr::from_ref(*node))) {
             if let Some(obstacle) = at(text, node) {
                 return obstacle;
@@ -59,15 +56,8 @@ fn from(operation: &PatchOperation) -> Option<&Pointer> {
 }
 
 /// The nodes above what `path` names, from the root on.
-fn way<'n>(root: &'n Node, path: &Pointer) -> Vec<&'n Node> {
-    let mut way = vec![root];
-    let mut above = PointerBuf::new();
-    let parents = path.parent().into_iter().flat_map(Pointer::tokens);
-    for token in parents {
-        above.push_back(token);
-        way.extend(find(root, &above).map(|found| found.node));
-    }
-    way
+fn above<'n>(root: &'n Node, path: &Pointer) -> impl Iterator<Item = &'n Node> {
+    way(root, path).take(path.count().max(1)).flatten().map(|found| found.node)
 }
 
 /// A comment that would be lost with the value that it stands in or beside.

@@ -27,22 +27,17 @@ pub(super) struct Splice {
 
 /// The place that `path` leads to.
 pub(super) fn find<'n>(root: &'n Node, path: &Pointer) -> Option<Found<'n>> {
-    let mut place = Found { node: root, key: None, in_flow: false };
-    for token in path.tokens() {
-        let token = token.decoded();
-        let in_flow = place.in_flow || place.node.is_flow();
-        place = match &place.node.content {
-            Content::Mapping { entries, .. } => {
-                let (key, node) = entries.iter().find(|(key, _)| is_key(key, &token))?;
-                Found { node, key: Some(key), in_flow }
-            }
-            Content::Sequence { items, .. } => {
-                Found { node: items.get(token.parse::<usize>().ok()?)?, key: None, in_flow }
-            }
-            Content::Scalar { .. } | Content::Alias(_) => return None,
-        };
-    }
-    Some(place)
+    way(root, path).last().flatten()
+}
+
+/// The places on the way to what `path` names, from the root on, and `None` where the way ends before.
+pub(super) fn way<'n>(root: &'n Node, path: &Pointer) -> impl Iterator<Item = Option<Found<'n>>> {
+    let begin = Some(Found { node: root, key: None, in_flow: false });
+    let steps = path.tokens().scan(begin, |place, token| {
+        *place = (*place)?.below(&token.decoded());
+        Some(*place)
+    });
+    std::iter::once(begin).chain(steps)
 }
 
 pub(super) fn is_key(key: &Node, name: &str) -> bool {
@@ -170,6 +165,25 @@ pub(super) fn comments(text: &str, range: Range<usize>, node: &Node) -> Vec<usiz
 pub(super) fn comment_in(text: &str, range: Range<usize>) -> Option<usize> {
     let is_comment = |at: &usize| text[..*at].is_empty() || text[..*at].ends_with([' ', '\t', '\n']);
     text.get(range.clone())?.match_indices('#').map(|(at, _)| range.start + at).find(is_comment)
+}
+
+// === impl Found ===
+
+impl Found<'_> {
+    /// What `token` names in it.
+    fn below(self, token: &str) -> Option<Self> {
+        let in_flow = self.in_flow || self.node.is_flow();
+        match &self.node.content {
+            Content::Mapping { entries, .. } => {
+                let (key, node) = entries.iter().find(|(key, _)| is_key(key, token))?;
+                Some(Self { node, key: Some(key), in_flow })
+            }
+            Content::Sequence { items, .. } => {
+                Some(Self { node: items.get(token.parse::<usize>().ok()?)?, key: None, in_flow })
+            }
+            Content::Scalar { .. } | Content::Alias(_) => None,
+        }
+    }
 }
 
 // === impl Splice ===
