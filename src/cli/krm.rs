@@ -8,10 +8,11 @@ use super::{
         Outcome,
         fail_on::FailOn,
         lines::{self, Telling, Verbosity},
-        outcome::{Level, RunOutcome, TemplateOutcome, Told, Unread},
+        outcome::{RunOutcome, TemplateOutcome, Told, Unread},
         work::{WorkError, convert_manifest},
     },
     input::{self, InputError},
+    level::Level,
     look::Look,
     offline::OfflineError,
 };

@@ -1,6 +1,6 @@
 //! How text for people is to look: in so many columns, with or without colours.
 
-use super::{convert::outcome::Level, terminal};
+use super::{level::Level, terminal};
 use anstream::{AutoStream, ColorChoice, stream::RawStream};
 use anstyle::{AnsiColor, Style};
 use std::{io::IsTerminal, os::fd::AsFd};

@@ -11,6 +11,7 @@ mod heap;
 pub mod input;
 pub mod known;
 pub mod krm;
+pub mod level;
 pub mod look;
 pub mod manual;
 pub mod nodes;

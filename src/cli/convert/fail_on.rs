@@ -1,6 +1,7 @@
 //! From which severity on a finding makes a run fail.
 
-use super::outcome::{Level, RunOutcome, TemplateOutcome};
+use super::outcome::{RunOutcome, TemplateOutcome};
+use crate::cli::level::Level;
 use clap::ValueEnum;
 
 /// From which severity on a finding makes a run fail.

@@ -1,7 +1,7 @@
 //! What came of manifests, in lines for people.
 
-use super::outcome::{DocumentOutcome, FileOutcome, Level, RunOutcome, TemplateOutcome, Told, Unread};
-use crate::cli::look::Look;
+use super::outcome::{DocumentOutcome, FileOutcome, RunOutcome, TemplateOutcome, Told, Unread};
+use crate::cli::{level::Level, look::Look};
 use native_sidecar_core::{conversion::Decision, text::one_line};
 use native_sidecar_manifest::Position;
 use std::fmt::Write as _;

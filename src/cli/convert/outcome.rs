@@ -3,11 +3,12 @@
 use crate::cli::{
     codes::{UNREADABLE_FILE, UNREADABLE_TEMPLATE},
     input::InputError,
+    level::Level,
 };
 use json_patch::{Patch, jsonptr::PointerBuf};
 use native_sidecar_core::{
     conversion::Decision,
-    findings::{Code, Finding, Severity},
+    findings::{Code, Finding},
     text::one_line,
 };
 use native_sidecar_manifest::{ManifestError, ObjectName, Position, Search};
@@ -102,21 +103,6 @@ pub struct Moved {
     pub index: Option<usize>,
     /// Where it was in the source.
     pub position: Option<Position>,
-}
-
-/// How much something weighs that is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Worth knowing; nothing to do.
-    Note,
-    /// Somebody should look at it.
-    Warning,
-    /// A pod template is left as it is, unless it accepts this.
-    Blocker,
-    /// A pod template is left as it is.
-    Fatal,
-    /// Something could not be read.
-    Error,
 }
 
 /// One thing that is told about a document or a pod template.
@@ -312,39 +298,6 @@ impl fmt::Display for Moved {
             Some(index) => write!(f, "{} to initContainers[{index}]", self.container),
             None => f.write_str(&self.container),
         }
-    }
-}
-
-// === impl Level ===
-
-impl Level {
-    /// Its name, as it is printed.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Note => Severity::Note.as_str(),
-            Self::Warning => Severity::Warning.as_str(),
-            Self::Blocker => Severity::Blocker.as_str(),
-            Self::Fatal => Severity::Fatal.as_str(),
-            Self::Error => "error",
-        }
-    }
-}
-
-impl From<Severity> for Level {
-    fn from(severity: Severity) -> Self {
-        match severity {
-            Severity::Note => Self::Note,
-            Severity::Warning => Self::Warning,
-            Severity::Blocker => Self::Blocker,
-            Severity::Fatal => Self::Fatal,
-        }
-    }
-}
-
-impl fmt::Display for Level {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 

@@ -1,7 +1,10 @@
 //! One manifest, converted in memory: what `convert` and `fn` share.
 
-use super::outcome::{DocumentOutcome, FileOutcome, Level, Moved, TemplateOutcome, Told, Unread};
-use crate::cli::codes::{OTHER_COMMAND, WRITTEN_ANEW};
+use super::outcome::{DocumentOutcome, FileOutcome, Moved, TemplateOutcome, Told, Unread};
+use crate::cli::{
+    codes::{OTHER_COMMAND, WRITTEN_ANEW},
+    level::Level,
+};
 use json_patch::{
     Patch, PatchError,
     jsonptr::{Pointer, PointerBuf},

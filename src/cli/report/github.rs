@@ -6,7 +6,7 @@ use super::{
     Subject,
     line::{Line, lines},
 };
-use crate::cli::convert::outcome::Level;
+use crate::cli::level::Level;
 use native_sidecar_manifest::Position;
 
 /// One command for each thing that is told.

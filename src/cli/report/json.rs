@@ -4,9 +4,12 @@
 //! `schemas/convert-report.v1.json` is made from them.
 
 use super::Subject;
-use crate::cli::convert::{
-    lines::Counts,
-    outcome::{DocumentOutcome, FileOutcome, Level, Moved, RunOutcome, TemplateOutcome, Told, Unread},
+use crate::cli::{
+    convert::{
+        lines::Counts,
+        outcome::{DocumentOutcome, FileOutcome, Moved, RunOutcome, TemplateOutcome, Told, Unread},
+    },
+    level::Level,
 };
 use native_sidecar_core::conversion::Decision;
 use native_sidecar_manifest::Position;

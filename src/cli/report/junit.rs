@@ -1,8 +1,11 @@
 //! The report as `JUnit` XML: a file is a suite of tests, a pod template a test.
 
 use super::Subject;
-use crate::cli::codes::WOULD_CONVERT;
-use crate::cli::convert::outcome::{DocumentOutcome, FileOutcome, Level, TemplateOutcome, Told, Unread};
+use crate::cli::{
+    codes::WOULD_CONVERT,
+    convert::outcome::{DocumentOutcome, FileOutcome, TemplateOutcome, Told, Unread},
+    level::Level,
+};
 use native_sidecar_core::conversion::Decision;
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 

@@ -3,7 +3,8 @@
 use super::Subject;
 use crate::cli::{
     codes::WOULD_CONVERT,
-    convert::outcome::{FileOutcome, Level, TemplateOutcome, Told, Unread},
+    convert::outcome::{FileOutcome, TemplateOutcome, Told, Unread},
+    level::Level,
 };
 use native_sidecar_manifest::{ObjectName, Position};
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::cli::{
     codes::{Described, described},
-    convert::outcome::Level,
+    level::Level,
 };
 use native_sidecar_manifest::{ObjectName, Position};
 use serde::Serialize;
