@@ -62,6 +62,8 @@ fn what_cannot_be_read_is_passed_on_when_asked() {
     assert_eq!(kept.code, 1);
     assert_eq!(kept.out, format!("{CONVERTED}---\na: b: c\n---\n{CONVERTED}"));
     assert!(kept.err.contains("document 2: this is not YAML"), "{}", kept.err);
+    let second = run(&["convert", "--keep-going"], format!("a: b: c\n---\n{JOB}"));
+    assert!(second.err.contains(": document 2: Job/pi: moved sidecar"), "{}", second.err);
     let refused = run(&["convert"], &stream);
     assert_eq!((refused.code, refused.out.as_str()), (1, ""));
 }

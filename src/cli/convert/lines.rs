@@ -190,7 +190,7 @@ impl<'o> Lines<'o> {
             if let Some(Position { line, column }) = position.or(document.position) {
                 place.extend([":", &line.to_string(), ":", &column.to_string()]);
             }
-            if self.file.documents.len() > 1 {
+            if self.file.count() > 1 {
                 place.extend([": document ", &document.number.to_string()]);
             }
             place.push_str(": ");

@@ -283,7 +283,7 @@ impl ConvertArgs {
     }
 
     fn telling(&self, run: &RunOutcome) -> Telling {
-        let documents: usize = run.files.iter().map(|file| file.documents.len()).sum();
+        let documents: usize = run.files.iter().map(FileOutcome::count).sum();
         let is_piped = matches!(&*run.files, [file] if file.name == input::STDIN);
         let verbosity = match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,

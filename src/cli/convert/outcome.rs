@@ -184,6 +184,12 @@ fn found_nowhere<'n>(files: &'n [FileOutcome], asked: Option<&'n str>) -> BTreeS
 // === impl FileOutcome ===
 
 impl FileOutcome {
+    /// How many documents there are in it, those that cannot be read among them.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.documents.len() + self.errors.len()
+    }
+
     /// Whether nothing in it was looked at.
     #[must_use]
     pub fn is_passed_over(&self) -> bool {
