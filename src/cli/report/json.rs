@@ -132,8 +132,7 @@ struct Template<'r> {
     #[serde(flatten)]
     place: Place<'r>,
     /// What became of it.
-    #[schemars(with = "DecisionName")]
-    decision: Decision,
+    decision: DecisionName,
     /// The containers that are native sidecars by this run, or would be.
     moved: Vec<MovedContainer<'r>>,
     /// Everything that was found out.
@@ -212,9 +211,8 @@ enum Severity {
 }
 
 /// The names of decisions.
-#[derive(JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-#[allow(dead_code, reason = "it stands for core's Decision in the schema")]
 enum DecisionName {
     /// Nobody asked for a conversion.
     NotRequested,
@@ -329,7 +327,7 @@ impl<'r> Template<'r> {
             object: Object::of(&outcome.object),
             path: outcome.path.as_str(),
             place: Place::of(file, outcome.position),
-            decision: outcome.decision,
+            decision: outcome.decision.into(),
             moved: outcome.moved.iter().map(|moved| MovedContainer::of(file, moved)).collect(),
             findings: outcome.findings.iter().map(|told| Finding::of(file, told)).collect(),
         }
@@ -389,6 +387,22 @@ impl From<Level> for Severity {
             Level::Blocker => Self::Blocker,
             Level::Fatal => Self::Fatal,
             Level::Error => Self::Error,
+        }
+    }
+}
+
+// === impl DecisionName ===
+
+impl From<Decision> for DecisionName {
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::NotRequested => Self::NotRequested,
+            Decision::NothingToDo => Self::NothingToDo,
+            Decision::Converted => Self::Converted,
+            Decision::Blocked => Self::Blocked,
+            Decision::Denied => Self::Denied,
+            Decision::WouldConvert => Self::WouldConvert,
+            Decision::WouldBlock => Self::WouldBlock,
         }
     }
 }
